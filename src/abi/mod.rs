@@ -1,0 +1,7 @@
+//! The C face: entry points, the old forms, raw system call callers, symbol versions. No logic.
+
+pub mod compat;
+pub mod entry;
+pub mod raw;
+pub mod symver;
+pub mod types;

@@ -1,0 +1,208 @@
+//! File descriptors: what is behind them, duplicates, eventfds.
+
+use core::mem::MaybeUninit;
+
+use libc::{
+    EFD_CLOEXEC, EFD_NONBLOCK, F_DUPFD_CLOEXEC, F_GETFL, RLIMIT_NOFILE, SYS_close, SYS_eventfd2,
+    SYS_fcntl, SYS_fstat, SYS_kcmp, SYS_prlimit64, SYS_read, SYS_write, c_int,
+};
+
+use crate::sys::errno::{Errno, Result};
+use crate::sys::raw::syscall;
+
+/// The status flags of an open file (`O_RDWR`, `O_DIRECT`, …).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusFlags(c_int);
+
+impl StatusFlags {
+    /// Open for reading.
+    pub fn is_readable(self) -> bool {
+        matches!(self.0 & libc::O_ACCMODE, libc::O_RDONLY | libc::O_RDWR)
+    }
+
+    /// Open for writing.
+    pub fn is_writable(self) -> bool {
+        matches!(self.0 & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR)
+    }
+
+    /// O_DIRECT is set.
+    pub fn is_direct(self) -> bool {
+        self.0 & libc::O_DIRECT != 0
+    }
+
+    /// O_APPEND is set.
+    pub fn is_append(self) -> bool {
+        self.0 & libc::O_APPEND != 0
+    }
+
+    /// O_NONBLOCK is set.
+    pub fn is_nonblocking(self) -> bool {
+        self.0 & libc::O_NONBLOCK != 0
+    }
+
+    /// Open for both reading and writing.
+    pub fn is_read_write(self) -> bool {
+        self.0 & libc::O_ACCMODE == libc::O_RDWR
+    }
+}
+
+/// The status flags of `fd`; EBADF for a number that is not open, and for O_PATH files, which the
+/// kernel's `fget` refuses as well.
+#[inline]
+pub fn status_flags(fd: c_int) -> Result<StatusFlags> {
+    // SAFETY: F_GETFL takes no pointer.
+    let flags = unsafe { syscall!(SYS_fcntl, fd, F_GETFL) }? as c_int;
+    if flags & libc::O_PATH != 0 { Err(Errno::BADF) } else { Ok(StatusFlags(flags)) }
+}
+
+/// What `fstat` tells about `fd`.
+pub fn stat(fd: c_int) -> Result<libc::stat> {
+    let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the kernel writes one `struct stat`; the call goes to the same layout as libc's on
+    // 64-bit Linux.
+    unsafe { syscall!(SYS_fstat, fd, stat.as_mut_ptr()) }?;
+    // SAFETY: all-zero is a valid `stat`, and the kernel filled it.
+    Ok(unsafe { stat.assume_init() })
+}
+
+/// Whether two descriptors of this process are the same open file; an error where kcmp is missing
+/// or forbidden.
+pub fn is_same_file(a: c_int, b: c_int) -> Result<bool> {
+    const KCMP_FILE: usize = 0;
+    let pid = std::process::id();
+    // SAFETY: kcmp takes no pointer.
+    unsafe { syscall!(SYS_kcmp, pid, pid, KCMP_FILE, a, b) }.map(|order| order == 0)
+}
+
+/// A descriptor that this library opened. Closed when dropped.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OwnedFd(c_int);
+
+impl OwnedFd {
+    /// Takes over `fd`, which nothing else may close.
+    pub fn from_raw(fd: c_int) -> OwnedFd {
+        OwnedFd(fd)
+    }
+
+    /// The number.
+    pub fn raw(&self) -> c_int {
+        self.0
+    }
+
+    /// Gives up ownership without closing.
+    pub fn into_raw(self) -> c_int {
+        let fd = self.0;
+        core::mem::forget(self);
+        fd
+    }
+
+    /// Moves the descriptor out of the low numbers, which programs expect for their own files
+    /// (`select`, "close everything above 2"); where there is no room it stays where it is.
+    pub fn raised(self) -> OwnedFd {
+        duplicate(self.0).unwrap_or(self)
+    }
+}
+
+impl Drop for OwnedFd {
+    fn drop(&mut self) {
+        close(self.0);
+    }
+}
+
+/// Closes `fd`, which must be ours.
+pub fn close(fd: c_int) {
+    // SAFETY: close takes no pointer. An error leaves nothing to do: the number is free either way.
+    let _: Result<usize> = unsafe { syscall!(SYS_close, fd) };
+}
+
+/// The lowest number that our descriptors should have.
+const HIGH: u64 = 512;
+
+fn high_base() -> usize {
+    static BASE: once_cell::race::OnceNonZeroUsize = once_cell::race::OnceNonZeroUsize::new();
+    BASE.get_or_init(|| {
+        let base = limit(RLIMIT_NOFILE).map_or(HIGH, |soft| HIGH.min(soft / 2));
+        core::num::NonZeroUsize::new(base as usize).unwrap_or(core::num::NonZeroUsize::MIN)
+    })
+    .get()
+}
+
+/// The soft limit of `resource`; `None` without one.
+pub fn limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
+    let mut old = libc::rlimit64 { rlim_cur: libc::RLIM64_INFINITY, rlim_max: 0 };
+    // SAFETY: the kernel writes one `struct rlimit64` to `old`.
+    unsafe { syscall!(SYS_prlimit64, 0, resource, 0, &raw mut old) }.ok()?;
+    (old.rlim_cur != libc::RLIM64_INFINITY).then_some(old.rlim_cur)
+}
+
+/// A second, close-on-exec descriptor for the open file behind `fd`, with a high number.
+pub fn duplicate(fd: c_int) -> Result<OwnedFd> {
+    let at = |base: usize| {
+        // SAFETY: F_DUPFD_CLOEXEC takes no pointer.
+        unsafe { syscall!(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base) }
+    };
+    // EINVAL: the base is above the limit; EMFILE: no number is free above it.
+    let new = at(high_base()).or_else(|error| if error == Errno::BADF { Err(error) } else { at(0) });
+    new.map(|fd| OwnedFd(fd as c_int))
+}
+
+/// A counter that can be waited for; non-blocking.
+pub fn eventfd() -> Result<OwnedFd> {
+    // SAFETY: eventfd2 takes no pointer.
+    let fd = unsafe { syscall!(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK) }?;
+    Ok(OwnedFd(fd as c_int).raised())
+}
+
+/// Whether `fd` is an eventfd: 8 readable-or-not bytes whose anonymous inode says so.
+///
+/// fs/eventfd.c, eventfd_ctx_fileget compares the file operations; from outside the only sure sign
+/// is the name of the link in /proc, and where /proc is missing, how it answers to misuse.
+pub fn is_eventfd(fd: c_int) -> bool {
+    let mut path = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
+    let mut number = [0u8; 10];
+    let mut digits = 0;
+    let mut rest = fd.unsigned_abs();
+    loop {
+        number[digits] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        digits += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    for (slot, digit) in path[14..].iter_mut().zip(number[..digits].iter().rev()) {
+        *slot = *digit;
+    }
+    let mut link = [0u8; 32];
+    // SAFETY: `path` ends with NUL and the kernel writes at most 32 bytes to `link`.
+    let len = unsafe {
+        syscall!(libc::SYS_readlinkat, libc::AT_FDCWD, path.as_ptr(), link.as_mut_ptr(), link.len())
+    };
+    match len {
+        Ok(len) => link.get(..len) == Some(b"anon_inode:[eventfd]".as_slice()),
+        Err(_) => looks_like_eventfd(fd),
+    }
+}
+
+/// Without /proc: an anonymous inode that refuses the write of all ones with EINVAL is an eventfd
+/// (fs/eventfd.c, eventfd_write); nothing is written by that.
+fn looks_like_eventfd(fd: c_int) -> bool {
+    let is_anonymous = stat(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == 0);
+    let ones = u64::MAX;
+    // SAFETY: the kernel reads 8 bytes of `ones`.
+    is_anonymous && unsafe { syscall!(SYS_write, fd, &raw const ones, 8) } == Err(Errno::INVAL)
+}
+
+/// Adds 1 to an eventfd of ours or of the program.
+pub fn eventfd_signal(fd: c_int) {
+    let one = 1u64;
+    // SAFETY: the kernel reads 8 bytes of `one`.
+    let _: Result<usize> = unsafe { syscall!(SYS_write, fd, &raw const one, 8) };
+}
+
+/// Sets an eventfd of ours back to 0.
+pub fn eventfd_drain(fd: c_int) {
+    let mut count = 0u64;
+    // SAFETY: the kernel writes 8 bytes to `count`.
+    let _: Result<usize> = unsafe { syscall!(SYS_read, fd, &raw mut count, 8) };
+}

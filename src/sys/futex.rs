@@ -1,0 +1,60 @@
+//! Sleeping on a word of memory and waking who sleeps there.
+
+use libc::{FUTEX_PRIVATE_FLAG, FUTEX_WAIT_BITSET, FUTEX_WAKE, SYS_futex, timespec};
+
+use crate::sync::{AtomicU32, Ordering};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::raw::syscall;
+
+/// Sleeps while `*word == value`, without a limit. May return for no reason: callers look again.
+pub fn wait(word: &AtomicU32, value: u32) {
+    let _ = wait_until(word, value, None);
+}
+
+/// A deadline so far away that it never comes, 136 years after boot: see [`wait_until`].
+const NEVER: timespec = timespec { tv_sec: u32::MAX as i64, tv_nsec: 0 };
+
+/// Sleeps while `*word == value`, at most until `deadline` (CLOCK_MONOTONIC).
+///
+/// Errors: ETIMEDOUT, EINTR (a signal handler ran; SA_RESTART makes no difference), EAGAIN (the
+/// word had another value).
+pub fn wait_until(word: &AtomicU32, value: u32, deadline: Option<&timespec>) -> Result<()> {
+    // kernel/futex/waitwake.c, futex_wait: without a timeout the call restarts after a handler with
+    // SA_RESTART; with one it returns EINTR after any handler, and restarts after SIGCONT. So there
+    // is always a timeout.
+    let deadline = deadline.unwrap_or(&NEVER);
+    // SAFETY: both pointers are valid for reads during the call; the kernel writes nothing.
+    unsafe {
+        syscall!(
+            SYS_futex,
+            word.as_ptr(),
+            FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
+            value,
+            core::ptr::from_ref(deadline),
+            0,
+            u32::MAX, // FUTEX_BITSET_MATCH_ANY
+        )
+    }
+    .map(|_| ())
+}
+
+/// Sleeps until `*word` is no longer `value`, whatever signals come.
+pub fn wait_while(word: &AtomicU32, value: u32) {
+    // Acquire: pairs with the Release of the thread that changes the word and wakes us.
+    while word.load(Ordering::Acquire) == value {
+        wait(word, value);
+    }
+}
+
+/// Wakes at most `count` sleepers.
+pub fn wake(word: &AtomicU32, count: u32) {
+    // SAFETY: FUTEX_WAKE uses the address as a key and does not read it.
+    let _: Result<usize> = unsafe {
+        syscall!(SYS_futex, word.as_ptr(), FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count.min(i32::MAX as u32))
+    };
+}
+
+/// Whether `error` is only a reason to look again.
+pub fn is_spurious(error: Errno) -> bool {
+    error == Errno::AGAIN
+}

@@ -1,0 +1,17 @@
+//! System calls, one family a file, each returning `Result<_, Errno>`.
+//!
+//! They are issued by the instruction itself, not through libc: `errno` stays the program's, no
+//! cancellation point is passed, and the `syscall` that this library exports is not in the way.
+
+pub mod aio;
+pub mod cred;
+pub mod epoll;
+pub mod errno;
+pub mod fd;
+pub mod file;
+pub mod futex;
+pub mod mmap;
+pub mod poll;
+pub mod raw;
+pub mod thread;
+pub mod user;
