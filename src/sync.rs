@@ -53,10 +53,7 @@ mod lock {
         #[inline]
         pub fn lock(&self) -> Guard<'_, T> {
             // Acquire: pairs with the Release of the previous holder in `Guard::drop`.
-            if self
-                .word
-                .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
-                .is_err()
+            if self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_err()
             {
                 self.lock_contended();
             }

@@ -11,7 +11,7 @@ use core::ffi::{c_int, c_long, c_void};
 use libc::{sigset_t, timespec};
 
 use crate::abi::types::{Event as io_event, Iocb as iocb};
-use crate::context::{Caller, Reap};
+use crate::context::{Caller, MaskArgument, Reap};
 use crate::registry;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::user;
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn io_submit(ctx: io_context_t, nr: c_long, ios: *mut *mut
     fold(registry::find(ctx.addr()).and_then(|context| {
         // fs/aio.c, io_submit: the context is looked up after the sign of nr; both are EINVAL.
         let nr = usize::try_from(nr).map_err(|_| Errno::INVAL)?;
-        context.submit(nr, ios.addr())
+        context.context().submit(nr, ios.addr())
     }))
 }
 
@@ -160,10 +160,10 @@ pub unsafe extern "C" fn io_getevents(
         nr,
         events: events.addr(),
         timeout: timeout.addr(),
-        mask: None,
+        mask: MaskArgument::Absent,
         caller: Caller::Library,
     };
-    fold(getevents(ctx, &reap))
+    fold(registry::reap(ctx.addr(), &reap))
 }
 
 /// io_getevents() with the signal mask `sigmask` in force while it waits, as ppoll() has it.
@@ -185,16 +185,10 @@ pub unsafe extern "C" fn io_pgetevents(
         nr,
         events: events.addr(),
         timeout: timeout.addr(),
-        mask: Some(sigmask.addr()),
+        mask: MaskArgument::Set(sigmask.addr()),
         caller: Caller::Library,
     };
-    fold(getevents(ctx, &reap))
-}
-
-pub(super) fn getevents(ctx: io_context_t, reap: &Reap) -> Result<usize> {
-    // fs/aio.c, io_getevents: a bad timeout is EFAULT even when the context is bad as well.
-    let request = reap.fetch()?;
-    registry::find(ctx.addr())?.reap(&request)
+    fold(registry::reap(ctx.addr(), &reap))
 }
 
 /// io_setup() that first stores 0 in `*ctxp`.
@@ -252,10 +246,10 @@ pub unsafe extern "C" fn io_queue_run(ctx: io_context_t) -> c_int {
             nr: 1,
             events: (&raw mut event).addr(),
             timeout: user::ZERO_TIMEOUT.as_ptr().addr(),
-            mask: None,
+            mask: MaskArgument::Absent,
             caller: Caller::Library,
         };
-        match getevents(ctx, &reap) {
+        match registry::reap(ctx.addr(), &reap) {
             Ok(0) => return 0,
             Ok(_) => {
                 let data = event.data as usize as *const c_void;

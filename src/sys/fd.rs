@@ -142,7 +142,8 @@ pub fn duplicate(fd: c_int) -> Result<OwnedFd> {
         unsafe { syscall!(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base) }
     };
     // EINVAL: the base is above the limit; EMFILE: no number is free above it.
-    let new = at(high_base()).or_else(|error| if error == Errno::BADF { Err(error) } else { at(0) });
+    let new =
+        at(high_base()).or_else(|error| if error == Errno::BADF { Err(error) } else { at(0) });
     new.map(|fd| OwnedFd(fd as c_int))
 }
 
@@ -153,44 +154,110 @@ pub fn eventfd() -> Result<OwnedFd> {
     Ok(OwnedFd(fd as c_int).raised())
 }
 
-/// Whether `fd` is an eventfd: 8 readable-or-not bytes whose anonymous inode says so.
-///
-/// fs/eventfd.c, eventfd_ctx_fileget compares the file operations; from outside the only sure sign
-/// is the name of the link in /proc, and where /proc is missing, how it answers to misuse.
+/// Whether `fd` is an eventfd, whose file operations fs/eventfd.c, eventfd_fget compares.
 pub fn is_eventfd(fd: c_int) -> bool {
+    // Anonymous inodes have no type. Without that check the write could reach a socket.
+    if !stat(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == 0) {
+        return false;
+    }
+    // An eventfd refuses a write of less than 8 bytes, others can be written or cannot at all.
+    // SAFETY: no byte is read.
+    if unsafe { syscall!(SYS_write, fd, 0, 0) } != Err(Errno::INVAL) {
+        return false;
+    }
+    // Those that cannot are not ready for it; a full eventfd is not ready either.
+    crate::sys::poll::one(fd, libc::POLLOUT).is_ok_and(|ready| ready & libc::POLLOUT != 0)
+        || is_link_to(fd, c"anon_inode:[eventfd]")
+}
+
+/// Whether /proc shows `name` as what is behind `fd`; false where /proc is missing.
+pub fn is_link_to(fd: c_int, name: &core::ffi::CStr) -> bool {
+    let mut link = [0u8; 32];
+    let path = proc_path(fd);
+    // SAFETY: `path` ends with NUL, and the kernel writes at most 32 bytes to `link`.
+    let len = unsafe {
+        syscall!(libc::SYS_readlinkat, libc::AT_FDCWD, path.as_ptr(), link.as_mut_ptr(), link.len())
+    };
+    len.is_ok_and(|len| link.get(..len) == Some(name.to_bytes()))
+}
+
+/// "/proc/self/fd/N", NUL-terminated.
+fn proc_path(fd: c_int) -> [u8; 26] {
     let mut path = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
-    let mut number = [0u8; 10];
-    let mut digits = 0;
+    let mut digits = [0u8; 10];
+    let mut count = 0;
     let mut rest = fd.unsigned_abs();
-    loop {
-        number[digits] = b'0' + (rest % 10) as u8;
+    for digit in &mut digits {
+        *digit = b'0' + (rest % 10) as u8;
+        count += 1;
         rest /= 10;
-        digits += 1;
         if rest == 0 {
             break;
         }
     }
-    for (slot, digit) in path[14..].iter_mut().zip(number[..digits].iter().rev()) {
+    for (slot, digit) in path.iter_mut().skip(14).zip(digits.iter().take(count).rev()) {
         *slot = *digit;
     }
-    let mut link = [0u8; 32];
-    // SAFETY: `path` ends with NUL and the kernel writes at most 32 bytes to `link`.
-    let len = unsafe {
-        syscall!(libc::SYS_readlinkat, libc::AT_FDCWD, path.as_ptr(), link.as_mut_ptr(), link.len())
-    };
-    match len {
-        Ok(len) => link.get(..len) == Some(b"anon_inode:[eventfd]".as_slice()),
-        Err(_) => looks_like_eventfd(fd),
-    }
+    path
 }
 
-/// Without /proc: an anonymous inode that refuses the write of all ones with EINVAL is an eventfd
-/// (fs/eventfd.c, eventfd_write); nothing is written by that.
-fn looks_like_eventfd(fd: c_int) -> bool {
-    let is_anonymous = stat(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == 0);
-    let ones = u64::MAX;
-    // SAFETY: the kernel reads 8 bytes of `ones`.
-    is_anonymous && unsafe { syscall!(SYS_write, fd, &raw const ones, 8) } == Err(Errno::INVAL)
+/// A second open of the file behind `fd`, for reading.
+pub fn reopen_for_reading(fd: c_int) -> Result<OwnedFd> {
+    let path = proc_path(fd);
+    // SAFETY: `path` ends with NUL.
+    let new = unsafe {
+        syscall!(
+            libc::SYS_openat,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY,
+            0
+        )
+    }?;
+    Ok(OwnedFd(new as c_int))
+}
+
+/// A nameless file in memory.
+pub fn memory_file() -> Result<OwnedFd> {
+    // SAFETY: the name is NUL-terminated.
+    let fd = unsafe { syscall!(libc::SYS_memfd_create, c"uaio".as_ptr(), libc::MFD_CLOEXEC) }?;
+    Ok(OwnedFd(fd as c_int))
+}
+
+/// The magic number of the file system that `fd` is on.
+pub fn file_system(fd: c_int) -> Result<i64> {
+    let mut stat = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: the kernel writes one `struct statfs`.
+    unsafe { syscall!(libc::SYS_fstatfs, fd, stat.as_mut_ptr()) }?;
+    // SAFETY: all-zero is a valid `statfs`, and the kernel filled it.
+    Ok(unsafe { stat.assume_init() }.f_type)
+}
+
+/// Whether `fd` is a terminal.
+pub fn is_tty(fd: c_int) -> bool {
+    let mut settings = [0u8; 256];
+    // SAFETY: TCGETS writes a `struct termios`, much less than 256 bytes.
+    let result: Result<usize> =
+        unsafe { syscall!(libc::SYS_ioctl, fd, libc::TCGETS, settings.as_mut_ptr()) };
+    result.is_ok()
+}
+
+/// Whether `fd` is a socket that carries bytes, not messages.
+pub fn is_stream_socket(fd: c_int) -> bool {
+    let mut kind: c_int = 0;
+    let mut len = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes to `kind`, and the length to `len`.
+    let result: Result<usize> = unsafe {
+        syscall!(
+            libc::SYS_getsockopt,
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_TYPE,
+            &raw mut kind,
+            &raw mut len
+        )
+    };
+    result.is_ok() && kind == libc::SOCK_STREAM
 }
 
 /// Adds 1 to an eventfd of ours or of the program.

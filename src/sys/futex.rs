@@ -50,7 +50,12 @@ pub fn wait_while(word: &AtomicU32, value: u32) {
 pub fn wake(word: &AtomicU32, count: u32) {
     // SAFETY: FUTEX_WAKE uses the address as a key and does not read it.
     let _: Result<usize> = unsafe {
-        syscall!(SYS_futex, word.as_ptr(), FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count.min(i32::MAX as u32))
+        syscall!(
+            SYS_futex,
+            word.as_ptr(),
+            FUTEX_WAKE | FUTEX_PRIVATE_FLAG,
+            count.min(i32::MAX as u32)
+        )
     };
 }
 

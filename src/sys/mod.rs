@@ -3,13 +3,14 @@
 //! They are issued by the instruction itself, not through libc: `errno` stays the program's, no
 //! cancellation point is passed, and the `syscall` that this library exports is not in the way.
 
-pub mod aio;
+pub mod clock;
 pub mod cred;
 pub mod epoll;
 pub mod errno;
 pub mod fd;
 pub mod file;
 pub mod futex;
+pub mod host;
 pub mod mmap;
 pub mod poll;
 pub mod raw;

@@ -1,0 +1,445 @@
+//! Runs each `c-tests/*.c` twice, on the system's libaio and on this library, and requires the
+//! same text on stdout.
+//!
+//! A test program states facts (`check.h` says how). `system::NAME` runs it on the kernel's AIO:
+//! the program must pass there, or the test itself is wrong. `uaio::NAME` runs it on this library
+//! and compares. Exit status 0 is a pass, 77 a skip whose reason is the last line of stdout.
+//!
+//! Comments at the top of a C file, one a line, change this:
+//! - `/* only: uaio: REASON */` or `/* only: system: REASON */`: one half only, nothing to compare;
+//! - `/* timeout: SECONDS */`: more than the usual 30.
+//!
+//! Environment:
+//! - `UAIO_LIB=PATH`: the shared library for the `uaio` half; else the one cargo has just built.
+//! - `UAIO_WRAP="valgrind -q --error-exitcode=9"`: a command that runs the programs of that half.
+//! - `UAIO_REQUIRE_ALL=1`: a skipped test is a failed test.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+/// Exit status of a program that cannot run here.
+const SKIP: i32 = 77;
+
+/// The program whose stdout names the file that holds each function.
+const IDENTITY: &str = "library_identity";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let suite = Arc::new(Suite::new());
+    let programs = suite.programs();
+    let mut trials = Vec::new();
+    for half in [Half::System, Half::Uaio] {
+        for program in &programs {
+            if program.only.as_ref().is_some_and(|only| *only != half) {
+                continue;
+            }
+            let name = format!("{}::{}", half.name(), program.name);
+            let (suite, program) = (Arc::clone(&suite), Arc::clone(program));
+            trials.push(Trial::ignorable_test(name, move || suite.judge(&program, half)));
+        }
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if !conclusion.has_failed() {
+        let _ = fs::remove_dir_all(&suite.scratch);
+    }
+    conclusion.exit_code()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Half {
+    System,
+    Uaio,
+}
+
+impl Half {
+    fn name(self) -> &'static str {
+        match self {
+            Half::System => "system",
+            Half::Uaio => "uaio",
+        }
+    }
+}
+
+/// A shared library and the directory that programs load it from, by its soname.
+struct Library {
+    file: PathBuf,
+    directory: PathBuf,
+}
+
+struct Suite {
+    sources: PathBuf,
+    /// On the disk, not in /tmp: tests open files there with O_DIRECT.
+    scratch: PathBuf,
+    ours: Library,
+    /// Or why there is nothing to compare with.
+    system: Result<Library, String>,
+    require_all: bool,
+    wrap: Vec<String>,
+}
+
+/// One C file. What both halves need is made once, by whoever comes first.
+struct Program {
+    name: String,
+    source: PathBuf,
+    only: Option<Half>,
+    timeout: Duration,
+    binary: OnceLock<Result<PathBuf, String>>,
+    system_run: OnceLock<Result<Run, String>>,
+}
+
+/// What a program did.
+struct Run {
+    /// `None`: killed, because its time was up.
+    status: Option<ExitStatus>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Suite {
+    fn new() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let scratch =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("c_suite-{}", std::process::id()));
+        fs::create_dir_all(scratch.join("bin")).expect("create the scratch directory");
+
+        let ours = our_library();
+        let system = system_library(&ours).and_then(|file| match kernel_aio() {
+            Ok(()) => Ok(stage(&scratch, Half::System, file)),
+            Err(error) => Err(format!("no kernel AIO: io_setup: {error}")),
+        });
+        Suite {
+            sources: root.join("c-tests"),
+            ours: stage(&scratch, Half::Uaio, ours),
+            system,
+            require_all: env::var_os("UAIO_REQUIRE_ALL").is_some_and(|value| value == "1"),
+            wrap: env::var("UAIO_WRAP")
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(str::to_string)
+                .collect(),
+            scratch,
+        }
+    }
+
+    fn programs(&self) -> Vec<Arc<Program>> {
+        let files = fs::read_dir(&self.sources).expect("read c-tests");
+        let by_name: BTreeMap<_, _> = files
+            .map(|entry| entry.expect("read c-tests").path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+            .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), path))
+            .collect();
+        assert!(!by_name.is_empty(), "no C files in {}", self.sources.display());
+        by_name.into_iter().map(|(name, source)| Arc::new(Program::new(name, source))).collect()
+    }
+
+    fn judge(&self, program: &Program, half: Half) -> Result<Completion, Failed> {
+        match self.compare(program, half)? {
+            Completion::Ignored { reason } if self.require_all => {
+                Err(format!("skipped: {}", reason.unwrap_or_default()).into())
+            }
+            completion => Ok(completion),
+        }
+    }
+
+    fn compare(&self, program: &Program, half: Half) -> Result<Completion, Failed> {
+        let library = match (half, &self.system) {
+            (Half::Uaio, _) => &self.ours,
+            (Half::System, Ok(library)) => library,
+            (Half::System, Err(reason)) => return Ok(Completion::ignored_with(reason)),
+        };
+        let own_run;
+        let run = match half {
+            Half::System => self.system_run(program, library)?,
+            Half::Uaio => {
+                own_run = self.run(program, half, library)?;
+                &own_run
+            }
+        };
+        if let Some(reason) = run.skipped() {
+            return Ok(Completion::ignored_with(reason));
+        }
+        run.passed()?;
+        if program.name == IDENTITY {
+            return require_identity(&run.stdout, library);
+        }
+        let (Half::Uaio, None, Ok(system)) = (half, &program.only, &self.system) else {
+            return Ok(Completion::Completed);
+        };
+        let reference = self.system_run(program, system)?;
+        // A program that fails on the kernel's AIO is reported by the other half.
+        if reference.passed().is_ok() && reference.stdout != run.stdout {
+            return Err(difference(&reference.stdout, &run.stdout).into());
+        }
+        Ok(Completion::Completed)
+    }
+
+    fn system_run<'a>(&self, program: &'a Program, library: &Library) -> Result<&'a Run, Failed> {
+        program
+            .system_run
+            .get_or_init(|| self.run(program, Half::System, library))
+            .as_ref()
+            .map_err(Failed::from)
+    }
+
+    fn run(&self, program: &Program, half: Half, library: &Library) -> Result<Run, String> {
+        let binary =
+            program.binary.get_or_init(|| self.compile(program)).as_ref().map_err(String::clone)?;
+        let place = self.scratch.join(half.name()).join(&program.name);
+        let directory = place.join("work");
+        fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", place.display()))?;
+
+        let wrap = if half == Half::Uaio { self.wrap.as_slice() } else { &[] };
+        let mut command = match wrap {
+            [] => Command::new(binary),
+            [wrapper, arguments @ ..] => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(binary);
+                command
+            }
+        };
+        command
+            .current_dir(&directory)
+            .env("LD_LIBRARY_PATH", &library.directory)
+            .env_remove("LD_PRELOAD")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null());
+        // A wrapper such as valgrind is some twenty times slower.
+        let timeout = program.timeout * if wrap.is_empty() { 1 } else { 20 };
+        let run = run_to_end(&mut command, &place, timeout)
+            .map_err(|error| format!("{command:?}: {error}"))?;
+        if run.passed().is_ok() {
+            let _ = fs::remove_dir_all(&place);
+        }
+        Ok(run)
+    }
+
+    /// Compiles against the header of this package, and links with this library by path.
+    fn compile(&self, program: &Program) -> Result<PathBuf, String> {
+        let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+        let compiler = cc::Build::new()
+            .cargo_metadata(false)
+            .target(&target)
+            .host(&target)
+            .opt_level(1)
+            .try_get_compiler()
+            .map_err(|error| format!("no C compiler: {error}"))?;
+        let binary = self.scratch.join("bin").join(&program.name);
+        let mut command = compiler.to_command();
+        command
+            .args(["-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-I"])
+            .arg(self.sources.with_file_name("include"))
+            .arg(&program.source)
+            .arg("-o")
+            .arg(&binary)
+            .arg(self.ours.directory.join("libaio.so"))
+            .arg("-ldl");
+        let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+        match output.status.success() {
+            true => Ok(binary),
+            false => Err(format!("{command:?}\n{}", String::from_utf8_lossy(&output.stderr))),
+        }
+    }
+}
+
+impl Program {
+    fn new(name: String, source: PathBuf) -> Self {
+        let text = fs::read_to_string(&source).expect("read the C file");
+        let tag = |key: &str| {
+            let mut lines = text.lines().take_while(|line| line.starts_with("/*"));
+            let found = lines.find_map(|line| line.strip_prefix(&format!("/* {key}: ")));
+            found.map(|value| value.trim_end_matches("*/").trim().to_string())
+        };
+        let fault = |what: &str| -> ! { panic!("{}: {what}", source.display()) };
+        let only = tag("only").map(|value| match value.split_once(": ") {
+            Some(("system", reason)) if !reason.is_empty() => Half::System,
+            Some(("uaio", reason)) if !reason.is_empty() => Half::Uaio,
+            _ => fault("expected /* only: system|uaio: REASON */"),
+        });
+        let timeout = tag("timeout").map_or(30, |value| match value.parse() {
+            Ok(seconds) => seconds,
+            Err(_) => fault("expected /* timeout: SECONDS */"),
+        });
+        if !text.contains("Description:") {
+            fault("says nothing after Description:");
+        }
+        Program {
+            name,
+            source,
+            only,
+            timeout: Duration::from_secs(timeout),
+            binary: OnceLock::new(),
+            system_run: OnceLock::new(),
+        }
+    }
+}
+
+impl Run {
+    /// The program's reason, if it cannot run here.
+    fn skipped(&self) -> Option<String> {
+        let is_skip = self.status.is_some_and(|status| status.code() == Some(SKIP));
+        is_skip.then(|| self.stdout.lines().last().unwrap_or("no reason given").to_string())
+    }
+
+    fn passed(&self) -> Result<(), String> {
+        let verdict = match self.status {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => format!("exit status {code}"),
+                (None, signal) => format!("killed by signal {}", signal.unwrap_or_default()),
+            },
+            None => "killed: its time was up".to_string(),
+        };
+        Err(format!("{verdict}\n-- stdout --\n{}-- stderr --\n{}", self.stdout, self.stderr))
+    }
+}
+
+/// The cdylib that cargo has built for this very test run, or `UAIO_LIB`.
+///
+/// Cargo leaves it beside the test binary; one level up there may be a stale one.
+fn our_library() -> PathBuf {
+    let file = match env::var_os("UAIO_LIB") {
+        Some(path) => PathBuf::from(path),
+        None => env::current_exe().unwrap().with_file_name("libaio.so"),
+    };
+    match file.canonicalize() {
+        Ok(file) => file,
+        Err(error) => panic!("{}: {error}: no library to test", file.display()),
+    }
+}
+
+/// The libaio of this machine.
+fn system_library(ours: &Path) -> Result<PathBuf, String> {
+    let multiarch = format!("{}-linux-gnu", env::consts::ARCH);
+    let directories = [
+        format!("/lib/{multiarch}"),
+        format!("/usr/lib/{multiarch}"),
+        "/lib64".to_string(),
+        "/usr/lib64".to_string(),
+        "/usr/lib".to_string(),
+        "/lib".to_string(),
+        "/usr/local/lib".to_string(),
+    ];
+    let candidates = directories.iter().flat_map(|directory| {
+        ["libaio.so.1", "libaio.so.1t64"].map(|name| Path::new(directory).join(name))
+    });
+    let mut reason = "no libaio.so.1 in the library directories".to_string();
+    for candidate in candidates {
+        let Ok(file) = candidate.canonicalize() else { continue };
+        // This library may be installed as the system's own: then it proves nothing.
+        let is_uaio = fs::read(&file)
+            .is_ok_and(|bytes| bytes.windows(b"UAIO_ENGINE".len()).any(|w| w == b"UAIO_ENGINE"));
+        if is_uaio && file != ours {
+            reason = format!("{} is uaio", file.display());
+            continue;
+        }
+        return Ok(file);
+    }
+    Err(reason)
+}
+
+/// Whether the kernel answers io_setup, without any library.
+fn kernel_aio() -> io::Result<()> {
+    let mut context: libc::c_ulong = 0;
+    // SAFETY: io_setup writes one word to `context`, which outlives the call.
+    if unsafe { libc::syscall(libc::SYS_io_setup, 1, &raw mut context) } == 0 {
+        // SAFETY: the context was made by the call above, and nothing refers to it.
+        unsafe { libc::syscall(libc::SYS_io_destroy, context) };
+        return Ok(());
+    }
+    match io::Error::last_os_error() {
+        // Other processes hold all of fs.aio-max-nr for a moment: kernel AIO is there.
+        error if error.raw_os_error() == Some(libc::EAGAIN) => Ok(()),
+        error => Err(error),
+    }
+}
+
+/// A directory where programs find `file` under the names that they were linked with.
+fn stage(scratch: &Path, half: Half, file: PathBuf) -> Library {
+    let directory = scratch.join("lib").join(half.name());
+    fs::create_dir_all(&directory).expect("create the library directory");
+    for soname in ["libaio.so.1", "libaio.so.1t64"] {
+        symlink(&file, directory.join(soname)).expect("stage the library");
+    }
+    symlink("libaio.so.1", directory.join("libaio.so")).expect("stage the library");
+    Library { file, directory }
+}
+
+/// Each line of the program's output names a function and the file it was found in.
+fn require_identity(stdout: &str, library: &Library) -> Result<Completion, Failed> {
+    for line in stdout.lines() {
+        let (function, file) = line.split_once(": ").unwrap_or((line, ""));
+        if Path::new(file).canonicalize().ok().as_ref() != Some(&library.file) {
+            return Err(format!("{function} is in {file}, not in {:?}", library.file).into());
+        }
+    }
+    match stdout.lines().next() {
+        Some(_) => Ok(Completion::Completed),
+        None => Err("the program named no function".into()),
+    }
+}
+
+fn run_to_end(command: &mut Command, place: &Path, timeout: Duration) -> io::Result<Run> {
+    let output = |name: &str| place.join(name);
+    // Files, not pipes: a forked child that outlives the program must not keep us waiting.
+    let mut child = command
+        .stdout(File::create(output("stdout"))?)
+        .stderr(File::create(output("stderr"))?)
+        .process_group(0)
+        .spawn()?;
+    let status = wait_until(&mut child, Instant::now() + timeout)?;
+    let text = |name: &str| -> io::Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(output(name))?).into_owned())
+    };
+    Ok(Run { status, stdout: text("stdout")?, stderr: text("stderr")? })
+}
+
+/// `None`: the time was up, and the program and its children have been killed.
+fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+    let mut nap = Duration::from_micros(500);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            let group = i32::try_from(child.id()).map_err(io::Error::other)?;
+            // SAFETY: kill reads no memory. The group's leader has not been waited for, so its
+            // number cannot belong to anyone else.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(nap);
+        nap = (nap * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// The lines in which two transcripts differ, without what they share before and after.
+fn difference(system: &str, ours: &str) -> String {
+    let mut system: Vec<&str> = system.lines().collect();
+    let mut ours: Vec<&str> = ours.lines().collect();
+    while system.last() == ours.last() && system.pop().is_some() {
+        ours.pop();
+    }
+    let shared = system.iter().zip(&ours).take_while(|(left, right)| left == right).count();
+    let mut text = format!("stdout differs from line {} on\n", shared + 1);
+    for (mark, lines) in [("- system", &system), ("+ uaio", &ours)] {
+        for line in lines.iter().skip(shared) {
+            let _ = writeln!(text, "{mark}: {line}");
+        }
+    }
+    text
+}

@@ -1,0 +1,44 @@
+//! io_cancel.
+//!
+//! The request is found under the context lock and cancelled outside it: the poller's or the pool's
+//! cancellation may complete it, which takes completion's own locks.
+
+use crate::context::Context;
+use crate::request::state::Claim;
+use crate::request::{Request, Task};
+use crate::sys::errno::{Errno, Result};
+
+impl Context {
+    /// Cancels the oldest request made from the iocb at `iocb`; its event follows.
+    ///
+    /// EINVAL: there is none in flight, or it cannot be cancelled any more.
+    pub fn cancel(&self, iocb: usize) -> Result<()> {
+        // A poll that is ready has completed, for the kernel.
+        self.poller.harvest();
+        while let Some(request) = self.completions.slab.hold_oldest(iocb) {
+            if self.cancel_held(request) {
+                return Ok(());
+            }
+            // Its outcome was decided meanwhile; another one of the same iocb may be waiting.
+        }
+        Err(Errno::INVAL)
+    }
+
+    /// Cancels a request to which the caller holds a reference, and drops that.
+    pub(super) fn cancel_held(&self, request: &Request) -> bool {
+        let task = request.work().map(|work| &work.task);
+        let (claim, result) = match task {
+            // fs/aio.c, aio_poll_complete_work: the result of a cancelled poll is 0.
+            Some(Task::Poll { .. }) => (self.poller.cancel(request), 0),
+            // divergence: the kernel cannot cancel a read, write or sync.
+            _ => (self.lane.cancel(request), Errno::CANCELED.to_res()),
+        };
+        let is_cancelled = claim == Claim::Won;
+        if is_cancelled {
+            request.set_result(result);
+            self.completions.put(request);
+        }
+        self.completions.put(request);
+        is_cancelled
+    }
+}

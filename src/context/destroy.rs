@@ -1,0 +1,36 @@
+//! io_destroy, seen from inside: fs/aio.c, kill_ioctx, free_ioctx_users and free_ioctx_reqs.
+
+use crate::context::Context;
+use crate::reaper;
+use crate::sync::Ordering;
+
+impl Context {
+    /// Refuses new waits and wakes the waiters, who return what they have, or EINVAL. Callers that
+    /// look the context up do not find it any more.
+    pub fn kill(&self) {
+        // Relaxed: `wake_all` has the fence that pairs with the waiters'.
+        self.is_dead.store(true, Ordering::Relaxed);
+        self.completions.waiters.wake_all();
+    }
+
+    /// Whether io_destroy has begun.
+    pub(super) fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::Relaxed)
+    }
+
+    /// Cancels what can be cancelled, waits for the rest and gives everything back. No call is
+    /// inside any more.
+    pub fn tear_down(&self) {
+        reaper::release(&self.poller);
+        self.poller.harvest();
+        let mut next = 0;
+        while let Some((request, following)) = self.completions.slab.hold_next(next) {
+            self.cancel_held(request);
+            next = following;
+        }
+        self.completions.drain();
+        self.poller.close();
+        // SAFETY: every request is gone, no call is inside, and no worker holds a request.
+        unsafe { self.completions.slab.clear() };
+    }
+}

@@ -1,0 +1,290 @@
+//! io_submit: iocbs in order, each to the end of its submission before the next.
+//!
+//! Polls that follow each other wait for each other for a moment: one poll(2) asks for the readiness
+//! of all of them.
+
+use libc::pollfd;
+
+use crate::abi::types::{Event, IOCB_FLAG_RESFD, Iocb};
+use crate::context::Context;
+use crate::engine::inline::{self, Interruption};
+use crate::engine::{Place, choose, pool};
+use crate::reaper;
+use crate::request::decode::{self, Operation};
+use crate::request::state::Claim;
+use crate::request::{Task, Work};
+use crate::resfd::Signal;
+use crate::sys::cred::Credentials;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fd::{self, OwnedFd};
+use crate::sys::poll;
+use crate::sys::user::{self, KeyAccess, Pages};
+
+/// How many polls are looked at together.
+const POLLS: usize = 16;
+
+/// An iocb that has passed the checks before the look-up of its file, and holds a slot.
+#[derive(Clone, Copy)]
+struct Accepted {
+    iocb: Iocb,
+    address: usize,
+    key: KeyAccess,
+}
+
+impl Accepted {
+    fn event(&self, res: i64) -> Event {
+        Event { data: self.iocb.data, obj: self.address as u64, res, res2: 0 }
+    }
+
+    fn has_resfd(&self) -> bool {
+        self.iocb.flags & IOCB_FLAG_RESFD != 0
+    }
+}
+
+/// What one call of io_submit remembers from iocb to iocb.
+struct Batch {
+    pages: Pages,
+    interruption: Interruption,
+    /// The last eventfd that was found good, and its number.
+    signal: Option<(i32, Signal)>,
+    credentials: Option<Credentials>,
+}
+
+impl Batch {
+    /// The eventfd of an iocb, open at this moment: EBADF, EINVAL.
+    fn signal(&mut self, accepted: &Accepted) -> Result<Option<Signal>> {
+        if !accepted.has_resfd() {
+            return Ok(None);
+        }
+        let number = accepted.iocb.resfd;
+        match self.signal {
+            Some((known, signal)) if known == number => Ok(Some(signal)),
+            _ => {
+                let signal = Signal::to_number(number)?;
+                self.signal = Some((number, signal));
+                Ok(Some(signal))
+            }
+        }
+    }
+
+    fn credentials(&mut self) -> Credentials {
+        *self.credentials.get_or_insert_with(Credentials::current)
+    }
+}
+
+/// Polls in a row.
+struct Polls {
+    accepted: [Option<Accepted>; POLLS],
+    count: usize,
+}
+
+impl Context {
+    /// Submits up to `nr` iocbs, whose addresses are in the array at `iocbs`. Returns how many were
+    /// accepted; the error of the first one, if none was.
+    pub fn submit(&'static self, nr: usize, iocbs: usize) -> Result<usize> {
+        let ring = &self.completions.ring;
+        // fs/aio.c, io_submit: more than the ring holds are silently left.
+        let nr = nr.min(ring.nr() as usize);
+        let mut batch = Batch {
+            pages: Pages::new(),
+            interruption: Interruption::default(),
+            signal: None,
+            credentials: None,
+        };
+        let mut polls = Polls { accepted: [None; POLLS], count: 0 };
+        let mut submitted = 0;
+        let mut failure = None;
+        for index in 0..nr {
+            let accepted = match self.accept(&mut batch, iocbs, index) {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            };
+            if decode::is_poll(&accepted.iocb) {
+                polls.push(accepted);
+                if polls.count < POLLS {
+                    continue;
+                }
+            }
+            // What came before completes before.
+            if let Err(error) = self.submit_polls(&mut batch, &mut polls, &mut submitted) {
+                if !decode::is_poll(&accepted.iocb) {
+                    ring.unreserve();
+                }
+                return answer(submitted, Some(error));
+            }
+            if decode::is_poll(&accepted.iocb) {
+                continue;
+            }
+            if let Err(error) = self.submit_one(&mut batch, &accepted) {
+                ring.unreserve();
+                return answer(submitted, Some(error));
+            }
+            submitted += 1;
+        }
+        let polled = self.submit_polls(&mut batch, &mut polls, &mut submitted);
+        answer(submitted, polled.err().or(failure))
+    }
+
+    /// fs/aio.c, io_submit and io_submit_one, up to the slot.
+    #[inline]
+    fn accept(&self, batch: &mut Batch, iocbs: usize, index: usize) -> Result<Accepted> {
+        let entry = iocbs.wrapping_add(index.wrapping_mul(size_of::<usize>()));
+        // SAFETY: an address.
+        let address: usize = unsafe { batch.pages.read(entry) }?;
+        let (iocb, key) = batch.pages.read_iocb(address)?;
+        decode::check_header(&iocb)?;
+        self.completions.ring.reserve()?;
+        Ok(Accepted { iocb, address, key })
+    }
+
+    /// fs/aio.c, __io_submit_one, for anything but a poll.
+    #[inline]
+    fn submit_one(&'static self, batch: &mut Batch, accepted: &Accepted) -> Result<()> {
+        let fd = accepted.iocb.fildes;
+        let status = fd::status_flags(fd)?;
+        let signal = batch.signal(accepted)?;
+        user::write_key(accepted.address, accepted.key)?;
+        match decode::operation(&accepted.iocb, status, &mut batch.pages)? {
+            Operation::Transfer(transfer) => {
+                if choose::transfer(fd, status, &transfer) == Place::Asynchronous
+                    && let Ok(file) = fd::duplicate(fd)
+                {
+                    let task = Task::Transfer(transfer, batch.credentials());
+                    return self.submit_to_pool(accepted, file, task);
+                }
+                let res = inline::transfer(fd, status, &transfer, &mut batch.interruption)?;
+                self.completions.post(accepted.event(res), signal);
+            }
+            Operation::Sync { data_only } => {
+                if choose::sync(fd) == Place::Asynchronous
+                    && let Ok(file) = fd::duplicate(fd)
+                {
+                    let task = Task::Sync { data_only, credentials: batch.credentials() };
+                    return self.submit_to_pool(accepted, file, task);
+                }
+                let res = inline::sync(fd, data_only)?;
+                self.completions.post(accepted.event(res), signal);
+            }
+            // `submit` takes polls out.
+            Operation::Poll { .. } => return Err(Errno::INVAL),
+        }
+        Ok(())
+    }
+
+    /// Hands a request to the workers; without any, does it here.
+    #[cold]
+    fn submit_to_pool(&'static self, accepted: &Accepted, file: OwnedFd, task: Task) -> Result<()> {
+        let completions = &self.completions;
+        let resfd = match accepted.has_resfd() {
+            true => Some(completions.resfds.acquire(accepted.iocb.resfd)?),
+            false => None,
+        };
+        let work = Work { data: accepted.iocb.data, iocb: accepted.address, task };
+        let request = completions.begin(work, resfd)?;
+        request.set_pin(file);
+        if self.lane.submit(request).is_err() && request.state.claim() == Claim::Won {
+            request.set_result(pool::perform(request));
+            completions.put(request);
+        }
+        completions.put(request);
+        Ok(())
+    }
+
+    /// Submits the polls that wait, in order; counts those that are accepted. At an error the rest
+    /// are forgotten.
+    fn submit_polls(
+        &'static self,
+        batch: &mut Batch,
+        polls: &mut Polls,
+        submitted: &mut usize,
+    ) -> Result<()> {
+        let count = core::mem::take(&mut polls.count);
+        if count == 0 {
+            return Ok(());
+        }
+        let mut fds = [pollfd { fd: -1, events: 0, revents: 0 }; POLLS];
+        for (slot, accepted) in fds.iter_mut().zip(polls.accepted.iter().take(count).flatten()) {
+            let events = decode::poll_events(&accepted.iocb).unwrap_or(0);
+            *slot = pollfd { fd: accepted.iocb.fildes, events: events as i16, revents: 0 };
+        }
+        if let Some(fds) = fds.get_mut(..count) {
+            poll::now(fds)?;
+        }
+        let mut result = Ok(());
+        for (ready, accepted) in fds.iter().zip(polls.accepted.iter().take(count).flatten()) {
+            if result.is_ok() {
+                result = self.submit_poll(batch, accepted, ready.revents);
+            }
+            match result {
+                Ok(()) => *submitted += 1,
+                Err(_) => self.completions.ring.unreserve(),
+            }
+        }
+        result
+    }
+
+    /// fs/aio.c, __io_submit_one and aio_poll, for a file whose readiness is known.
+    fn submit_poll(
+        &'static self,
+        batch: &mut Batch,
+        accepted: &Accepted,
+        ready: i16,
+    ) -> Result<()> {
+        let fd = accepted.iocb.fildes;
+        // poll(2) ignores negative numbers.
+        if fd < 0 || ready & libc::POLLNVAL != 0 {
+            return Err(Errno::BADF);
+        }
+        let signal = batch.signal(accepted)?;
+        user::write_key(accepted.address, accepted.key)?;
+        let events = decode::poll_events(&accepted.iocb)?;
+        if ready != 0 {
+            self.completions.post(accepted.event(i64::from(ready)), signal);
+            return Ok(());
+        }
+        let file = fd::duplicate(fd).map_err(|error| match error {
+            Errno::BADF => error,
+            _ => Errno::AGAIN,
+        })?;
+        let completions = &self.completions;
+        let resfd = match accepted.has_resfd() {
+            true => Some(completions.resfds.acquire(accepted.iocb.resfd)?),
+            false => None,
+        };
+        if resfd.is_some() && reaper::serve(&self.poller) {
+            completions.ring.announce();
+        }
+        let task = Task::Poll { fd, events };
+        let work = Work { data: accepted.iocb.data, iocb: accepted.address, task };
+        let request = completions.begin(work, resfd)?;
+        request.set_pin(file);
+        match self.poller.arm(request) {
+            Ok(()) => completions.put(request),
+            Err(error) => {
+                completions.abandon(request);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Polls {
+    fn push(&mut self, accepted: Accepted) {
+        if let Some(slot) = self.accepted.get_mut(self.count) {
+            *slot = Some(accepted);
+            self.count += 1;
+        }
+    }
+}
+
+/// fs/aio.c, io_submit: the error of a later iocb is lost.
+fn answer(submitted: usize, failure: Option<Errno>) -> Result<usize> {
+    match failure {
+        Some(error) if submitted == 0 => Err(error),
+        _ => Ok(submitted),
+    }
+}

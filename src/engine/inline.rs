@@ -1,0 +1,308 @@
+//! The inline engine: reads, writes and syncs in the calling thread.
+//!
+//! It has two kinds of outcome, as in the kernel: an error of the submission (no event ever), and a
+//! result for the event. `preadv2` and `pwritev2` mix them, so the file is asked in a way that keeps
+//! them apart: a flag that changes nothing for the operation makes the kernel refuse files without
+//! `read_iter` or `write_iter` (EOPNOTSUPP) instead of falling back to their older functions.
+
+use core::ffi::c_int;
+
+use libc::{
+    POLLIN, POLLOUT, RWF_DSYNC, RWF_NOWAIT, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, iovec,
+};
+use once_cell::race::OnceBool;
+
+use crate::request::decode::{RWF_NOSIGNAL, Transfer};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fd::{self, StatusFlags};
+use crate::sys::file::{self, Direction, NO_OFFSET};
+use crate::sys::poll;
+
+/// What becomes of a batch once a signal handler has run in it.
+///
+/// The kernel delivers a signal when io_submit returns; until then it stays pending, and every
+/// operation that would block ends with EINTR.
+#[derive(Debug, Default)]
+pub struct Interruption {
+    is_pending: bool,
+}
+
+/// A flag without effect on reads: see the module.
+const READ_DETECTOR: c_int = RWF_DSYNC;
+/// A flag without effect on writes to streams: see the module.
+const STREAM_DETECTOR: c_int = RWF_DSYNC;
+
+/// Does a read or write. `Ok` is the event's result, `Err` an error of the submission.
+#[inline]
+pub fn transfer(
+    fd: c_int,
+    status: StatusFlags,
+    transfer: &Transfer,
+    interruption: &mut Interruption,
+) -> Result<i64> {
+    if transfer.buffer.is_empty() {
+        return empty_transfer(fd, transfer);
+    }
+    let detector = match transfer.direction {
+        Direction::Read => READ_DETECTOR,
+        Direction::Write if may_use_nosignal() => RWF_NOSIGNAL,
+        Direction::Write => return old_kernel_write(fd, status, transfer, interruption),
+    };
+    let flags = transfer.flags.bits() | detector;
+    // SAFETY: the elements are a private copy; the buffers are the program's.
+    let moved = unsafe {
+        file::vectored(transfer.direction, fd, transfer.buffer.as_slice(), transfer.offset, flags)
+    };
+    match moved {
+        Ok(count) => Ok(count as i64),
+        Err(Errno::SPIPE) => stream(fd, status, transfer, interruption),
+        Err(error) => refused(fd, transfer, error),
+    }
+}
+
+/// Sorts an error of a positioned transfer into submission and event.
+#[cold]
+fn refused(fd: c_int, transfer: &Transfer, error: Errno) -> Result<i64> {
+    match error {
+        Errno::BADF => Err(error),
+        // fs/aio.c, aio_read: no read_iter. The detector's answer, unless a flag of the program
+        // that files may refuse is there as well.
+        Errno::OPNOTSUPP => {
+            let flags = transfer.flags;
+            if flags.is_file_dependent() {
+                Err(error)
+            } else if flags.is_nowait() {
+                if supports_nowait(fd) { Ok(error.to_res()) } else { Err(error) }
+            } else {
+                Err(Errno::INVAL)
+            }
+        }
+        // include/linux/fs.h, kiocb_set_rw_flags: append-only inodes.
+        Errno::PERM if transfer.flags.is_noappend() => Err(error),
+        // A device without the function at all; others check alignment.
+        Errno::INVAL if file_type(fd) == S_IFCHR => Err(error),
+        _ => Ok(error.to_res()),
+    }
+}
+
+/// Writing where the kernel does not know RWF_NOSIGNAL: whether the file has `write_iter` shows only
+/// in what it is.
+#[cold]
+fn old_kernel_write(
+    fd: c_int,
+    status: StatusFlags,
+    transfer: &Transfer,
+    interruption: &mut Interruption,
+) -> Result<i64> {
+    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+    if file_type(fd) == S_IFREG && fd::file_system(fd) == Ok(PROC_SUPER_MAGIC) {
+        // fs/proc: only files under /proc/sys have write_iter.
+        return Err(Errno::INVAL);
+    }
+    let flags = transfer.flags.bits();
+    // SAFETY: as in `transfer`.
+    let moved = unsafe {
+        file::vectored(transfer.direction, fd, transfer.buffer.as_slice(), transfer.offset, flags)
+    };
+    match moved {
+        Ok(count) => Ok(count as i64),
+        Err(Errno::SPIPE) => stream(fd, status, transfer, interruption),
+        Err(error) => refused(fd, transfer, error),
+    }
+}
+
+/// Whether `pwritev2` takes RWF_NOSIGNAL (Linux 6.18).
+#[inline]
+fn may_use_nosignal() -> bool {
+    static SUPPORTED: OnceBool = OnceBool::new();
+    SUPPORTED.get_or_init(|| {
+        let Ok(file) = fd::memory_file() else { return false };
+        let byte = [0u8; 1];
+        let iov = [iovec { iov_base: byte.as_ptr().cast_mut().cast(), iov_len: 1 }];
+        // SAFETY: one readable byte goes to a file of our own.
+        unsafe { file::vectored(Direction::Write, file.raw(), &iov, 0, RWF_NOSIGNAL) }.is_ok()
+    })
+}
+
+fn file_type(fd: c_int) -> u32 {
+    fd::stat(fd).map_or(0, |stat| stat.st_mode & S_IFMT)
+}
+
+/// Whether a file that answered EOPNOTSUPP to RWF_NOWAIT has FMODE_NOWAIT, so that the answer came
+/// from the operation. A read far behind the end tells without moving data.
+#[cold]
+fn supports_nowait(fd: c_int) -> bool {
+    const FAR: i64 = i64::MAX - 4096;
+    if file_type(fd) != S_IFREG {
+        return false;
+    }
+    let mut byte = [0u8; 1];
+    let iov = [iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 }];
+    // SAFETY: one writable byte of our own.
+    let read = |fd| unsafe { file::vectored(Direction::Read, fd, &iov, FAR, RWF_NOWAIT) };
+    match read(fd) {
+        // Open for writing only.
+        Err(Errno::BADF) => match fd::reopen_for_reading(fd) {
+            Ok(file) => read(file.raw()) != Err(Errno::OPNOTSUPP),
+            Err(_) => true,
+        },
+        result => result != Err(Errno::OPNOTSUPP),
+    }
+}
+
+/// No bytes to move: the vectored calls would return before they look at the file.
+#[cold]
+fn empty_transfer(fd: c_int, transfer: &Transfer) -> Result<i64> {
+    let Some(first) = transfer.buffer.as_slice().first() else { return Ok(0) };
+    let direction = transfer.direction;
+    let buf = first.iov_base.addr() as u64;
+    // SAFETY: no byte is moved.
+    let at = |offset| unsafe { file::plain(direction, fd, buf, 0, offset) };
+    match file_type(fd) {
+        // net/socket.c, sock_read_iter and sock_write_iter. A write of nothing to a datagram socket
+        // sends an empty datagram; a read of nothing returns at once.
+        S_IFSOCK if transfer.offset != 0 => return Ok(Errno::SPIPE.to_res()),
+        S_IFSOCK if direction == Direction::Read => return Ok(0),
+        _ => {}
+    }
+    let moved = match at(transfer.offset) {
+        Err(Errno::SPIPE) => at(NO_OFFSET),
+        result => result,
+    };
+    match moved {
+        Ok(count) => Ok(count as i64),
+        // Directories have no read_iter.
+        Err(libc_error) if libc_error.number() == libc::EISDIR => Err(Errno::INVAL),
+        Err(Errno::INVAL) if !has_iter(fd, direction) => Err(Errno::INVAL),
+        Err(Errno::BADF) => Err(Errno::BADF),
+        Err(error) => Ok(error.to_res()),
+    }
+}
+
+/// Whether a file that answered EINVAL has `read_iter` or `write_iter`, so that the answer came from
+/// the operation.
+#[cold]
+fn has_iter(fd: c_int, direction: Direction) -> bool {
+    match file_type(fd) {
+        // An anonymous inode: the ones that are read in records refuse short buffers.
+        0 => {
+            direction == Direction::Read
+                && [c"anon_inode:[eventfd]", c"anon_inode:[timerfd]", c"anon_inode:[signalfd]"]
+                    .iter()
+                    .any(|name| fd::is_link_to(fd, name))
+        }
+        S_IFCHR => false,
+        _ => true,
+    }
+}
+
+/// Pipes, sockets, ttys, eventfds: no position, and they may block, as they do in the kernel's
+/// io_submit.
+#[cold]
+fn stream(
+    fd: c_int,
+    status: StatusFlags,
+    transfer: &Transfer,
+    interruption: &mut Interruption,
+) -> Result<i64> {
+    let kind = file_type(fd);
+    // net/socket.c, sock_read_iter and sock_write_iter.
+    if kind == S_IFSOCK && transfer.offset != 0 {
+        return Ok(Errno::SPIPE.to_res());
+    }
+    let direction = transfer.direction;
+    let flags = transfer.flags.bits() | STREAM_DETECTOR;
+    let call = |iov: &[iovec], flags| {
+        // SAFETY: the elements are a private copy; the buffers are the program's.
+        unsafe { file::vectored(direction, fd, iov, NO_OFFSET, flags) }
+    };
+    let is_final = |error: Errno| match error {
+        Errno::BADF => Err(error),
+        Errno::OPNOTSUPP if transfer.flags.is_nowait() => Err(error),
+        Errno::OPNOTSUPP => Err(Errno::INVAL),
+        Errno::INVAL if !has_iter(fd, direction) => Err(error),
+        _ => Ok(error.to_res()),
+    };
+    if status.is_nonblocking() || transfer.flags.is_nowait() {
+        return match call(transfer.buffer.as_slice(), flags) {
+            Ok(count) => Ok(count as i64),
+            Err(error) => is_final(error),
+        };
+    }
+    let mut done = 0u64;
+    loop {
+        let rest;
+        let iov = match done {
+            0 => transfer.buffer.as_slice(),
+            _ => {
+                rest = transfer.buffer.after(done);
+                &rest
+            }
+        };
+        // Not a blocking call: after a handler with SA_RESTART that would go on waiting, where the
+        // kernel's AIO gives up with EINTR (fs/aio.c, aio_rw_done). poll never restarts.
+        let mut moved = call(iov, flags | RWF_NOWAIT);
+        if moved == Err(Errno::OPNOTSUPP) {
+            // No FMODE_NOWAIT, or no read_iter and write_iter at all: the detector tells. A tty
+            // waits in poll first.
+            if fd::is_tty(fd) {
+                moved = match wait_ready(fd, direction, interruption) {
+                    Ok(()) => call(iov, flags),
+                    Err(error) => Err(error),
+                };
+            } else {
+                moved = call(iov, flags);
+            }
+        }
+        match moved {
+            Ok(count) => {
+                done += count as u64;
+                let is_whole = done >= transfer.buffer.len();
+                if direction == Direction::Read || count == 0 || is_whole || is_record(fd, kind) {
+                    return Ok(done as i64);
+                }
+            }
+            Err(Errno::AGAIN) => {
+                if let Err(error) = wait_ready(fd, direction, interruption) {
+                    return if done > 0 { Ok(done as i64) } else { is_final(error) };
+                }
+            }
+            Err(_) if done > 0 => return Ok(done as i64),
+            Err(error) => return is_final(error),
+        }
+    }
+}
+
+/// Whether one write is one message, so that the kernel does not go on after a short one.
+fn is_record(fd: c_int, kind: u32) -> bool {
+    kind != S_IFIFO && !(kind == S_IFSOCK && fd::is_stream_socket(fd))
+}
+
+/// Sleeps until the stream is ready, or a handler runs: EINTR.
+fn wait_ready(fd: c_int, direction: Direction, interruption: &mut Interruption) -> Result<()> {
+    if interruption.is_pending {
+        return Err(Errno::INTR);
+    }
+    let events = match direction {
+        Direction::Read => POLLIN,
+        Direction::Write => POLLOUT,
+    };
+    let mut fds = [libc::pollfd { fd, events, revents: 0 }];
+    match poll::wait(&mut fds, None, None) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            interruption.is_pending |= error == Errno::INTR;
+            Err(error)
+        }
+    }
+}
+
+/// Syncs a file whose sync is over at once, or that has none: then EINVAL for the submission.
+pub fn sync(fd: c_int, data_only: bool) -> Result<i64> {
+    match file::sync(fd, data_only) {
+        Ok(()) => Ok(0),
+        // fs/aio.c, aio_fsync: no fsync function.
+        Err(error @ (Errno::INVAL | Errno::BADF)) => Err(error),
+        Err(error) => Ok(error.to_res()),
+    }
+}

@@ -1,0 +1,35 @@
+//! libaio.so.1 in user space: what programs submit to kernel AIO is done here instead.
+//!
+//! A program's iocb becomes a *request*; a request is done by an *engine* or armed in the *poller*;
+//! whoever drops its last reference posts one *event* to the context's completion *ring*; the program
+//! reaps it.
+//!
+//! ```text
+//!   io_submit ─► abi ─► context/submit ─► request (decode, pin) ─┬─► engine: inline │ pool
+//!                                                                └─► poller (epoll)
+//!   io_getevents ◄─ abi ◄─ context/reap ◄─ ring ◄─ completion ◄─── last reference dropped
+//!   io_cancel ─► abi ─► context/cancel: found under the lock, done outside it ─► engine or poller
+//! ```
+//!
+//! Modules, bottom first; each uses only those before it (and `abi::types`):
+//! [`sync`], [`sys`]; [`stable`], [`arena`], [`ring`], [`resfd`], [`waiters`], [`request`];
+//! [`completion`]; [`engine`], [`poller`], [`reaper`]; [`context`]; [`registry`]; [`abi`].
+//!
+//! The C interface is in `include/libaio.h`; the Rust items are public for the tests and the command
+//! of this package only.
+
+pub mod abi;
+pub mod arena;
+pub mod completion;
+pub mod context;
+pub mod engine;
+pub mod poller;
+pub mod reaper;
+pub mod registry;
+pub mod request;
+pub mod resfd;
+pub mod ring;
+pub mod stable;
+pub mod sync;
+pub mod sys;
+pub mod waiters;

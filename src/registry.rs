@@ -1,0 +1,473 @@
+//! From `io_context_t` to a context: set-up, look-up, destruction.
+//!
+//! A context is named by the address of its ring, in the program's view. Look-up walks a radix tree
+//! over the page number, takes a reference, and checks the address again; nothing is locked and the
+//! address is not followed. Nodes and contexts are never unmapped, so a thread that comes late finds
+//! a dead context, or another one with another address, and leaves with EINVAL, as it does with any
+//! stranger.
+//!
+//! The root lies in a page that a forked child finds empty: the child has no contexts.
+//!
+//! *Locks*: `SETUP` serialises set-up, destruction and moved rings. Look-up takes none.
+//!
+//! *Orderings*: a slot is filled before the Release store of its leaf; references are taken with
+//! Acquire and dropped with Release, io_destroy waits for them with Acquire.
+
+use core::ptr;
+
+use crate::abi::types::AioRing;
+use crate::arena::{Arenas, Region, View};
+use crate::context::{Context, Reap, Wait};
+use crate::engine::pool;
+use crate::reaper;
+use crate::ring::Geometry;
+use crate::stable::{Stable, Zeroed};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Lock, Ordering};
+use crate::sys::clock::Timeout;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::mmap::Protection;
+use crate::sys::{futex, host, mmap, user};
+
+const PAGE_BITS: u32 = 12;
+const LEVEL_BITS: u32 = 12;
+const FANOUT: usize = 1 << LEVEL_BITS;
+/// User addresses that the tree covers.
+const ADDRESS_BITS: u32 = PAGE_BITS + 3 * LEVEL_BITS;
+
+/// io_destroy has begun, or the slot was never used.
+const DEAD: u32 = 1 << 31;
+
+/// A place for a context.
+#[derive(Debug)]
+struct Slot {
+    /// Where the program sees the ring.
+    address: AtomicUsize,
+    /// Calls in progress, and [`DEAD`].
+    references: AtomicU32,
+    /// Set-up only: index of this slot, and of the next free one + 1.
+    index: AtomicU32,
+    next_free: AtomicU32,
+    /// Set-up only: memory of the ring, and the requested number of events.
+    region: Lock<Region>,
+    requested: AtomicU32,
+    context: Context,
+}
+
+// SAFETY: integers, atomics, locks and `Context`, which says the same of itself.
+unsafe impl Zeroed for Slot {}
+
+/// One level of the tree: pointers to the next level, or to slots.
+type Node = [AtomicPtr<u8>; FANOUT];
+
+/// A page that a forked child finds empty.
+#[derive(Debug)]
+struct Epoch {
+    root: AtomicPtr<Node>,
+}
+
+static EPOCH: AtomicPtr<Epoch> = AtomicPtr::new(ptr::null_mut());
+static SLOTS: Stable<Slot> = Stable::new();
+
+#[derive(Debug)]
+struct Setup {
+    arenas: Arenas,
+    /// Index + 1 of the first free slot.
+    free: u32,
+    /// Slots below this index exist.
+    high: u32,
+    /// Contexts that live.
+    live: u32,
+    /// Sum of what they were asked for.
+    requested: u64,
+}
+
+impl Setup {
+    const NOTHING: Setup = Setup { arenas: Arenas::new(), free: 0, high: 0, live: 0, requested: 0 };
+}
+
+static SETUP: Lock<Setup> = Lock::new(Setup::NOTHING);
+
+/// A reference to a living context: io_destroy waits until it is dropped.
+#[derive(Debug)]
+pub struct Reference {
+    slot: &'static Slot,
+}
+
+impl core::ops::Deref for Reference {
+    type Target = Context;
+    #[inline]
+    fn deref(&self) -> &Context {
+        &self.slot.context
+    }
+}
+
+impl Reference {
+    /// The context, for as long as the process lives; use it only while the reference is held.
+    #[inline]
+    pub fn context(&self) -> &'static Context {
+        &self.slot.context
+    }
+}
+
+impl Drop for Reference {
+    #[inline]
+    fn drop(&mut self) {
+        // Release: what this call did is done for io_destroy, which waits with Acquire.
+        if self.slot.references.fetch_sub(1, Ordering::Release) == DEAD + 1 {
+            futex::wake(&self.slot.references, u32::MAX);
+        }
+    }
+}
+
+fn part(address: usize, level: u32) -> usize {
+    (address >> (PAGE_BITS + level * LEVEL_BITS)) & (FANOUT - 1)
+}
+
+/// The context at `address`: EINVAL for anything else, fs/aio.c, lookup_ioctx.
+#[inline]
+pub fn find(address: usize) -> Result<Reference> {
+    match look_up(address) {
+        Some(reference) => Ok(reference),
+        None => find_moved(address),
+    }
+}
+
+#[inline]
+fn look_up(address: usize) -> Option<Reference> {
+    if address >> ADDRESS_BITS != 0 || address & ((1 << PAGE_BITS) - 1) != 0 {
+        return None;
+    }
+    // Acquire, all four: pair with the Release stores of `insert` and `first_use`.
+    let epoch = EPOCH.load(Ordering::Acquire);
+    if epoch.is_null() {
+        return None;
+    }
+    // SAFETY: the page and all nodes stay mapped for ever.
+    let mut node = unsafe { (*epoch).root.load(Ordering::Acquire) };
+    for level in [2, 1] {
+        if node.is_null() {
+            return None;
+        }
+        // SAFETY: as above; the entries of inner levels are nodes.
+        node = unsafe { (&(*node))[part(address, level)].load(Ordering::Acquire) }.cast();
+    }
+    if node.is_null() {
+        return None;
+    }
+    // SAFETY: as above; the entries of leaves are slots, which stay mapped for ever too.
+    let slot =
+        unsafe { (&(*node))[part(address, 0)].load(Ordering::Acquire).cast::<Slot>().as_ref()? };
+    enter(slot, address)
+}
+
+/// Takes a reference, if the slot is that of a living context at `address`.
+#[inline]
+fn enter(slot: &'static Slot, address: usize) -> Option<Reference> {
+    // Acquire: pairs with the Release that brings a slot to life in `setup`.
+    let references = slot.references.fetch_add(1, Ordering::Acquire);
+    let reference = Reference { slot };
+    let is_it = references & DEAD == 0 && slot.address.load(Ordering::Relaxed) == address;
+    is_it.then_some(reference)
+}
+
+/// Stores `slot` as what is at `address`; null removes it.
+fn insert(address: usize, slot: *mut Slot) -> Result<()> {
+    let epoch = EPOCH.load(Ordering::Relaxed);
+    // SAFETY: `first_use` came before; pages and nodes stay mapped for ever.
+    let mut node = unsafe { (*epoch).root.load(Ordering::Relaxed) };
+    for level in [2, 1] {
+        // SAFETY: as above.
+        let entry = unsafe { &(&(*node))[part(address, level)] };
+        let mut next = entry.load(Ordering::Relaxed);
+        if next.is_null() {
+            next = ptr::with_exposed_provenance_mut(mmap::anonymous_lazy(size_of::<Node>())?);
+            // Release: pairs with the Acquire in `look_up`.
+            entry.store(next, Ordering::Release);
+        }
+        node = next.cast();
+    }
+    // SAFETY: as above. Release: pairs with the Acquire in `look_up`.
+    unsafe { (&(*node))[part(address, 0)].store(slot.cast(), Ordering::Release) };
+    Ok(())
+}
+
+/// Removes `address` if it still leads to `slot`.
+fn remove(address: usize, slot: &'static Slot) {
+    let is_ours = look_up_slot(address).is_some_and(|found| ptr::eq(found, slot));
+    if is_ours {
+        // Only existing nodes are touched: nothing can fail.
+        let _ = insert(address, ptr::null_mut());
+    }
+}
+
+fn look_up_slot(address: usize) -> Option<&'static Slot> {
+    let epoch = EPOCH.load(Ordering::Relaxed);
+    // SAFETY: as in `look_up`; the set-up lock keeps the entries in place.
+    unsafe {
+        let mut node = (*epoch).root.load(Ordering::Relaxed);
+        for level in [2, 1] {
+            node = node.as_ref()?[part(address, level)].load(Ordering::Relaxed).cast();
+        }
+        node.as_ref()?[part(address, 0)].load(Ordering::Relaxed).cast::<Slot>().as_ref()
+    }
+}
+
+/// Makes the tree's root, at the first io_setup of the process; in a forked child, once more.
+fn first_use(setup: &mut Setup) -> Result<()> {
+    let mut epoch = EPOCH.load(Ordering::Relaxed);
+    if epoch.is_null() {
+        let page = mmap::anonymous(1 << PAGE_BITS, Protection::ReadWrite)?;
+        // Where the kernel does not know it (before 4.14) the handler below does the work alone.
+        let _ = mmap::wipe_on_fork(page, 1 << PAGE_BITS);
+        // SAFETY: the handler is an `extern "C" fn()` that may run in any child.
+        unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
+        epoch = ptr::with_exposed_provenance_mut(page);
+        // Release: pairs with the Acquire in `look_up`.
+        EPOCH.store(epoch, Ordering::Release);
+    }
+    // SAFETY: the page stays mapped for ever.
+    let root = unsafe { &(*epoch).root };
+    if root.load(Ordering::Relaxed).is_null() {
+        if setup.high > 0 {
+            // A child of a fork without handlers.
+            // SAFETY: it is the child's only thread that was ever here.
+            unsafe { forget_parent(setup) };
+        }
+        let node = mmap::anonymous_lazy(size_of::<Node>())?;
+        // Release: pairs with the Acquire in `look_up`.
+        root.store(ptr::with_exposed_provenance_mut(node), Ordering::Release);
+    }
+    Ok(())
+}
+
+/// What fork calls in the child. Async-signal-safe: only atomics, close and munmap.
+extern "C" fn after_fork() {
+    // SAFETY: the child has one thread.
+    unsafe {
+        SETUP.force_unlock();
+        forget_parent(&mut SETUP.lock());
+        // For kernels without MADV_WIPEONFORK.
+        let epoch = EPOCH.load(Ordering::Relaxed);
+        if !epoch.is_null() {
+            (*epoch).root.store(ptr::null_mut(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Gives up everything that belongs to the parent.
+///
+/// # Safety
+/// The caller is a forked child, and no other thread uses the library.
+unsafe fn forget_parent(setup: &mut Setup) {
+    SLOTS.for_each(|_, slot| {
+        if slot.address.load(Ordering::Relaxed) != 0 {
+            // SAFETY: the caller's promise.
+            unsafe { slot.context.close_after_fork() };
+        }
+    });
+    SLOTS.forget();
+    setup.arenas.forget();
+    *setup = Setup::NOTHING;
+    // SAFETY: the caller's promise.
+    unsafe {
+        pool::reset_after_fork();
+        reaper::reset_after_fork();
+    }
+}
+
+/// Whether the process was forked from one that had contexts.
+fn is_child() -> bool {
+    let epoch = EPOCH.load(Ordering::Acquire);
+    // SAFETY: the page stays mapped for ever.
+    !epoch.is_null() && unsafe { (*epoch).root.load(Ordering::Acquire).is_null() }
+}
+
+/// io_setup: a context for `requested` events, whose address goes to the program's variable at
+/// `target`.
+pub fn setup(requested: u32, target: usize) -> Result<()> {
+    if user::read_word(target)? != 0 || requested == 0 {
+        return Err(Errno::INVAL);
+    }
+    let geometry = Geometry::new(requested, host::possible_cpus())?;
+    let slot = open(requested, geometry)?;
+    let address = slot.address.load(Ordering::Relaxed);
+    user::write_word(target, address).inspect_err(|_| {
+        let _ = destroy(address);
+    })
+}
+
+fn open(requested: u32, geometry: Geometry) -> Result<&'static Slot> {
+    let mut setup = SETUP.lock();
+    if !host::may_request(requested, setup.requested) {
+        return Err(Errno::AGAIN);
+    }
+    first_use(&mut setup).map_err(|_| Errno::NOMEM)?;
+    let index = match setup.free {
+        0 if setup.high >= Stable::<Slot>::MAX => return Err(Errno::NOMEM),
+        0 => setup.high,
+        free => free - 1,
+    };
+    let slot = SLOTS.reserve(index).map_err(|_| Errno::NOMEM)?;
+    // SAFETY: slots are unmapped never; `SLOTS` is cleared nowhere.
+    let slot: &'static Slot = unsafe { &*ptr::from_ref(slot) };
+    let region = setup.arenas.allocate(geometry.pages).map_err(|_| Errno::NOMEM)?;
+    // The id only has to be ours: a moved ring is found by it. It is never 0.
+    slot.context.completions.ring.open(&region, geometry, index + 1);
+    slot.context.open();
+    *slot.region.lock() = region;
+    slot.index.store(index, Ordering::Relaxed);
+    slot.requested.store(requested, Ordering::Relaxed);
+    slot.address.store(region.user, Ordering::Relaxed);
+    if insert(region.user, ptr::from_ref(slot).cast_mut()).is_err() {
+        setup.arenas.release(&region, View::AtHome);
+        return Err(Errno::NOMEM);
+    }
+    match setup.free {
+        0 => {
+            setup.high += 1;
+            // Release: the slot comes to life; pairs with the Acquire in `enter`.
+            slot.references.fetch_and(!DEAD, Ordering::Release);
+        }
+        _ => {
+            setup.free = slot.next_free.load(Ordering::Relaxed);
+            // Release: as above. Threads that came late may hold references for a moment.
+            slot.references.fetch_and(!DEAD, Ordering::Release);
+        }
+    }
+    setup.live += 1;
+    setup.requested += u64::from(requested);
+    Ok(slot)
+}
+
+/// io_destroy: EINVAL if there is no such context, also when another thread destroys it.
+pub fn destroy(address: usize) -> Result<()> {
+    let reference = find(address)?;
+    let slot = reference.slot;
+    // Acquire: we see what the set-up did. Only one thread finds the flag unset.
+    if slot.references.fetch_or(DEAD, Ordering::Acquire) & DEAD != 0 {
+        return Err(Errno::INVAL);
+    }
+    slot.context.kill();
+    drop(reference);
+    // Acquire: pairs with the Release in `Reference::drop`.
+    let mut references = slot.references.load(Ordering::Acquire);
+    while references != DEAD {
+        futex::wait(&slot.references, references);
+        // Acquire: pairs with the Release in `Reference::drop`.
+        references = slot.references.load(Ordering::Acquire);
+    }
+    slot.context.tear_down();
+    let is_last = {
+        let mut setup = SETUP.lock();
+        let current = slot.address.swap(0, Ordering::Relaxed);
+        remove(current, slot);
+        let region = *slot.region.lock();
+        let view = view(slot, &region, current);
+        setup.arenas.release(&region, view);
+        setup.requested -= u64::from(slot.requested.load(Ordering::Relaxed));
+        slot.next_free.store(setup.free, Ordering::Relaxed);
+        setup.free = slot.index.load(Ordering::Relaxed) + 1;
+        setup.live -= 1;
+        setup.live == 0
+    };
+    if is_last {
+        pool::retire();
+        reaper::retire();
+    }
+    Ok(())
+}
+
+/// What is at the address that a context had last.
+fn view(slot: &Slot, region: &Region, current: usize) -> View {
+    match () {
+        () if !shows_ring(slot, current) => View::Gone,
+        () if current == region.user => View::AtHome,
+        () => View::Moved(current),
+    }
+}
+
+/// Whether `address` shows the ring of `slot`: what we change in our view changes there.
+fn shows_ring(slot: &Slot, address: usize) -> bool {
+    let id = slot.context.completions.ring.shared_id();
+    let real = slot.index.load(Ordering::Relaxed) + 1;
+    let shows = |value| {
+        id.store(value, Ordering::Relaxed);
+        mmap::read_safely::<u32>(address) == Ok(value)
+    };
+    let is_it = shows(!real) && shows(real);
+    id.store(real, Ordering::Relaxed);
+    is_it
+}
+
+/// A ring that the program has moved (mremap) is found at its new address from now on.
+///
+/// fs/aio.c, aio_ring_mremap does that while moving.
+/// divergence: the old address answers until the new one is used.
+#[cold]
+fn find_moved(address: usize) -> Result<Reference> {
+    if address >> ADDRESS_BITS != 0
+        || address & ((1 << PAGE_BITS) - 1) != 0
+        || address == 0
+        || EPOCH.load(Ordering::Relaxed).is_null()
+        || is_child()
+    {
+        return Err(Errno::INVAL);
+    }
+    let header: AioRing = mmap::read_safely(address).map_err(|_| Errno::INVAL)?;
+    let index = header.id.checked_sub(1).ok_or(Errno::INVAL)?;
+    let setup = SETUP.lock();
+    if index >= setup.high {
+        return Err(Errno::INVAL);
+    }
+    let slot = SLOTS.get(index).ok_or(Errno::INVAL)?;
+    // SAFETY: as in `open`.
+    let slot: &'static Slot = unsafe { &*ptr::from_ref(slot) };
+    let old = slot.address.load(Ordering::Relaxed);
+    // Acquire: pairs with the Release in `open`.
+    let is_alive = slot.references.load(Ordering::Acquire) & DEAD == 0 && old != 0;
+    if !is_alive || !shows_ring(slot, address) {
+        return Err(Errno::INVAL);
+    }
+    insert(address, ptr::from_ref(slot).cast_mut())?;
+    slot.address.store(address, Ordering::Relaxed);
+    if old != address {
+        remove(old, slot);
+    }
+    drop(setup);
+    enter(slot, address).ok_or(Errno::INVAL)
+}
+
+/// io_getevents and io_pgetevents, with the order of checks of the wrapper or of the system call.
+pub fn reap(address: usize, reap: &Reap) -> Result<usize> {
+    use crate::context::Caller;
+    let timeout = reap.timeout()?;
+    let reference = find(address);
+    if timeout == Timeout::Zero && reap.caller == Caller::Library {
+        // src/aio_ring.h of libaio: nothing else is looked at when the ring is empty.
+        let is_empty = match &reference {
+            Ok(reference) => reference.occupancy() == 0,
+            Err(_) => is_inherited_and_empty(address),
+        };
+        if is_empty {
+            return Ok(0);
+        }
+    }
+    let mask = reap.mask()?;
+    reference?.reap(reap, &Wait { timeout, mask })
+}
+
+/// A forked child sees its parent's rings, and libaio's wrapper looks no further.
+#[cold]
+fn is_inherited_and_empty(address: usize) -> bool {
+    let Ok(ring) = (match is_child() {
+        true => mmap::read_safely::<AioRing>(address),
+        false => Err(Errno::INVAL),
+    }) else {
+        return false;
+    };
+    ring.header_length as usize == size_of::<AioRing>()
+        && ring.compat_features == 1
+        && ring.incompat_features == 0
+        && ring.nr > 0
+        && ring.head == ring.tail
+}

@@ -1,0 +1,378 @@
+//! Requests: our copies of iocbs in flight, and the slab that a context keeps them in.
+//!
+//! Only what completes asynchronously becomes a [`Request`]; what the caller finishes itself needs
+//! none. A request is named by its index while it lives. The same iocb may be in flight many times,
+//! so an iocb's address names nothing but "the oldest request made from it".
+//!
+//! *Who may touch what*: `work` is written before the request is shared and only read afterwards,
+//! until the last reference is gone. `links` belong to the list that the request is on, under that
+//! list's lock (poller or pool lane). `pin` and `resfd` belong to the submitter until the request is
+//! armed, and to the last reference in the end. `result` belongs to whoever won the claim.
+//!
+//! *Locks*: `Slab::free` (the context lock) protects the free list and the keys; nothing else is
+//! locked inside it.
+
+pub mod buffer;
+pub mod decode;
+pub mod list;
+pub mod state;
+
+use core::cell::UnsafeCell;
+
+use crate::request::decode::Transfer;
+use crate::request::list::Links;
+use crate::request::state::State;
+use crate::resfd::Resfd;
+use crate::stable::{Stable, Zeroed};
+use crate::sync::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Lock, Ordering};
+use crate::sys::cred::Credentials;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fd::OwnedFd;
+
+/// What an asynchronous request has to do.
+#[derive(Debug)]
+pub enum Task {
+    /// Wait for `events` (`POLL*`, with errors and hang-ups).
+    Poll {
+        /// The number that the program gave for the file.
+        fd: i32,
+        /// The bits that complete it.
+        events: u16,
+    },
+    /// Read or write, by a worker with the submitter's rights.
+    Transfer(Transfer, Credentials),
+    /// `fsync` or `fdatasync`, by a worker with the submitter's rights.
+    Sync {
+        /// See [`decode::Operation::Sync`].
+        data_only: bool,
+        /// The submitter's.
+        credentials: Credentials,
+    },
+}
+
+/// What a request is made of.
+#[derive(Debug)]
+pub struct Work {
+    /// The program's own value.
+    pub data: u64,
+    /// Address of the iocb.
+    pub iocb: usize,
+    /// What to do.
+    pub task: Task,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Request {
+    /// References and claim.
+    pub state: State,
+    /// Position on the poller's or the pool's list.
+    pub links: Links,
+    index: AtomicU32,
+    /// Changes with every life; part of a poller token.
+    generation: AtomicU32,
+    /// Descriptor + 1 of our duplicate of the file; 0 without one.
+    pin: AtomicI32,
+    result: AtomicU64,
+    /// The poller's note how the request is registered, under the poller's lock.
+    pub registration: AtomicU32,
+    resfd: UnsafeCell<Option<Resfd>>,
+    work: UnsafeCell<Option<Work>>,
+}
+
+// SAFETY: the cells follow the rules of the module; everything else is atomic.
+unsafe impl Sync for Request {}
+
+// SAFETY: integers and atomics allow zero. `Option<Resfd>` and `Option<Work>` are written before
+// they are first read: `Slab::insert` overwrites them without dropping what zeroed memory holds.
+unsafe impl Zeroed for Request {}
+
+impl Request {
+    /// Its place in the slab.
+    pub fn index(&self) -> u32 {
+        self.index.load(Ordering::Relaxed)
+    }
+
+    /// Which of the lives of this place it is.
+    pub fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// What it has to do. The caller holds a reference.
+    pub fn work(&self) -> Option<&Work> {
+        // SAFETY: written before the request was shared, and not again while a reference is held.
+        unsafe { (*self.work.get()).as_ref() }
+    }
+
+    /// Keeps the file open until [`Request::unpin`].
+    pub fn set_pin(&self, file: OwnedFd) {
+        // Relaxed: a forked child reads it, in a copy of this thread's memory.
+        self.pin.store(file.into_raw() + 1, Ordering::Relaxed);
+    }
+
+    /// Our duplicate of the file.
+    pub fn pin(&self) -> Option<i32> {
+        match self.pin.load(Ordering::Relaxed) {
+            0 => None,
+            fd => Some(fd - 1),
+        }
+    }
+
+    /// Lets the file go.
+    pub fn unpin(&self) -> Option<OwnedFd> {
+        match self.pin.swap(0, Ordering::Relaxed) {
+            0 => None,
+            fd => Some(OwnedFd::from_raw(fd - 1)),
+        }
+    }
+
+    /// Decides the outcome, after a won claim and before the `put` that follows.
+    pub fn set_result(&self, result: i64) {
+        // Relaxed: `State::put` publishes it.
+        self.result.store(result as u64, Ordering::Relaxed);
+    }
+
+    /// The outcome. The caller dropped the last reference.
+    pub fn result(&self) -> i64 {
+        self.result.load(Ordering::Relaxed) as i64
+    }
+
+    /// Gives the request an eventfd to signal. The caller is the submitter and has not armed it.
+    pub fn set_resfd(&self, resfd: Option<Resfd>) {
+        // SAFETY: until the request is armed only the submitter looks at the cell; cancellation,
+        // which can find the request already, does not.
+        unsafe { *self.resfd.get() = resfd };
+    }
+
+    /// Takes the resfd out. The caller dropped the last reference.
+    pub fn take_resfd(&self) -> Option<Resfd> {
+        // SAFETY: nobody else has a reference.
+        unsafe { (*self.resfd.get()).take() }
+    }
+}
+
+/// From which iocb a request was made, and when. Kept dense, apart from the requests: io_cancel
+/// walks over all of them.
+#[derive(Debug, Default)]
+struct Key {
+    iocb: AtomicUsize,
+    sequence: AtomicU64,
+}
+
+// SAFETY: atomics.
+unsafe impl Zeroed for Key {}
+
+#[derive(Debug, Default)]
+struct Free {
+    /// Index + 1 of the first free request, linked by `links.next`; 0 is none.
+    head: u32,
+    /// Requests below this index exist.
+    high: u32,
+    /// Number of the next request.
+    sequence: u64,
+}
+
+/// The requests of one context. All-zero memory is an empty slab.
+#[derive(Debug)]
+pub struct Slab {
+    free: Lock<Free>,
+    requests: Stable<Request>,
+    keys: Stable<Key>,
+}
+
+impl Slab {
+    /// An empty slab.
+    pub const fn new() -> Slab {
+        Slab {
+            free: Lock::new(Free { head: 0, high: 0, sequence: 0 }),
+            requests: Stable::new(),
+            keys: Stable::new(),
+        }
+    }
+
+    /// Makes a request with two references: the caller's, and the one for the asynchronous side.
+    /// EAGAIN: no memory.
+    pub fn insert(&self, work: Work) -> Result<&Request> {
+        let mut free = self.free.lock();
+        let request = match free.head {
+            0 => {
+                let index = free.high;
+                if index >= Stable::<Request>::MAX {
+                    return Err(Errno::AGAIN);
+                }
+                self.keys.reserve(index).map_err(|_| Errno::AGAIN)?;
+                let request = self.requests.reserve(index).map_err(|_| Errno::AGAIN)?;
+                request.index.store(index, Ordering::Relaxed);
+                free.high += 1;
+                request
+            }
+            head => {
+                let request = self.requests.get(head - 1).ok_or(Errno::AGAIN)?;
+                free.head = request.links.next_free();
+                request
+            }
+        };
+        request.generation.fetch_add(1, Ordering::Relaxed);
+        request.pin.store(0, Ordering::Relaxed);
+        request.registration.store(0, Ordering::Relaxed);
+        let iocb = work.iocb;
+        // SAFETY: the place is free, so nobody else looks at the cells; what they hold is `None`
+        // from `remove`, or zeros, neither of which needs dropping.
+        unsafe {
+            request.work.get().write(Some(work));
+            request.resfd.get().write(None);
+        }
+        request.state.begin();
+        if let Some(key) = self.keys.get(request.index()) {
+            key.sequence.store(free.sequence, Ordering::Relaxed);
+            key.iocb.store(iocb, Ordering::Relaxed);
+        }
+        free.sequence += 1;
+        Ok(request)
+    }
+
+    /// Ends a request. The caller dropped the last reference.
+    pub fn remove(&self, request: &Request) {
+        // SAFETY: nobody else has a reference.
+        let work = unsafe { (*request.work.get()).take() };
+        drop(work);
+        let mut free = self.free.lock();
+        if let Some(key) = self.keys.get(request.index()) {
+            key.iocb.store(0, Ordering::Relaxed);
+        }
+        request.links.set_next_free(free.head);
+        free.head = request.index() + 1;
+    }
+
+    /// The request at `index`.
+    pub fn get(&self, index: u32) -> Option<&Request> {
+        self.requests.get(index)
+    }
+
+    /// The oldest armed request made from `iocb` whose outcome is open, with a reference for the caller.
+    pub fn hold_oldest(&self, iocb: usize) -> Option<&Request> {
+        let free = self.free.lock();
+        let mut oldest: Option<(u64, &Request)> = None;
+        for index in 0..free.high {
+            let Some(key) = self.keys.get(index) else { continue };
+            if key.iocb.load(Ordering::Relaxed) != iocb {
+                continue;
+            }
+            let sequence = key.sequence.load(Ordering::Relaxed);
+            let Some(request) = self.requests.get(index) else { continue };
+            let is_older = oldest.as_ref().is_none_or(|(other, _)| sequence < *other);
+            if is_older && request.state.is_open() {
+                oldest = Some((sequence, request));
+            }
+        }
+        let (_, request) = oldest?;
+        request.state.try_hold().then_some(request)
+    }
+
+    /// Some armed request at or after `from` whose outcome is open, with a reference for the caller, and
+    /// where to go on.
+    pub fn hold_next(&self, from: u32) -> Option<(&Request, u32)> {
+        let free = self.free.lock();
+        for index in from..free.high {
+            let Some(key) = self.keys.get(index) else { continue };
+            if key.iocb.load(Ordering::Relaxed) == 0 {
+                continue;
+            }
+            let Some(request) = self.requests.get(index) else { continue };
+            if request.state.is_open() && request.state.try_hold() {
+                return Some((request, index + 1));
+            }
+        }
+        None
+    }
+
+    /// Calls `visit` with every descriptor that pins a file: for a forked child.
+    pub fn for_each_pin(&self, mut visit: impl FnMut(i32)) {
+        self.requests.for_each(|_, request| {
+            if let Some(pin) = request.pin() {
+                visit(pin);
+            }
+        });
+    }
+
+    /// Gives all memory back.
+    ///
+    /// # Safety
+    /// No request is alive and no other thread uses the slab.
+    pub unsafe fn clear(&self) {
+        *self.free.lock() = Free::default();
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.requests.clear();
+            self.keys.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::state::{Claim, Put};
+
+    fn work(iocb: usize) -> Work {
+        Work { data: 7, iocb, task: Task::Poll { fd: 0, events: 1 } }
+    }
+
+    fn end(slab: &Slab, request: &Request) {
+        let _ = request.state.put();
+        assert_eq!(request.state.put(), Put::Last);
+        slab.remove(request);
+    }
+
+    #[test]
+    fn the_oldest_of_one_iocb_is_found_first() {
+        let slab = Slab::new();
+        let others = slab.insert(work(0x9000)).unwrap();
+        let first = slab.insert(work(0x1000)).unwrap();
+        assert!(slab.hold_oldest(0x1000).is_none(), "not armed");
+        first.state.arm();
+        end(&slab, others);
+        // Takes the place before `first`, yet is younger.
+        let second = slab.insert(work(0x1000)).unwrap();
+        second.state.arm();
+        assert!(second.index() < first.index());
+        assert_eq!(slab.hold_oldest(0x1000).unwrap().index(), first.index());
+        assert_eq!(first.state.claim(), Claim::Won);
+        assert_eq!(slab.hold_oldest(0x1000).unwrap().index(), second.index());
+        assert!(slab.hold_oldest(0x2000).is_none());
+    }
+
+    #[test]
+    fn places_are_used_again_with_a_new_generation() {
+        let slab = Slab::new();
+        let request = slab.insert(work(0x1000)).unwrap();
+        let (index, generation) = (request.index(), request.generation());
+        end(&slab, request);
+        assert!(slab.hold_oldest(0x1000).is_none());
+        let next = slab.insert(work(0x2000)).unwrap();
+        assert_eq!(next.index(), index);
+        assert_ne!(next.generation(), generation);
+        assert_eq!(next.work().unwrap().iocb, 0x2000);
+    }
+
+    #[test]
+    fn many_requests_live_at_once() {
+        let slab = Slab::new();
+        for index in 0..10_000 {
+            let request = slab.insert(work(index + 1)).unwrap();
+            request.state.arm();
+            assert_eq!(request.index() as usize, index);
+        }
+        let mut seen = 0;
+        let mut next = 0;
+        while let Some((request, following)) = slab.hold_next(next) {
+            assert_eq!(request.work().unwrap().iocb, seen + 1);
+            seen += 1;
+            next = following;
+        }
+        assert_eq!(seen, 10_000);
+        // SAFETY: the test is the only user.
+        unsafe { slab.clear() };
+        assert!(slab.get(0).is_none());
+    }
+}

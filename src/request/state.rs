@@ -1,0 +1,253 @@
+//! The state word of a request: who still holds it, and whether its outcome is decided.
+//!
+//! A request is born with two references, the submitter's and the asynchronous side's (poller or
+//! engine), as in fs/aio.c since 5.1. Whoever decides the outcome claims the request first, stores
+//! the result, and then drops the reference it has taken over. Whoever drops the last reference
+//! posts the event. So an event never comes before the end of its submission, and submission,
+//! wake-up and cancellation may come in any order.
+//!
+//! *Rules*
+//! 1. The outcome is decided by exactly one party: the one whose [`State::claim`] wins. It owns the
+//!    asynchronous side's reference from then on.
+//! 2. The result is written between a won claim and the `put` that follows it, by the winner only.
+//! 3. A third party (cancellation) holds a reference of its own while it works, so that the request
+//!    does not end under its hands.
+//! 4. Cancellation looks only at requests that are armed: the submission may still fail before.
+//! 5. All transitions are read-modify-write operations on the one word.
+
+use crate::sync::{AtomicU32, Ordering};
+
+/// The outcome is decided or being decided. Set once, never unset until rebirth.
+const CLAIMED: u32 = 1;
+/// The asynchronous side has it. Set once, under the lock of the list that it goes on.
+const ARMED: u32 = 2;
+/// One reference.
+const REFERENCE: u32 = 4;
+
+/// What [`State::claim`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Claim {
+    /// The caller decides the outcome.
+    Won,
+    /// Somebody else does.
+    Lost,
+}
+
+/// What [`State::put`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Put {
+    /// The caller was the last one and completes the request.
+    Last,
+    /// Others still hold it.
+    Shared,
+}
+
+/// See the module. Zero is a request that does not exist.
+#[derive(Debug, Default)]
+pub struct State(AtomicU32);
+
+impl State {
+    /// A request begins: two references, no outcome.
+    pub fn begin(&self) {
+        // Release: whoever finds the request alive (`try_hold`) sees its fields.
+        self.0.store(2 * REFERENCE, Ordering::Release);
+    }
+
+    /// The asynchronous side takes the request over; the submission can no longer fail.
+    pub fn arm(&self) {
+        // Release: pairs with the Acquire in `is_open`.
+        self.0.fetch_or(ARMED, Ordering::Release);
+    }
+
+    /// Tries to become the one who decides the outcome.
+    pub fn claim(&self) -> Claim {
+        // AcqRel: the winner sees what the submitter wrote before it armed the request; a loser
+        // orders nothing.
+        match self.0.fetch_or(CLAIMED, Ordering::AcqRel) & CLAIMED {
+            0 => Claim::Won,
+            _ => Claim::Lost,
+        }
+    }
+
+    /// Whether it is armed and its outcome is not decided.
+    pub fn is_open(&self) -> bool {
+        // Acquire: pairs with the Release in `arm`.
+        self.0.load(Ordering::Acquire) & (ARMED | CLAIMED) == ARMED
+    }
+
+    /// Takes one more reference, unless the last one is gone.
+    #[must_use]
+    pub fn try_hold(&self) -> bool {
+        let mut word = self.0.load(Ordering::Relaxed);
+        while word >= REFERENCE {
+            // Acquire: pairs with the Release in `begin`.
+            match self.0.compare_exchange_weak(
+                word,
+                word + REFERENCE,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(current) => word = current,
+            }
+        }
+        false
+    }
+
+    /// Drops a reference.
+    pub fn put(&self) -> Put {
+        // Release: the result of the winner is published to the last one. Acquire: the last one
+        // sees it, and everything that the others did with the request.
+        let word = self.0.fetch_sub(REFERENCE, Ordering::AcqRel);
+        debug_assert!(word >= REFERENCE, "a reference was dropped twice");
+        if word / REFERENCE == 1 { Put::Last } else { Put::Shared }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_of_two_references_is_the_last() {
+        let state = State::default();
+        state.begin();
+        assert_eq!(state.put(), Put::Shared);
+        assert_eq!(state.put(), Put::Last);
+        assert!(!state.try_hold());
+    }
+
+    #[test]
+    fn only_one_claim_wins_and_a_holder_delays_the_end() {
+        let state = State::default();
+        state.begin();
+        assert!(state.try_hold());
+        assert_eq!(state.claim(), Claim::Won);
+        assert_eq!(state.claim(), Claim::Lost);
+        assert_eq!(state.put(), Put::Shared);
+        assert_eq!(state.put(), Put::Shared);
+        assert_eq!(state.put(), Put::Last);
+    }
+
+    #[test]
+    fn a_new_life_starts_unclaimed() {
+        let state = State::default();
+        state.begin();
+        assert_eq!(state.claim(), Claim::Won);
+        assert!(!state.is_open());
+        state.begin();
+        assert!(!state.is_open());
+        state.arm();
+        assert!(state.is_open());
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// A request, its result, and how often it was completed.
+    struct Model {
+        state: State,
+        result: UnsafeCell<i64>,
+        events: AtomicU32,
+    }
+
+    impl Model {
+        fn new() -> Arc<Model> {
+            let model = Model {
+                state: State::default(),
+                result: UnsafeCell::new(0),
+                events: AtomicU32::new(0),
+            };
+            model.state.begin();
+            model.state.arm();
+            Arc::new(model)
+        }
+
+        fn decide(&self, result: i64) {
+            if self.state.claim() == Claim::Won {
+                self.result.with_mut(|cell| unsafe { *cell = result });
+                self.put();
+            }
+        }
+
+        fn put(&self) {
+            if self.state.put() == Put::Last {
+                assert_ne!(self.result.with(|cell| unsafe { *cell }), 0);
+                self.events.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn posts_once(parties: &[fn(&Model)]) {
+        let parties: Vec<fn(&Model)> = parties.to_vec();
+        loom::model(move || {
+            let model = Model::new();
+            let threads: Vec<_> = parties
+                .iter()
+                .map(|party| {
+                    let (model, party) = (model.clone(), *party);
+                    thread::spawn(move || party(&model))
+                })
+                .collect();
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            assert_eq!(model.events.load(Ordering::Relaxed), 1);
+        });
+    }
+
+    fn submitter(model: &Model) {
+        model.put();
+    }
+
+    fn wake_up(model: &Model) {
+        model.decide(65);
+    }
+
+    fn cancel(model: &Model) {
+        if model.state.try_hold() {
+            model.decide(-125);
+            model.put();
+        }
+    }
+
+    #[test]
+    fn complete_vs_end_of_submission() {
+        posts_once(&[submitter, wake_up]);
+    }
+
+    #[test]
+    fn complete_vs_cancel() {
+        posts_once(&[
+            |model| {
+                submitter(model);
+                wake_up(model)
+            },
+            cancel,
+        ]);
+    }
+
+    #[test]
+    fn submission_vs_complete_vs_cancel() {
+        posts_once(&[submitter, wake_up, cancel]);
+    }
+
+    #[test]
+    fn cancel_vs_cancel() {
+        posts_once(&[
+            |model| {
+                submitter(model);
+                wake_up(model)
+            },
+            cancel,
+            cancel,
+        ]);
+    }
+}

@@ -1,0 +1,191 @@
+//! Eventfds that programs name in `aio_resfd`, kept open while a request refers to them.
+//!
+//! Programs name the same eventfd again and again: a context shares one duplicate among all requests
+//! in flight, as long as the number still means the same file (kcmp). The duplicate is closed with
+//! the last of them, because a descriptor that stays open would keep registrations in the program's
+//! own epoll alive after the program has closed the eventfd.
+
+use crate::sync::Lock;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fd::{self, OwnedFd};
+use crate::sys::poll;
+
+const ENTRIES: usize = 4;
+
+/// An eventfd to add 1 to: one of the program's that is open now, or one that is pinned.
+#[derive(Clone, Copy, Debug)]
+pub struct Signal {
+    fd: i32,
+    may_block: bool,
+}
+
+impl Signal {
+    /// The eventfd `number` of the program, for a request that completes before io_submit returns.
+    /// EBADF or EINVAL unless it is one: fs/aio.c, __io_submit_one, eventfd_ctx_fdget.
+    pub fn to_number(number: i32) -> Result<Signal> {
+        let status = fd::status_flags(number)?;
+        if !fd::is_eventfd(number) {
+            return Err(Errno::INVAL);
+        }
+        Ok(Signal { fd: number, may_block: !status.is_nonblocking() })
+    }
+
+    /// Adds 1: fs/aio.c, aio_complete, eventfd_signal.
+    pub fn send(self) {
+        // A full counter blocks the writer, where the kernel saturates: it counts no more either
+        // way.
+        let is_full =
+            || poll::one(self.fd, libc::POLLOUT).is_ok_and(|ready| ready & libc::POLLOUT == 0);
+        if !(self.may_block && is_full()) {
+            fd::eventfd_signal(self.fd);
+        }
+    }
+}
+
+/// A pinned eventfd. Given back with [`Resfds::release`].
+#[derive(Debug)]
+pub struct Resfd {
+    signal: Signal,
+    /// The shared entry it belongs to, if any.
+    entry: Option<u8>,
+}
+
+impl Resfd {
+    /// How to add 1 to it.
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    number: i32,
+    pin: i32,
+    users: u32,
+    may_block: bool,
+}
+
+/// The pinned eventfds of one context. All-zero memory holds none.
+#[derive(Debug, Default)]
+pub struct Resfds {
+    entries: Lock<[Entry; ENTRIES]>,
+}
+
+impl Resfds {
+    /// None are held.
+    pub const fn new() -> Resfds {
+        const FREE: Entry = Entry { number: 0, pin: 0, users: 0, may_block: false };
+        Resfds { entries: Lock::new([FREE; ENTRIES]) }
+    }
+
+    /// Keeps the eventfd `number` open for a request. EBADF, EINVAL: see
+    /// [`Signal::to_number`]; EMFILE.
+    pub fn acquire(&self, number: i32) -> Result<Resfd> {
+        let mut entries = self.entries.lock();
+        for (index, entry) in entries.iter_mut().enumerate() {
+            if entry.users > 0
+                && entry.number == number
+                && fd::is_same_file(entry.pin, number) == Ok(true)
+            {
+                entry.users += 1;
+                let signal = Signal { fd: entry.pin, may_block: entry.may_block };
+                return Ok(Resfd { signal, entry: Some(index as u8) });
+            }
+        }
+        let Signal { may_block, .. } = Signal::to_number(number)?;
+        let pin = fd::duplicate(number)?.into_raw();
+        let free = entries.iter_mut().enumerate().find(|(_, entry)| entry.users == 0);
+        let entry = free.map(|(index, entry)| {
+            *entry = Entry { number, pin, users: 1, may_block };
+            index as u8
+        });
+        Ok(Resfd { signal: Signal { fd: pin, may_block }, entry })
+    }
+
+    /// Lets go of an eventfd.
+    pub fn release(&self, resfd: Resfd) {
+        if let Some(index) = resfd.entry {
+            let mut entries = self.entries.lock();
+            let Some(entry) = entries.get_mut(usize::from(index)) else { return };
+            entry.users -= 1;
+            if entry.users > 0 {
+                return;
+            }
+        }
+        drop(OwnedFd::from_raw(resfd.signal.fd));
+    }
+
+    /// Calls `visit` with every shared duplicate: for a forked child, where nobody holds the lock.
+    pub fn for_each_pin(&self, mut visit: impl FnMut(i32)) {
+        for entry in self.entries.lock().iter().filter(|entry| entry.users > 0) {
+            visit(entry.pin);
+        }
+    }
+
+    /// Makes the lock of a copy made by fork usable.
+    ///
+    /// # Safety
+    /// No other thread may use it.
+    pub unsafe fn force_unlock(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.entries.force_unlock() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::fd::AsRawFd;
+
+    fn count(fd: &OwnedFd) -> u64 {
+        let mut count = [0u8; 8];
+        // SAFETY: 8 bytes of our own.
+        let read = unsafe { libc::read(fd.raw(), count.as_mut_ptr().cast(), 8) };
+        if read == 8 { u64::from_ne_bytes(count) } else { 0 }
+    }
+
+    #[test]
+    fn requests_share_a_duplicate_that_outlives_the_programs_descriptor() {
+        let resfds = Resfds::default();
+        let eventfd = fd::eventfd().unwrap();
+        let other = fd::duplicate(eventfd.raw()).unwrap();
+        let (first, second) =
+            (resfds.acquire(eventfd.raw()).unwrap(), resfds.acquire(eventfd.raw()).unwrap());
+        assert_eq!(first.signal.fd, second.signal.fd);
+        drop(eventfd);
+        first.signal().send();
+        resfds.release(first);
+        second.signal().send();
+        let pin = second.signal.fd;
+        resfds.release(second);
+        assert_eq!(fd::status_flags(pin), Err(Errno::BADF));
+        assert_eq!(count(&other), 2);
+    }
+
+    #[test]
+    fn a_number_that_means_another_file_is_not_confused() {
+        let resfds = Resfds::default();
+        let (eventfd, other) = (fd::eventfd().unwrap(), fd::eventfd().unwrap());
+        let first = resfds.acquire(eventfd.raw()).unwrap();
+        // SAFETY: both numbers are ours.
+        unsafe { libc::dup2(other.raw(), eventfd.raw()) };
+        let second = resfds.acquire(eventfd.raw()).unwrap();
+        assert_ne!(first.signal.fd, second.signal.fd);
+        second.signal().send();
+        assert_eq!(count(&other), 1);
+        resfds.release(first);
+        resfds.release(second);
+    }
+
+    #[test]
+    fn only_eventfds_will_do() {
+        let file = File::open("/dev/null").unwrap();
+        let errno = |number| Signal::to_number(number).map(|_| ());
+        assert_eq!(errno(-1), Err(Errno::BADF));
+        assert_eq!(errno(file.as_raw_fd()), Err(Errno::INVAL));
+        let epoll = crate::sys::epoll::create().unwrap();
+        assert_eq!(errno(epoll.raw()), Err(Errno::INVAL));
+        assert!(Signal::to_number(fd::eventfd().unwrap().raw()).is_ok());
+    }
+}

@@ -1,0 +1,139 @@
+//! Reading, writing, syncing, and asking where the blocks are.
+
+use libc::{
+    SYS_fdatasync, SYS_fsync, SYS_ioctl, SYS_pread64, SYS_preadv2, SYS_pwrite64, SYS_pwritev2,
+    SYS_read, SYS_write, c_int, iovec,
+};
+
+use crate::sys::errno::Result;
+use crate::sys::raw::syscall;
+
+/// `preadv2` and `pwritev2` take -1 as "at the file's own position".
+pub const NO_OFFSET: i64 = -1;
+
+/// Which way the data goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the file to memory.
+    Read,
+    /// From memory to the file.
+    Write,
+}
+
+/// `preadv2` or `pwritev2`. The memory is the program's: the kernel checks it.
+///
+/// # Safety
+/// `iov` must be readable; what a read does to the buffers is the program's wish.
+#[inline]
+pub unsafe fn vectored(
+    direction: Direction,
+    fd: c_int,
+    iov: &[iovec],
+    offset: i64,
+    flags: c_int,
+) -> Result<usize> {
+    let number = match direction {
+        Direction::Read => SYS_preadv2,
+        Direction::Write => SYS_pwritev2,
+    };
+    // SAFETY: the caller's promise; bad buffers give EFAULT.
+    unsafe { syscall!(number, fd, iov.as_ptr(), iov.len(), offset, 0, flags) }
+}
+
+/// `pread`, `pwrite`, or with [`NO_OFFSET`] `read`, `write`: unlike the vectored calls these reach
+/// the file even when `len` is 0.
+///
+/// # Safety
+/// What a read does to the buffer must be the program's wish.
+pub unsafe fn plain(
+    direction: Direction,
+    fd: c_int,
+    buf: u64,
+    len: u64,
+    offset: i64,
+) -> Result<usize> {
+    let number = match (direction, offset == NO_OFFSET) {
+        (Direction::Read, false) => SYS_pread64,
+        (Direction::Write, false) => SYS_pwrite64,
+        (Direction::Read, true) => SYS_read,
+        (Direction::Write, true) => SYS_write,
+    };
+    // SAFETY: the caller's promise; a bad buffer gives EFAULT.
+    unsafe { syscall!(number, fd, buf, len, offset) }
+}
+
+/// `fsync`, or `fdatasync` with `data_only`.
+pub fn sync(fd: c_int, data_only: bool) -> Result<()> {
+    let number = if data_only { SYS_fdatasync } else { SYS_fsync };
+    // SAFETY: no pointer.
+    unsafe { syscall!(number, fd) }.map(|_| ())
+}
+
+/// What lies under a range of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocks {
+    /// Every byte has a block with data.
+    Mapped,
+    /// Some bytes have one.
+    Partly,
+    /// None has: a hole, or blocks that were never written.
+    None,
+}
+
+/// How many extents one question covers. More than these under one request: they are mapped.
+const EXTENTS: usize = 4;
+
+/// `struct fiemap_extent`, <linux/fiemap.h>.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct Extent {
+    logical: u64,
+    physical: u64,
+    length: u64,
+    reserved64: [u64; 2],
+    flags: u32,
+    reserved: [u32; 3],
+}
+
+/// `struct fiemap`, <linux/fiemap.h>.
+#[derive(Default)]
+#[repr(C)]
+struct Fiemap {
+    start: u64,
+    length: u64,
+    flags: u32,
+    mapped_extents: u32,
+    extent_count: u32,
+    reserved: u32,
+    extents: [Extent; EXTENTS],
+}
+
+/// `_IOWR('f', 11, struct fiemap)`, of 32 bytes.
+const FS_IOC_FIEMAP: u32 = 0xc020_660b;
+const FIEMAP_EXTENT_UNWRITTEN: u32 = 0x800;
+
+/// What lies under `len` bytes at `offset`; an error where the file system cannot tell.
+pub fn blocks(fd: c_int, offset: u64, len: u64) -> Result<Blocks> {
+    let mut map =
+        Fiemap { start: offset, length: len, extent_count: EXTENTS as u32, ..Fiemap::default() };
+    // SAFETY: the kernel writes at most `extent_count` extents into `map`.
+    unsafe { syscall!(SYS_ioctl, fd, FS_IOC_FIEMAP, &raw mut map) }?;
+    let found = map.extents.get(..map.mapped_extents as usize).unwrap_or(&map.extents);
+    let end = offset.saturating_add(len);
+    let mut covered = offset;
+    let mut any = false;
+    for extent in found {
+        if extent.flags & FIEMAP_EXTENT_UNWRITTEN != 0 {
+            continue;
+        }
+        any = true;
+        if extent.logical <= covered {
+            covered = covered.max(extent.logical.saturating_add(extent.length));
+        }
+    }
+    Ok(match any {
+        _ if covered >= end || (any && found.len() == EXTENTS) => Blocks::Mapped,
+        true => Blocks::Partly,
+        false => Blocks::None,
+    })
+}

@@ -1,0 +1,1 @@
+#include <sys/select.h>

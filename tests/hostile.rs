@@ -1,0 +1,168 @@
+//! Our library where the process has been denied something, or does something unkind.
+//!
+//! `c-tests/tools/hostile.c` makes the environment and does the work. Each case also runs on the
+//! system's libaio (`system`), which shows that it asks for no more than the kernel gives.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use libtest_mimic::Arguments;
+use support::command::{self, Ended};
+use support::scratch::{self, Scratch};
+use support::{Outcome, c, fail, library, shown, skip, trial};
+
+/// A case that waits for ever ends here.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The exit status of a case that this machine does not allow.
+const SKIPPED: i32 = 77;
+
+const CASES: &[&str] = &[
+    "nothing",
+    "no_file_descriptors",
+    "full_file_table",
+    "file_table_fills_up_later",
+    "no_standard_files",
+    "no_threads",
+    "nobody_without_locked_memory",
+    "locked_memory",
+    "address_space_of_64_megabytes",
+    "no_address_space",
+    "small_files_only",
+    "chroot_without_proc",
+    "closed_all_descriptors",
+    "descriptors_replaced",
+    "alarms",
+    "all_signals_blocked",
+    "changed_user",
+    "entered_user_namespace",
+    "forked",
+    "spawned",
+    "replaced",
+    "small_stack",
+];
+
+/// Without the system: with kernel AIO each io_destroy takes 30 ms.
+const OURS_ONLY: &[&str] = &["thousands_of_contexts"];
+
+#[derive(Clone, Copy)]
+enum Which {
+    Ours,
+    System,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for case in CASES {
+        trials.push(trial(*case, move || hostile(Which::Ours, &[], case)));
+        let system = format!("system::{case}");
+        trials.push(trial(system, move || hostile(Which::System, &[], case)));
+    }
+    for case in OURS_ONLY {
+        trials.push(trial(*case, move || hostile(Which::Ours, &[], case)));
+    }
+    // KILL leaves no way to try a forbidden call and go on.
+    for error in ["ENOSYS", "EPERM", "EACCES", "KILL"] {
+        let filter = move || hostile(Which::Ours, &[error, "aio,uring"], "nothing");
+        trials.push(trial(format!("forbidden::{error}"), filter));
+        let filter = move || hostile(Which::Ours, &[error, "aio,uring"], "no_threads");
+        trials.push(trial(format!("forbidden::{error}::no_threads"), filter));
+    }
+    trials.push(trial("the_filter_does_forbid", filter_works));
+    trials.push(trial("before_main_and_after_exit", || before_and_after(Which::Ours)));
+    trials.push(trial("system::before_main_and_after_exit", || before_and_after(Which::System)));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+impl Which {
+    /// A directory where it is called `libaio.so.1`.
+    fn staged(self) -> Outcome<Scratch> {
+        library::staged(&match self {
+            Which::Ours => library::ours(),
+            Which::System => library::system_working()?,
+        })
+    }
+}
+
+/// Compiles a program and links it with our library, under the name that every program knows.
+fn build(source: &str, program: &str) -> Outcome<PathBuf> {
+    let stage = Which::Ours.staged()?;
+    let output = scratch::lasting("hostile").join(program);
+    c::compile(source, &output, &["-L", &shown(stage.path()), "-laio", "-ldl"])
+}
+
+fn forbid() -> Outcome<PathBuf> {
+    static FORBID: LazyLock<Outcome<PathBuf>> =
+        LazyLock::new(|| build("c-tests/tools/forbid.c", "forbid"));
+    FORBID.clone()
+}
+
+fn client() -> Outcome<PathBuf> {
+    static CLIENT: LazyLock<Outcome<PathBuf>> =
+        LazyLock::new(|| build("c-tests/tools/hostile.c", "hostile"));
+    CLIENT.clone()
+}
+
+/// A directory that the client may still write to when it has become another user.
+fn work_directory() -> Outcome<Scratch> {
+    let work = Scratch::new("hostile");
+    fs::set_permissions(work.path(), fs::Permissions::from_mode(0o777))?;
+    Ok(work)
+}
+
+fn command(filter: &[&str], program: &Path, stage: &Scratch, work: &Scratch) -> Outcome<Command> {
+    let mut command = if filter.is_empty() {
+        Command::new(program)
+    } else {
+        let mut launcher = Command::new(forbid()?);
+        launcher.args(filter).arg(program);
+        launcher
+    };
+    command.env_remove("LD_PRELOAD").env("LD_LIBRARY_PATH", stage.path()).current_dir(work.path());
+    Ok(command)
+}
+
+fn run_case(which: Which, filter: &[&str], case: &str) -> Outcome<Ended> {
+    let (stage, work) = (which.staged()?, work_directory()?);
+    let ended = command::run(command(filter, &client()?, &stage, &work)?.arg(case), LIMIT)?;
+    let library = format!("library {}", shown(stage.path().join("libaio.so.1")));
+    if !ended.stdout.lines().any(|line| line == library) {
+        return fail(format!("not on {library}\n{}", ended.report()));
+    }
+    Ok(ended)
+}
+
+fn hostile(which: Which, filter: &[&str], case: &str) -> Outcome {
+    let ended = run_case(which, filter, case)?;
+    if ended.status.code() == Some(SKIPPED) {
+        return skip(ended.stderr.trim());
+    }
+    ended.expect_success()?;
+    Ok(())
+}
+
+/// The control of the `forbidden` cases: kernel AIO does not get through.
+fn filter_works() -> Outcome {
+    let ended = run_case(Which::System, &["ENOSYS", "aio,uring"], "nothing")?;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.report());
+    assert!(ended.stderr.contains("io_setup"), "{}", ended.report());
+    Ok(())
+}
+
+fn before_and_after(which: Which) -> Outcome {
+    static PROGRAM: LazyLock<Outcome<PathBuf>> =
+        LazyLock::new(|| build("c-tests/tools/static.cc", "static"));
+    let (stage, work) = (which.staged()?, work_directory()?);
+    let program = PROGRAM.clone()?;
+    let ended = command::run(&mut command(&[], &program, &stage, &work)?, LIMIT)?;
+    let ended = ended.expect_success()?;
+    assert_eq!(ended.stdout.lines().last(), Some("destroyed in the destructor"));
+    Ok(())
+}

@@ -1,0 +1,408 @@
+//! Real programs, unchanged, on our library.
+//!
+//! Each case runs four times: on the system's libaio (`system`), which shows that the command
+//! line is right and does use kernel AIO; with our library preloaded (`preloaded`), where strace
+//! must count not one kernel AIO call; and with kernel AIO and io_uring forbidden by seccomp, by
+//! `ENOSYS` and by `EPERM`.
+
+mod support;
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use libtest_mimic::Arguments;
+use support::command::{self, Ended};
+use support::scratch::{self, Scratch};
+use support::{Outcome, c, fail, installed, library, skip, trial};
+
+const CALLS: [&str; 6] =
+    ["io_setup", "io_submit", "io_getevents", "io_pgetevents", "io_cancel", "io_destroy"];
+
+/// For one run of one program, of which none takes 10 s on two processors.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// The commands of a case, and checks of what they wrote.
+type Body = fn(&Run) -> Outcome;
+
+macro_rules! cases {
+    ($($body:ident),* $(,)?) => { &[$((stringify!($body), $body)),*] };
+}
+
+const CASES: &[(&str, Body)] = cases![
+    fio_direct,
+    fio_buffered,
+    fio_direct_in_batches,
+    fio_direct_reaped_from_the_ring,
+    fio_buffered_reaped_from_the_ring,
+    fio_fsync_and_fdatasync,
+    fio_synchronous_files,
+    fio_four_processes,
+    fio_four_threads,
+    fio_nowait,
+    fio_priorities,
+    qemu_io_patterns,
+    qemu_io_many_in_flight,
+    qemu_img_bench_read,
+    qemu_img_bench_write,
+    stressapptest_disk_and_file,
+    sysbench_buffered_validated,
+    sysbench_direct,
+];
+
+#[derive(Clone, Copy)]
+enum Mode {
+    System,
+    Preloaded,
+    Forbidden(&'static str),
+}
+
+const MODES: [Mode; 4] =
+    [Mode::System, Mode::Preloaded, Mode::Forbidden("ENOSYS"), Mode::Forbidden("EPERM")];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for mode in MODES {
+        for (case, body) in CASES {
+            let name = match mode {
+                Mode::System => format!("system::{case}"),
+                Mode::Preloaded => format!("preloaded::{case}"),
+                Mode::Forbidden(errno) => format!("forbidden::{errno}::{case}"),
+            };
+            trials.push(trial(name, move || Run::new(mode)?.through(*body)));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The commands of one case in one mode, all in one directory.
+struct Run {
+    mode: Mode,
+    directory: Scratch,
+}
+
+impl Run {
+    fn new(mode: Mode) -> Outcome<Self> {
+        if let Mode::System = mode {
+            library::system_working()?;
+        }
+        Ok(Run { mode, directory: Scratch::new("program") })
+    }
+
+    fn through(&self, body: Body) -> Outcome {
+        body(self)?;
+        let calls = self.kernel_aio_calls()?;
+        match self.mode {
+            Mode::System if !calls.iter().any(|call| call == "io_submit") => {
+                fail("the program submitted nothing through libaio, so the case proves nothing")
+            }
+            Mode::Preloaded if !calls.is_empty() => fail(format!(
+                "{} kernel AIO calls got past the library, the first is {}",
+                calls.len(),
+                calls[0]
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Runs a program in this mode to its successful end.
+    fn program(&self, program: &str, arguments: &[&str]) -> Outcome<Ended> {
+        let program = installed(program)?;
+        let mut line: Vec<OsString> = match self.mode {
+            Mode::System | Mode::Preloaded => {
+                vec![strace()?.into(), "-f".into(), "--seccomp-bpf".into(), "-qq".into()]
+                    .into_iter()
+                    .chain(["-A".into(), "-o".into(), self.path("trace").into()])
+                    .chain(["-e".into(), format!("trace={}", CALLS.join(",")).into()])
+                    .collect()
+            }
+            Mode::Forbidden(errno) => vec![forbid()?.into(), errno.into(), "aio,uring".into()],
+        };
+        if !matches!(self.mode, Mode::System) {
+            // By env, so that neither strace nor the launcher has the library in it.
+            let mut preload = OsString::from("LD_PRELOAD=");
+            preload.push(library::ours());
+            line.extend(["env".into(), preload]);
+        }
+        line.push(program.into());
+        line.extend(arguments.iter().map(OsString::from));
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]).current_dir(self.directory.path()).env_remove("LD_PRELOAD");
+        command::run(&mut command, LIMIT)?.expect_success()
+    }
+
+    /// The names of the kernel AIO calls in the trace, one for each call.
+    fn kernel_aio_calls(&self) -> Outcome<Vec<String>> {
+        if let Mode::Forbidden(_) = self.mode {
+            return Ok(Vec::new());
+        }
+        // A line is "PID name(arguments) = result"; "<... name resumed>" is a call's second half.
+        let calls = fs::read_to_string(self.path("trace"))?
+            .lines()
+            .filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('))
+            .filter(|(name, _)| CALLS.contains(name))
+            .map(|(name, _)| name.to_string())
+            .collect();
+        Ok(calls)
+    }
+
+    /// Skips where the file system of the scratch directory refuses O_DIRECT.
+    fn needs_direct_io(&self) -> Outcome {
+        let opened = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(libc::O_DIRECT)
+            .open(self.path("direct-probe"));
+        match opened {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                skip(format!("no O_DIRECT in {}: {error}", self.directory.path().display()))
+            }
+        }
+    }
+
+    /// A sparse file of `bytes` zeros.
+    fn sparse(&self, name: &str, bytes: u64) -> Outcome {
+        fs::File::create(self.path(name))?.set_len(bytes)?;
+        Ok(())
+    }
+}
+
+/// strace, where it can trace, or the reason to skip.
+fn strace() -> Outcome<PathBuf> {
+    static USABLE: LazyLock<Outcome<PathBuf>> = LazyLock::new(|| {
+        let strace = installed("strace")?;
+        let mut probe = Command::new(&strace);
+        probe.args(["-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "true"]);
+        let ended = command::run(&mut probe, LIMIT)?;
+        if ended.status.success() {
+            Ok(strace)
+        } else {
+            skip(format!("strace cannot trace here: {}", ended.stderr.trim()))
+        }
+    });
+    USABLE.clone()
+}
+
+/// The launcher that forbids system calls.
+fn forbid() -> Outcome<&'static Path> {
+    static FORBID: LazyLock<Outcome<PathBuf>> = LazyLock::new(|| {
+        c::compile("c-tests/tools/forbid.c", &scratch::lasting("programs").join("forbid"), &[])
+    });
+    FORBID.as_ref().map(PathBuf::as_path).map_err(Clone::clone)
+}
+
+const FIO: &[&str] = &[
+    "--name=job",
+    "--ioengine=libaio",
+    "--bs=4k",
+    "--size=4m",
+    "--iodepth=16",
+    "--verify_state_save=0",
+    "--group_reporting",
+    "--eta=never",
+];
+const VERIFIED: &[&str] = &["--verify=crc32c", "--verify_fatal=1"];
+const BATCHES: &[&str] = &["--iodepth=64", "--iodepth_batch=16", "--iodepth_low=8"];
+
+fn fio(run: &Run, arguments: &[&[&str]]) -> Outcome {
+    let all = [FIO, &arguments.concat()].concat();
+    if all.contains(&"--direct=1") {
+        run.needs_direct_io()?;
+    }
+    let ended = run.program("fio", &all)?;
+    // One line for each job, with the first error of the job.
+    let jobs: Vec<_> = ended.stdout.lines().filter(|line| line.contains("err=")).collect();
+    if jobs.is_empty() || jobs.iter().any(|line| !line.contains("err= 0")) {
+        return fail(ended.report());
+    }
+    Ok(())
+}
+
+fn fio_direct(run: &Run) -> Outcome {
+    fio(run, &[&["--direct=1", "--rw=randrw"], VERIFIED])
+}
+
+fn fio_buffered(run: &Run) -> Outcome {
+    fio(run, &[&["--direct=0", "--rw=randrw", "--bsrange=1k-64k"], VERIFIED])
+}
+
+fn fio_direct_in_batches(run: &Run) -> Outcome {
+    let complete = &["--iodepth_batch_complete_min=8", "--iodepth_batch_complete_max=32"];
+    fio(run, &[&["--direct=1", "--rw=randrw"], BATCHES, complete, VERIFIED])
+}
+
+/// fio looks into the ring by itself only when it asks for no event in particular.
+const FROM_THE_RING: &[&str] = &["--userspace_reap", "--iodepth_batch_complete_min=0"];
+
+fn fio_direct_reaped_from_the_ring(run: &Run) -> Outcome {
+    fio(run, &[&["--direct=1", "--rw=randrw"], BATCHES, FROM_THE_RING, VERIFIED])
+}
+
+fn fio_buffered_reaped_from_the_ring(run: &Run) -> Outcome {
+    fio(run, &[&["--direct=0", "--rw=randrw"], BATCHES, FROM_THE_RING, VERIFIED])
+}
+
+fn fio_fsync_and_fdatasync(run: &Run) -> Outcome {
+    let sync = &["--rw=randwrite", "--fsync=7", "--fdatasync=3", "--size=1m"];
+    fio(run, &[&["--direct=1"], sync])?;
+    fio(run, &[&["--direct=0"], sync])
+}
+
+fn fio_synchronous_files(run: &Run) -> Outcome {
+    let sync = &["--rw=randrw", "--sync=1", "--size=1m"];
+    fio(run, &[&["--direct=1"], sync, VERIFIED])?;
+    fio(run, &[&["--direct=0"], sync, VERIFIED])
+}
+
+const FOUR_JOBS: &[&str] = &["--direct=1", "--rw=randrw", "--numjobs=4", "--size=1m"];
+
+fn fio_four_processes(run: &Run) -> Outcome {
+    fio(run, &[FOUR_JOBS, VERIFIED])
+}
+
+fn fio_four_threads(run: &Run) -> Outcome {
+    fio(run, &[FOUR_JOBS, VERIFIED, &["--thread"]])
+}
+
+fn fio_nowait(run: &Run) -> Outcome {
+    let help = command::run(Command::new(installed("fio")?).arg("--enghelp=libaio"), LIMIT)?;
+    if !help.stdout.contains("nowait") {
+        return skip("this fio has no RWF_NOWAIT");
+    }
+    fio(run, &[&["--direct=1", "--rw=randread", "--nowait=1"]])?;
+    // In the page cache, or RWF_NOWAIT would have to fail.
+    fio(run, &[&["--direct=0", "--rw=randread", "--nowait=1", "--invalidate=0", "--pre_read=1"]])
+}
+
+fn fio_priorities(run: &Run) -> Outcome {
+    // Best effort, which anyone may ask for.
+    let priority = &["--cmdprio_percentage=50", "--cmdprio_class=2", "--cmdprio=1"];
+    fio(run, &[&["--direct=1", "--rw=randrw"], priority])
+}
+
+/// Runs qemu-io commands on a raw image with `native`, which is libaio.
+fn qemu_io(run: &Run, commands: &[String]) -> Outcome {
+    run.needs_direct_io()?;
+    run.sparse("image", 16 << 20)?;
+    let mut arguments = vec!["-f", "raw", "-t", "none", "-i", "native"];
+    for command in commands {
+        arguments.extend(["-c", command.as_str()]);
+    }
+    arguments.push("image");
+    let ended = run.program("qemu-io", &arguments)?;
+    // Failures of asynchronous commands do not reach the exit status.
+    let done = ended.stdout.lines().filter(|line| line.contains("bytes at offset")).count();
+    let transfers = commands.iter().filter(|line| line.contains("-P")).count();
+    if ended.stdout.contains("fail") || ended.stderr.contains("fail") || done != transfers {
+        return fail(format!("{done} of {transfers} transfers\n{}", ended.report()));
+    }
+    Ok(())
+}
+
+fn qemu_io_patterns(run: &Run) -> Outcome {
+    let commands = [
+        "write -P 0xa5 0 1M",
+        "read -P 0xa5 0 1M",
+        "write -f -P 0x17 4M 128k",
+        "read -P 0x17 4M 128k",
+        "writev -P 0x3c 5M 4k 64k 512 1k",
+        "readv -P 0x3c 5M 512 64k 4k 1k",
+        "aio_write -P 0x5a 64k 128k",
+        "aio_write -P 0x11 2M 64k 4k",
+        "aio_flush",
+        "aio_read -P 0x5a 64k 128k",
+        "aio_read -P 0x11 2M 68k",
+        "aio_read -P 0xa5 0 64k",
+        "aio_flush",
+        "flush",
+        // Never written, and beyond what was.
+        "read -P 0 12M 1M",
+    ];
+    qemu_io(run, &commands.map(String::from))
+}
+
+fn qemu_io_many_in_flight(run: &Run) -> Outcome {
+    let blocks = 0..64;
+    let writes = blocks.clone().map(|i| format!("aio_write -P {} {}k 16k", i + 1, i * 16));
+    let reads = blocks.map(|i| format!("aio_read -P {} {}k 16k", i + 1, i * 16));
+    let flush = || std::iter::once("aio_flush".to_string());
+    qemu_io(run, &writes.chain(flush()).chain(reads).chain(flush()).collect::<Vec<_>>())
+}
+
+fn qemu_img_bench(run: &Run, options: &[&str]) -> Outcome {
+    run.needs_direct_io()?;
+    run.sparse("image", 16 << 20)?;
+    let common = ["bench", "-f", "raw", "-t", "none", "-i", "native", "-c", "2000", "-d", "32"];
+    let ended = run.program("qemu-img", &[&common, options, &["image"]].concat())?;
+    if !ended.stdout.contains("Run completed in") {
+        return fail(ended.report());
+    }
+    Ok(())
+}
+
+fn qemu_img_bench_read(run: &Run) -> Outcome {
+    qemu_img_bench(run, &["-s", "4096"])
+}
+
+fn qemu_img_bench_write(run: &Run) -> Outcome {
+    qemu_img_bench(run, &["-w", "-s", "4096", "--flush-interval", "64"])?;
+    // Twice over the same blocks: the second time they are mapped.
+    qemu_img_bench(run, &["-w", "-s", "65536", "-S", "65536", "--pattern", "90"])
+}
+
+fn stressapptest_disk_and_file(run: &Run) -> Outcome {
+    run.needs_direct_io()?;
+    // Only its disk test is asynchronous; it wants three times the assumed cache.
+    run.sparse("disk", 8 << 20)?;
+    let disk = ["-d", "./disk", "--destructive", "--cache-size", "1048576"];
+    let file = ["-f", "./file", "--filesize", "1m"];
+    let size = ["-s", "1", "-M", "16", "-m", "0"];
+    let ended = run.program("stressapptest", &[&size[..], &disk, &file].concat())?;
+    if !ended.stdout.contains("Status: PASS") || ended.stdout.contains("Disk: 0.00M") {
+        return fail(ended.report());
+    }
+    Ok(())
+}
+
+fn sysbench(run: &Run, options: &[&str]) -> Outcome {
+    let common = [
+        "fileio",
+        "--file-num=4",
+        "--file-total-size=8M",
+        "--file-test-mode=rndrw",
+        "--file-io-mode=async",
+        "--file-fsync-freq=20",
+        "--time=60",
+        "--events=2000",
+    ];
+    let arguments = [&common, options].concat();
+    for step in ["prepare", "run", "cleanup"] {
+        let ended = run.program("sysbench", &[&arguments[..], &[step]].concat())?;
+        let whole = step != "run" || ended.stdout.contains("total number of events:");
+        if ended.stdout.contains("FATAL") || ended.stderr.contains("FATAL") || !whole {
+            return fail(ended.report());
+        }
+    }
+    Ok(())
+}
+
+fn sysbench_buffered_validated(run: &Run) -> Outcome {
+    // It validates right after io_submit: buffered reads must be there by then.
+    sysbench(run, &["--threads=1", "--validate"])
+}
+
+fn sysbench_direct(run: &Run) -> Outcome {
+    run.needs_direct_io()?;
+    sysbench(run, &["--threads=2", "--file-extra-flags=direct"])
+}
