@@ -37,8 +37,8 @@ int main(void)
 	struct iocb iocb;
 
 	ctx = new_context(16);
-	close(closed);
 	MUST(pipe2(pair, O_CLOEXEC | O_NONBLOCK));
+	close(closed);
 	with(closed, none, "closed");
 	with(-1, none, "-1");
 	with(-100, none, "AT_FDCWD");

@@ -67,7 +67,7 @@ int main(void)
 	key(&iocb, -EOPNOTSUPP, 0, "RWF flags");
 	io_prep_pread(&iocb, file, &byte, 1, 0);
 	iocb.u.c.flags = FLAG_IOPRIO;
-	iocb.aio_reqprio = 0x7fff;
+	iocb.aio_reqprio = -1;
 	key(&iocb, -EINVAL, 0, "priority");
 	io_prep_pread(&iocb, file, KERNEL_ADDRESS, 1, 0);
 	key(&iocb, -EFAULT, 0, "kernel buffer");

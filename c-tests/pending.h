@@ -123,6 +123,36 @@ static inline int own_tid(void)
 	return (int)syscall(SYS_gettid);
 }
 
+/* Sends a signal to a thread as soon as that sleeps, and feeds a descriptor 50 ms later. */
+struct interrupter {
+	pthread_t target;
+	int tid;
+	int signal; /* or 0 */
+	int fd; /* or -1 */
+	pthread_t thread;
+};
+
+static inline void *interrupter_body(void *argument)
+{
+	struct interrupter *interrupter = argument;
+
+	EVENTUALLY(is_asleep(interrupter->tid));
+	if (interrupter->signal)
+		pthread_kill(interrupter->target, interrupter->signal);
+	if (interrupter->fd != -1) {
+		sleep_ms(50);
+		feed(interrupter->fd);
+	}
+	return NULL;
+}
+
+/* Interrupts the calling thread in the call that follows. Only that call may sleep before join(). */
+static inline void start_interrupter(struct interrupter *interrupter, int signal, int fd)
+{
+	*interrupter = (struct interrupter){ pthread_self(), own_tid(), signal, fd, 0 };
+	interrupter->thread = start(interrupter_body, interrupter);
+}
+
 /* A thread in io_getevents. Set the first group of members, then start_waiter(). */
 struct waiter {
 	io_context_t ctx;

@@ -36,8 +36,8 @@ int main(void)
 	file = scratch_filled("file", 0, 4096, 'x');
 	ctx = new_context(16);
 	path = MUST(open("file", O_PATH | O_CLOEXEC));
-	close(closed);
 	MUST(pipe2(pair, O_CLOEXEC));
+	close(closed);
 	with(closed, -EBADF, "closed");
 	with(-1, -EBADF, "-1");
 	with(__INT_MAX__, -EBADF, "INT_MAX");

@@ -21,6 +21,9 @@ use crate::sys::raw::syscall;
 
 const PAGE: usize = 4096;
 
+/// Stands for "none" among page numbers: no address has it.
+const NO_PAGE: usize = usize::MAX;
+
 /// A timeout of nothing, for our own calls.
 pub static ZERO_TIMEOUT: ZeroTimeout = ZeroTimeout(timespec { tv_sec: 0, tv_nsec: 0 });
 
@@ -49,8 +52,7 @@ impl Pages {
     pub fn new() -> Pages {
         let frame = 0u8;
         let stack = (&raw const frame).addr() / PAGE;
-        // Page 0 is never mapped for us, so that 0 can stand for "none".
-        Pages { writable: [stack, 0, 0, 0], readable: [0; 4], next: 1 }
+        Pages { writable: [stack, NO_PAGE, NO_PAGE, NO_PAGE], readable: [NO_PAGE; 4], next: 0 }
     }
 
     fn remember(cache: &mut [usize; 4], next: &mut usize, page: usize) {
@@ -340,6 +342,8 @@ mod tests {
         assert_eq!(pages.check_readable(two + PAGE - 1, 2), Err(Errno::FAULT));
         assert_eq!(pages.check_readable(usize::MAX, 2), Err(Errno::FAULT));
         assert_eq!(pages.check_readable(0, 0), Ok(()));
+        assert_eq!(pages.check_readable(8, 8), Err(Errno::FAULT));
+        assert_eq!(pages.check_writable(8, 8), Err(Errno::FAULT));
     }
 
     #[test]

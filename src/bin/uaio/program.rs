@@ -29,7 +29,7 @@ pub fn find(name: &OsStr) -> Result<PathBuf, Failure> {
             Ok(Some(interpreter)) => file = interpreter,
             Err(problem) if file == path => return Err(refused(&problem)),
             Err(problem) => {
-                return Err(refused(&format!("its interpreter '{}' {problem}", file.display())));
+                return Err(refused(&format!("its interpreter '{}': {problem}", file.display())));
             }
         }
     }
@@ -158,13 +158,9 @@ fn is_nosuid(path: &Path) -> bool {
     }
 }
 
-/// Whether exec would give the program a capability (include/uapi/linux/capability.h,
-/// vfs_cap_data): the effective flag, or a permitted bit in one of the two words.
 fn has_capabilities(path: &Path) -> bool {
     let mut data = [0_u8; 24];
-    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
-        return false;
-    };
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
     // SAFETY: both strings end with NUL; at most `data.len()` bytes are stored.
     let size = unsafe {
         libc::getxattr(
@@ -174,8 +170,14 @@ fn has_capabilities(path: &Path) -> bool {
             data.len(),
         )
     };
-    let grants = |range: std::ops::Range<usize>| data[range].iter().any(|&byte| byte != 0);
-    size > 0 && (data[0] & 1 != 0 || grants(4..8) || grants(12..16))
+    usize::try_from(size).is_ok_and(|size| data.get(..size).is_some_and(grants_capabilities))
+}
+
+/// Whether exec would add a capability, by the attribute's content (struct vfs_cap_data, little
+/// endian): the effective flag, or one of the permitted bits, of which there are two words.
+fn grants_capabilities(data: &[u8]) -> bool {
+    let any = |range| data.get::<std::ops::Range<usize>>(range).is_some_and(|it| it != [0; 4]);
+    data.first().is_some_and(|flags| flags & 1 != 0) || any(4..8) || any(12..16)
 }
 
 fn may_execute(path: &Path) -> io::Result<()> {
@@ -216,5 +218,17 @@ mod tests {
         ] {
             assert_eq!(interpreter_of(start.as_bytes()).as_deref(), interpreter.map(Path::new));
         }
+    }
+
+    #[test]
+    fn a_file_without_a_permitted_capability_grants_none() {
+        // setcap cap_net_raw+ep, cap_net_raw+p, a capability beyond 31, cap_net_raw+i, nothing.
+        let words = |words: [u32; 5]| words.map(u32::to_le_bytes).concat();
+        assert!(grants_capabilities(&words([0x0200_0001, 1 << 13, 0, 0, 0])));
+        assert!(grants_capabilities(&words([0x0200_0000, 1 << 13, 0, 0, 0])));
+        assert!(grants_capabilities(&words([0x0200_0000, 0, 0, 1, 0])));
+        assert!(!grants_capabilities(&words([0x0200_0000, 0, 1 << 13, 0, 1])));
+        assert!(!grants_capabilities(&words([0x0200_0000, 0, 0, 0, 0])));
+        assert!(!grants_capabilities(&[]));
     }
 }

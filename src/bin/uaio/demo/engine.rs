@@ -3,6 +3,9 @@
 use std::fmt;
 use std::fs;
 
+/// The name that the library gives to the threads of its pool.
+const WORKER: &str = "uaio-pool\n";
+
 /// What was seen so far.
 #[derive(Default)]
 pub struct Engine {
@@ -14,12 +17,15 @@ impl Engine {
     /// Looks at process `pid`. It may be gone, and then there is nothing to see.
     pub fn observe(&mut self, pid: u32) {
         let process = format!("/proc/{pid}");
-        let threads = fs::read_dir(format!("{process}/task")).into_iter().flatten().count();
-        self.workers = self.workers.max(threads.saturating_sub(1));
-        self.uring |= fs::read_dir(format!("{process}/fd"))
-            .into_iter()
-            .flatten()
-            .flatten()
+        let entries = |directory| {
+            fs::read_dir(format!("{process}/{directory}")).into_iter().flatten().flatten()
+        };
+        let workers = entries("task")
+            .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
+            .filter(|name| name == WORKER)
+            .count();
+        self.workers = self.workers.max(workers);
+        self.uring |= entries("fd")
             .filter_map(|fd| fs::read_link(fd.path()).ok())
             .any(|file| file.as_os_str() == "anon_inode:[io_uring]");
     }
@@ -41,12 +47,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_threads_are_workers() {
+    fn threads_of_the_library_are_seen() {
         let mut engine = Engine::default();
-        engine.observe(u32::MAX);
-        assert_eq!(engine.to_string(), "inline, no thread was started");
-        // The test runner has a thread beside this one.
         engine.observe(std::process::id());
-        assert!(engine.to_string().starts_with("pool, "), "{engine}");
+        assert_eq!(engine.to_string(), "inline, no thread was started");
+        let (stop, wait) = std::sync::mpsc::channel::<()>();
+        let worker = std::thread::Builder::new()
+            .name(WORKER.trim_end().to_string())
+            .spawn(move || wait.recv())
+            .unwrap();
+        // The name is set by the thread itself.
+        while engine.to_string() != "pool, 1 thread" {
+            engine.observe(std::process::id());
+        }
+        drop(stop);
+        assert!(worker.join().unwrap().is_err());
     }
 }
