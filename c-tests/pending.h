@@ -5,6 +5,7 @@
 #include "check.h"
 
 #include <limits.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -41,6 +42,26 @@ static inline void close_channel(struct channel channel)
 static inline void feed(int fd)
 {
 	MUST(write(fd, "x", 1));
+}
+
+/* Writes until there is no room. The descriptor is non-blocking from then on. */
+static inline void fill_up(int fd)
+{
+	char block[PAGE] = { 0 };
+
+	MUST(fcntl(fd, F_SETFL, O_NONBLOCK));
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+}
+
+/* Reads until nothing is left. The descriptor is non-blocking from then on. */
+static inline void empty_out(int fd)
+{
+	char block[PAGE];
+
+	MUST(fcntl(fd, F_SETFL, O_NONBLOCK));
+	while (read(fd, block, sizeof(block)) > 0)
+		;
 }
 
 /* The count that an eventfd would give to read(); 0 if it would block. The count is taken. */
@@ -98,7 +119,20 @@ static inline int events_there(io_context_t ctx)
 	return io_getevents(ctx, 0, 64, events, &(struct timespec){ 0, 0 });
 }
 
-/* ---- Threads that wait ---- */
+/* ---- Threads ---- */
+
+/*
+ * Keeps the thread on the processor that it runs on. The kernel deals out a context's slots to
+ * processors in batches, so that one that holds no request may still be refused on another.
+ */
+static inline void stay_on_this_cpu(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((size_t)MUST(sched_getcpu()), &set);
+	MUST(sched_setaffinity(0, sizeof(set), &set));
+}
 
 /* Whether a thread of this process sleeps in a system call. */
 static inline bool is_asleep(int tid)

@@ -471,9 +471,10 @@ impl Poller {
         let epoll = self.epoll()?;
         let kick = self.kick.load(Ordering::Relaxed) - 1;
         // SeqCst: orders our leading before our look at the polls; pairs with `find_leader`.
-        let is_first =
-            self.is_led.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-        is_first.then_some(Leader { poller: self, epoll, kick })
+        match self.is_led.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => Some(Leader { poller: self, epoll, kick }),
+            Err(_) => None,
+        }
     }
 
     /// Whether a thread sleeps on the epoll.

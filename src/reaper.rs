@@ -6,6 +6,7 @@
 //!
 //! *Locks*: `REAPER` is taken to start, to serve and to stop, never by the thread while it works.
 
+use core::ffi::c_void;
 use core::ptr;
 
 use libc::{EPOLLIN, epoll_event};
@@ -34,7 +35,7 @@ fn start() -> Option<Running> {
     let epoll = epoll::create().ok()?;
     let stop = fd::eventfd().ok()?;
     epoll::add(epoll.raw(), stop.raw(), EPOLLIN as u32, STOP).ok()?;
-    let thread = thread::spawn(reap).ok()?;
+    let thread = thread::spawn(reap, epoll.raw() as usize).ok()?;
     Some(Running { epoll, stop, thread, served: 0 })
 }
 
@@ -91,17 +92,18 @@ pub fn retire() {
     }
 }
 
-fn reap() {
+extern "C" fn reap(epoll: *mut c_void) -> *mut c_void {
     const BATCH: usize = 16;
     thread::name_self(c"uaio-reaper");
-    // `start` runs under the lock, and the descriptors outlive this thread: `retire` joins first.
-    let Some(epoll) = REAPER.lock().as_ref().map(|running| running.epoll.raw()) else { return };
+    // Passed on, not looked up: by the time this runs, another reaper may have been started. The
+    // descriptor outlives this thread: `retire` joins first.
+    let epoll = epoll.addr() as i32;
     let mut ready = [epoll_event { events: 0, u64: 0 }; BATCH];
     loop {
-        let Ok(count) = epoll::wait(epoll, &mut ready, -1) else { return };
+        let Ok(count) = epoll::wait(epoll, &mut ready, -1) else { return ptr::null_mut() };
         for event in ready.iter().take(count) {
             if event.u64 == STOP {
-                return;
+                return ptr::null_mut();
             }
             // SAFETY: `serve` passed a `&'static Poller`.
             let poller: &'static Poller =

@@ -59,6 +59,13 @@ unsafe impl Zeroed for Slot {}
 /// One level of the tree: pointers to the next level, or to slots.
 type Node = [AtomicPtr<u8>; FANOUT];
 
+impl Slot {
+    /// What the header of its ring says; never 0.
+    fn id(&self) -> u32 {
+        self.index.load(Ordering::Relaxed) + 1
+    }
+}
+
 /// A page that a forked child finds empty.
 #[derive(Debug)]
 struct Epoch {
@@ -166,8 +173,12 @@ fn enter(slot: &'static Slot, address: usize) -> Option<Reference> {
     // Acquire: pairs with the Release that brings a slot to life in `setup`.
     let references = slot.references.fetch_add(1, Ordering::Acquire);
     let reference = Reference { slot };
-    let is_it = references & DEAD == 0 && slot.address.load(Ordering::Relaxed) == address;
-    is_it.then_some(reference)
+    let is_it = references & DEAD == 0
+        && slot.address.load(Ordering::Relaxed) == address
+        // fs/aio.c, lookup_ioctx goes by the id in the ring: a program that changes it loses the
+        // context until it is restored.
+        && slot.id() == slot.context.completions.ring.shared_id().load(Ordering::Relaxed);
+    if is_it { Some(reference) } else { None }
 }
 
 /// Stores `slot` as what is at `address`; null removes it.
@@ -386,16 +397,19 @@ fn view(slot: &Slot, region: &Region, current: usize) -> View {
     }
 }
 
-/// Whether `address` shows the ring of `slot`: what we change in our view changes there.
+/// Whether `address` shows the ring of `slot`: what we change in our view changes there. The field
+/// is one that no program looks at; a thread inside another call does not notice.
 fn shows_ring(slot: &Slot, address: usize) -> bool {
-    let id = slot.context.completions.ring.shared_id();
-    let real = slot.index.load(Ordering::Relaxed) + 1;
+    let ring = &slot.context.completions.ring;
+    let field = ring.shared_compat_features();
+    let candidate = address + core::mem::offset_of!(AioRing, compat_features);
     let shows = |value| {
-        id.store(value, Ordering::Relaxed);
-        mmap::read_safely::<u32>(address) == Ok(value)
+        field.store(value, Ordering::Relaxed);
+        mmap::read_safely::<u32>(candidate) == Ok(value)
     };
-    let is_it = shows(!real) && shows(real);
-    id.store(real, Ordering::Relaxed);
+    let before = field.load(Ordering::Relaxed);
+    let is_it = shows(!before) && shows(before);
+    field.store(before, Ordering::Relaxed);
     is_it
 }
 

@@ -64,12 +64,12 @@ pub struct Ring {
     /// Address of our view.
     base: AtomicUsize,
     nr: AtomicU32,
-    capacity: AtomicU32,
     /// Private copy of the tail.
     tail: AtomicU32,
-    /// Requests that hold a slot and have no event in the ring yet.
-    unposted: AtomicU32,
-    producer: Lock<()>,
+    /// Slots that requests can take.
+    available: AtomicU32,
+    /// Events posted whose slots have not come back (fs/aio.c, completed_events).
+    producer: Lock<u32>,
     consumer: Lock<()>,
 }
 
@@ -79,10 +79,9 @@ impl Ring {
         Ring {
             base: AtomicUsize::new(0),
             nr: AtomicU32::new(0),
-            capacity: AtomicU32::new(0),
             tail: AtomicU32::new(0),
-            unposted: AtomicU32::new(0),
-            producer: Lock::new(()),
+            available: AtomicU32::new(0),
+            producer: Lock::new(0),
             consumer: Lock::new(()),
         }
     }
@@ -91,9 +90,9 @@ impl Ring {
     pub fn open(&self, region: &Region, geometry: Geometry, id: u32) {
         self.base.store(region.library, Ordering::Relaxed);
         self.nr.store(geometry.nr, Ordering::Relaxed);
-        self.capacity.store(geometry.capacity, Ordering::Relaxed);
         self.tail.store(0, Ordering::Relaxed);
-        self.unposted.store(0, Ordering::Relaxed);
+        self.available.store(geometry.capacity, Ordering::Relaxed);
+        *self.producer.lock() = 0;
         // SAFETY: `region.library` is our own view of at least a page that no context uses yet.
         unsafe {
             self.header().write(AioRing {
@@ -128,9 +127,14 @@ impl Ring {
         self.field(core::mem::offset_of!(AioRing, tail))
     }
 
-    /// The id in the header, by which a moved ring is recognised.
+    /// The id in the header, by which a moved ring is found.
     pub fn shared_id(&self) -> &AtomicU32 {
         self.field(core::mem::offset_of!(AioRing, id))
+    }
+
+    /// A field of the header that means nothing to anybody, by which a view is recognised.
+    pub fn shared_compat_features(&self) -> &AtomicU32 {
+        self.field(core::mem::offset_of!(AioRing, compat_features))
     }
 
     fn shared_magic(&self) -> &AtomicU32 {
@@ -175,38 +179,54 @@ impl Ring {
     /// were not taken. The slot comes back when `head` passes the event, whoever moves it.
     #[inline]
     pub fn reserve(&self) -> Result<()> {
-        let capacity = self.capacity.load(Ordering::Relaxed);
-        // Acquire: pairs with the Release in `post`, so that a request that is no longer counted
-        // here is counted in the ring.
-        let unposted = self.unposted.fetch_add(1, Ordering::Acquire);
-        if unposted.wrapping_add(self.occupancy()) < capacity {
+        if self.try_reserve() {
             return Ok(());
         }
-        self.reserve_when_nearly_full(capacity)
+        // fs/aio.c, user_refill_reqs_available: only now is it looked how far the program is.
+        self.refill(&mut self.producer.lock());
+        if self.try_reserve() { Ok(()) } else { Err(Errno::AGAIN) }
     }
 
-    #[cold]
-    fn reserve_when_nearly_full(&self, capacity: u32) -> Result<()> {
-        // An event that is being posted is counted twice for a moment; under the lock it is not.
-        let _producer = self.producer.lock();
-        // Our own request is in `unposted` already.
-        if self.unposted.load(Ordering::Relaxed) + self.occupancy() <= capacity {
-            return Ok(());
+    #[inline]
+    fn try_reserve(&self) -> bool {
+        let mut available = self.available.load(Ordering::Relaxed);
+        while available > 0 {
+            // Acquire: pairs with the Release in `refill`: the slot's last event has been taken.
+            match self.available.compare_exchange_weak(
+                available,
+                available - 1,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(current) => available = current,
+            }
         }
-        self.unposted.fetch_sub(1, Ordering::Relaxed);
-        Err(Errno::AGAIN)
+        false
     }
 
     /// Gives back a slot whose request was refused.
     #[inline]
     pub fn unreserve(&self) {
-        self.unposted.fetch_sub(1, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `try_reserve`.
+        self.available.fetch_add(1, Ordering::Release);
+    }
+
+    /// Gives back the slots of events that were taken: fs/aio.c, refill_reqs_available.
+    #[inline]
+    fn refill(&self, completed: &mut u32) {
+        let taken = completed.saturating_sub(self.occupancy());
+        if taken > 0 {
+            *completed -= taken;
+            // Release: pairs with the Acquire in `try_reserve`.
+            self.available.fetch_add(taken, Ordering::Release);
+        }
     }
 
     /// Puts an event into the ring; its request holds a slot from [`Ring::reserve`].
     #[inline]
     pub fn post(&self, event: Event) {
-        let _producer = self.producer.lock();
+        let mut completed = self.producer.lock();
         let tail = self.tail.load(Ordering::Relaxed);
         // SAFETY: `tail < nr`, and nobody reads the slot until the tail has moved: it is outside
         // [head, tail), because requests hold fewer slots than there are.
@@ -216,8 +236,11 @@ impl Ring {
         self.shared_tail().store(next, Ordering::Release);
         // Release: publishes the event to the Acquire load in `occupancy` and `take`.
         self.tail.store(next, Ordering::Release);
-        // Release: pairs with the Acquire in `reserve`.
-        self.unposted.fetch_sub(1, Ordering::Release);
+        // fs/aio.c, aio_complete.
+        *completed += 1;
+        if *completed > 1 {
+            self.refill(&mut completed);
+        }
     }
 
     /// Moves up to `max` events to the program's array at `events`; returns how many.

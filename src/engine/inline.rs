@@ -218,7 +218,9 @@ fn stream(
     };
     let is_final = |error: Errno| match error {
         Errno::BADF => Err(error),
-        Errno::OPNOTSUPP if transfer.flags.is_nowait() => Err(error),
+        Errno::OPNOTSUPP if transfer.flags.is_nowait() || transfer.flags.is_file_dependent() => {
+            Err(error)
+        }
         Errno::OPNOTSUPP => Err(Errno::INVAL),
         Errno::INVAL if !has_iter(fd, direction) => Err(error),
         _ => Ok(error.to_res()),

@@ -18,6 +18,7 @@
 //! at the queue: `queued` and `idle` are SeqCst on both sides, so that one sees the other. The same
 //! holds for `queued` and `workers` when a worker leaves.
 
+use core::ffi::c_void;
 use core::ptr;
 
 use libc::timespec;
@@ -240,7 +241,9 @@ impl Pool {
         // Counted before it runs, so that it can leave.
         // SeqCst: see the module.
         self.workers.fetch_add(1, Ordering::SeqCst);
-        match thread::spawn(worker) {
+        // Passed on: by the time it runs, it may belong to an older epoch already.
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        match thread::spawn(worker, epoch as usize) {
             Ok(thread) => {
                 *place = Some(thread);
                 let [low, high] = credentials.to_words();
@@ -365,14 +368,13 @@ impl Ready {
     }
 }
 
-fn worker() {
+extern "C" fn worker(epoch: *mut c_void) -> *mut c_void {
     thread::name_self(c"uaio-pool");
-    // Acquire: pairs with the Release in `retire`.
-    let epoch = POOL.epoch.load(Ordering::Acquire);
+    let epoch = epoch.addr() as u32;
     loop {
         match POOL.wait(epoch) {
             Some((lane, request)) => run(lane.completions(), request),
-            None if POOL.leave(epoch) => return,
+            None if POOL.leave(epoch) => return ptr::null_mut(),
             None => {}
         }
     }
@@ -440,7 +442,7 @@ pub fn retire() {
             return;
         }
         POOL.workers.store(0, Ordering::SeqCst);
-        // Release: pairs with the Acquire in `wait` and `worker`.
+        // Release: pairs with the Acquire in `wait`.
         POOL.epoch.fetch_add(1, Ordering::Release);
         core::mem::replace(&mut staff.threads, [None; MOST])
     };

@@ -19,12 +19,8 @@ pub struct Thread(pthread_t);
 // SAFETY: a pthread_t may be joined from any thread.
 unsafe impl Send for Thread {}
 
-extern "C" fn start(entry: *mut c_void) -> *mut c_void {
-    // SAFETY: `spawn` passed a `fn()` as this pointer.
-    let entry: fn() = unsafe { core::mem::transmute::<*mut c_void, fn()>(entry) };
-    entry();
-    core::ptr::null_mut()
-}
+/// What a thread runs; the argument is the one of [`spawn`], as a pointer without meaning.
+pub type Entry = extern "C" fn(argument: *mut c_void) -> *mut c_void;
 
 /// Names the calling thread, for ps and debuggers.
 pub fn name_self(name: &CStr) {
@@ -40,8 +36,8 @@ pub fn detach_self() {
     unsafe { libc::pthread_detach(libc::pthread_self()) };
 }
 
-/// Starts `entry` in a thread of its own. EAGAIN: the system has no room for one.
-pub fn spawn(entry: fn()) -> Result<Thread> {
+/// Starts `entry(argument)` in a thread of its own. EAGAIN: the system has no room for one.
+pub fn spawn(entry: Entry, argument: usize) -> Result<Thread> {
     let mut attr = MaybeUninit::<pthread_attr_t>::uninit();
     let mut all = MaybeUninit::<sigset_t>::uninit();
     let mut old = MaybeUninit::<sigset_t>::uninit();
@@ -61,8 +57,12 @@ pub fn spawn(entry: fn()) -> Result<Thread> {
         libc::pthread_attr_setstacksize(attr.as_mut_ptr(), STACK);
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), old.as_mut_ptr());
-        let error =
-            libc::pthread_create(thread.as_mut_ptr(), attr.as_ptr(), start, entry as *mut c_void);
+        let error = libc::pthread_create(
+            thread.as_mut_ptr(),
+            attr.as_ptr(),
+            entry,
+            core::ptr::without_provenance_mut(argument),
+        );
         libc::pthread_sigmask(libc::SIG_SETMASK, old.as_ptr(), core::ptr::null_mut());
         libc::pthread_attr_destroy(attr.as_mut_ptr());
         error
