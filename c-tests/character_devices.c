@@ -31,6 +31,12 @@ int main(void)
 	io_prep_pwrite(&iocb, null, NULL, 4096, 0);
 	expect_at_once(ctx, &iocb, 4096, "null: write from NULL");
 
+	/* What one write moves at most. Nobody looks at the buffer. */
+	io_prep_pwrite(&iocb, null, buffer, 1ul << 31, 0);
+	expect_at_once(ctx, &iocb, 0x7ffff000, "null: write of 2 GiB");
+	io_prep_pwrite(&iocb, null, buffer, 1ul << 40, 0);
+	expect_at_once(ctx, &iocb, 0x7ffff000, "null: write of 1 TiB");
+
 	tell_all_operations(ctx, null, "null");
 	tell_all_operations(ctx, zero, "zero");
 	tell_all_operations(ctx, full, "full");

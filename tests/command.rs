@@ -8,7 +8,7 @@ mod support;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -467,7 +467,13 @@ fn expect_demonstration(ended: &Ended, library: &Path) -> Outcome {
     expect(row("engine").contains("O_DIRECT") || row("engine").contains("buffered"), "mode", ended)
 }
 
-const COUNTED: &str = "kernel AIO  0 calls, counted by seccomp\n";
+/// No kernel AIO call was made, as the command has counted.
+fn expect_no_kernel_calls(ended: &Ended) -> Outcome {
+    if let Some((_, why)) = ended.stdout.split_once("not counted: ") {
+        return skip(format!("seccomp offers no listener here: {}", why.trim_end()));
+    }
+    expect(ended.stdout.contains("kernel AIO  0 calls, counted by seccomp\n"), "calls", ended)
+}
 
 fn demonstration_in(directory: &Path, library: &Path) -> Outcome<Ended> {
     ended(run_on(library).current_dir(directory).env_remove("TMPDIR"))
@@ -483,10 +489,10 @@ fn the_demonstration_works() -> Outcome {
     let scratch = Scratch::new("demonstration");
     let result = demonstration_in(scratch.path(), &library::ours())?;
     expect_demonstration(&result, &library::ours())?;
-    expect(result.stdout.contains(COUNTED), "kernel AIO calls not counted", &result)?;
     let steps: Vec<&str> = result.stderr.lines().filter(|line| line.ends_with(" %")).collect();
     expect(steps == ["  0 %", " 25 %", " 50 %", " 75 %", "100 %"], "no progress", &result)?;
-    expect(!result.stderr.contains('\r'), "a bar in a file", &result)
+    expect(!result.stderr.contains('\r'), "a bar in a file", &result)?;
+    expect_no_kernel_calls(&result)
 }
 
 fn the_demonstration_leaves_nothing() -> Outcome {
@@ -531,7 +537,7 @@ fn the_demonstration_runs_on_a_library_path_with_a_space() -> Outcome {
     fs::copy(library::ours(), &path)?;
     let result = demonstration_in(scratch.path(), &path)?;
     expect_demonstration(&result, &path)?;
-    expect(result.stdout.contains(COUNTED), "kernel AIO calls not counted", &result)
+    expect_no_kernel_calls(&result)
 }
 
 /// A pseudoterminal: the end of its owner, and that of its programs.
@@ -568,7 +574,7 @@ fn the_demonstration_shows_a_bar_on_a_terminal() -> Outcome {
     let seen = shown_bytes(&seen);
     assert!(status.success(), "{status}: {seen}");
     assert!(seen.contains(&format!("\r[{}] 100 %, 64 of 64 MiB", "#".repeat(32))), "{seen}");
-    assert!(seen.contains("\r[################----------------]  50 %, "), "{seen}");
+    assert!(seen.contains("#-"), "it does not grow: {seen}");
     Ok(())
 }
 
@@ -632,7 +638,10 @@ fn the_demonstration_needs_a_compiler() -> Outcome {
 }
 
 fn a_stopped_demonstration_leaves_nothing() -> Outcome {
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+    // Each of these files appears at the beginning of a phase.
+    for (signal, phase) in
+        [(libc::SIGINT, "libaio.so"), (libc::SIGTERM, "source"), (libc::SIGHUP, "copied")]
+    {
         let scratch = Scratch::new("stopped");
         let mut command = run();
         command.current_dir(scratch.path()).env_remove("TMPDIR");
@@ -646,17 +655,18 @@ fn a_stopped_demonstration_leaves_nothing() -> Outcome {
         };
         let mut child = command.spawn()?;
         let start = Instant::now();
-        let started = || entries(scratch.path()).is_ok_and(|entries| !entries.is_empty());
-        while !started() && start.elapsed() < LIMIT {
-            std::thread::sleep(Duration::from_millis(5));
+        let reached = || {
+            let directories = entries(scratch.path()).unwrap_or_default();
+            directories.iter().any(|directory| directory.join(phase).symlink_metadata().is_ok())
+        };
+        while !reached() && start.elapsed() < LIMIT {
+            std::thread::sleep(Duration::from_millis(1));
         }
-        // In the midst of it: compiling, writing or copying.
-        std::thread::sleep(Duration::from_millis(150));
         // SAFETY: the child is not reaped yet.
         unsafe { libc::kill(child.id() as libc::pid_t, signal) };
         let status = child.wait()?;
-        assert_eq!(status.signal(), Some(signal), "{status}");
-        assert_eq!(entries(scratch.path())?, Vec::<PathBuf>::new());
+        assert_eq!(status.signal(), Some(signal), "{phase}: {status}");
+        assert_eq!(entries(scratch.path())?, Vec::<PathBuf>::new(), "{phase}");
     }
     Ok(())
 }

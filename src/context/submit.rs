@@ -147,7 +147,9 @@ impl Context {
         let status = fd::status_flags(fd)?;
         let signal = batch.signal(accepted)?;
         user::write_key(accepted.address, accepted.key)?;
-        match decode::operation(&accepted.iocb, status, &mut batch.pages)? {
+        let operation = decode::operation(&accepted.iocb, status, &mut batch.pages)
+            .map_err(|error| order_of_errors(&accepted.iocb, error))?;
+        match operation {
             Operation::Transfer(transfer) => {
                 if choose::transfer(fd, status, &transfer) == Place::Asynchronous
                     && let Ok(file) = fd::duplicate(fd)
@@ -278,6 +280,18 @@ impl Polls {
             *slot = Some(accepted);
             self.count += 1;
         }
+    }
+}
+
+/// fs/aio.c, aio_read and aio_write: whether the file can be read or written at all comes before
+/// what is wrong with the buffer.
+#[cold]
+fn order_of_errors(iocb: &Iocb, error: Errno) -> Errno {
+    match decode::direction(iocb) {
+        Some(direction) if error == Errno::FAULT && !inline::has_iter(iocb.fildes, direction) => {
+            Errno::INVAL
+        }
+        _ => error,
     }
 }
 

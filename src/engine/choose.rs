@@ -54,11 +54,9 @@ fn direct(fd: i32, status: StatusFlags, transfer: &Transfer) -> Place {
 
 /// Where an `fsync` belongs. In the caller it is only a question whether the file has one.
 pub fn sync(fd: i32) -> Place {
-    /// <linux/magic.h>
-    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
     let Ok(stat) = fd::stat(fd) else { return Place::Caller };
     match stat.st_mode & S_IFMT {
-        S_IFREG if fd::file_system(fd) == Ok(PROC_SUPER_MAGIC) => Place::Caller,
+        _ if fd::is_on_pseudo_file_system(fd) => Place::Caller,
         S_IFREG | S_IFDIR | S_IFBLK => Place::Asynchronous,
         _ => Place::Caller,
     }

@@ -8,11 +8,12 @@
 use core::ffi::c_int;
 
 use libc::{
-    POLLIN, POLLOUT, RWF_DSYNC, RWF_NOWAIT, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK, iovec,
+    POLLIN, POLLOUT, RWF_APPEND, RWF_DSYNC, RWF_NOWAIT, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG,
+    S_IFSOCK, iovec,
 };
 use once_cell::race::OnceBool;
 
-use crate::request::decode::{RWF_NOSIGNAL, Transfer};
+use crate::request::decode::{RWF_NOAPPEND, RWF_NOSIGNAL, Transfer};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::{self, Direction, NO_OFFSET};
@@ -60,33 +61,24 @@ pub fn transfer(
     }
 }
 
-/// Sorts an error of a positioned transfer into submission and event.
+/// Sorts an error of a transfer into submission and event.
 #[cold]
 fn refused(fd: c_int, transfer: &Transfer, error: Errno) -> Result<i64> {
+    let flags = transfer.flags;
     match error {
         Errno::BADF => Err(error),
-        // fs/aio.c, aio_read: no read_iter. The detector's answer, unless a flag of the program
-        // that files may refuse is there as well.
-        Errno::OPNOTSUPP => {
-            let flags = transfer.flags;
-            if flags.is_file_dependent() {
-                Err(error)
-            } else if flags.is_nowait() {
-                if supports_nowait(fd) { Ok(error.to_res()) } else { Err(error) }
-            } else {
-                Err(Errno::INVAL)
-            }
-        }
-        // include/linux/fs.h, kiocb_set_rw_flags: append-only inodes.
-        Errno::PERM if transfer.flags.is_noappend() => Err(error),
-        // A device without the function at all; others check alignment.
-        Errno::INVAL if file_type(fd) == S_IFCHR => Err(error),
+        // fs/aio.c, aio_read and aio_write.
+        Errno::OPNOTSUPP | Errno::INVAL if !has_iter(fd, transfer.direction) => Err(Errno::INVAL),
+        // include/linux/fs.h, kiocb_set_rw_flags: the file does not do that.
+        Errno::OPNOTSUPP if flags.is_file_dependent() => Err(error),
+        Errno::OPNOTSUPP if flags.is_nowait() && !supports_nowait(fd) => Err(error),
+        // kiocb_set_rw_flags as well: an append-only inode.
+        Errno::PERM if flags.is_noappend() => Err(error),
         _ => Ok(error.to_res()),
     }
 }
 
-/// Writing where the kernel does not know RWF_NOSIGNAL: whether the file has `write_iter` shows only
-/// in what it is.
+/// Writing where the kernel does not know RWF_NOSIGNAL: the detector must be asked beforehand.
 #[cold]
 fn old_kernel_write(
     fd: c_int,
@@ -94,9 +86,7 @@ fn old_kernel_write(
     transfer: &Transfer,
     interruption: &mut Interruption,
 ) -> Result<i64> {
-    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-    if file_type(fd) == S_IFREG && fd::file_system(fd) == Ok(PROC_SUPER_MAGIC) {
-        // fs/proc: only files under /proc/sys have write_iter.
+    if !has_iter(fd, Direction::Write) {
         return Err(Errno::INVAL);
     }
     let flags = transfer.flags.bits();
@@ -153,17 +143,22 @@ fn supports_nowait(fd: c_int) -> bool {
 /// No bytes to move: the vectored calls would return before they look at the file.
 #[cold]
 fn empty_transfer(fd: c_int, transfer: &Transfer) -> Result<i64> {
-    let Some(first) = transfer.buffer.as_slice().first() else { return Ok(0) };
     let direction = transfer.direction;
-    let buf = first.iov_base.addr() as u64;
+    if !has_iter(fd, direction) {
+        return Err(Errno::INVAL);
+    }
+    let buf = transfer.buffer.as_slice().first().map_or(0, |first| first.iov_base.addr() as u64);
     // SAFETY: no byte is moved.
     let at = |offset| unsafe { file::plain(direction, fd, buf, 0, offset) };
-    match file_type(fd) {
-        // net/socket.c, sock_read_iter and sock_write_iter. A write of nothing to a datagram socket
-        // sends an empty datagram; a read of nothing returns at once.
-        S_IFSOCK if transfer.offset != 0 => return Ok(Errno::SPIPE.to_res()),
-        S_IFSOCK if direction == Direction::Read => return Ok(0),
-        _ => {}
+    // net/socket.c, sock_read_iter and sock_write_iter. A write of nothing to a datagram socket
+    // sends an empty datagram; a read of nothing returns at once.
+    if file_type(fd) == S_IFSOCK {
+        if transfer.offset != 0 {
+            return Ok(Errno::SPIPE.to_res());
+        }
+        if direction == Direction::Read {
+            return Ok(0);
+        }
     }
     let moved = match at(transfer.offset) {
         Err(Errno::SPIPE) => at(NO_OFFSET),
@@ -171,27 +166,43 @@ fn empty_transfer(fd: c_int, transfer: &Transfer) -> Result<i64> {
     };
     match moved {
         Ok(count) => Ok(count as i64),
-        // Directories have no read_iter.
-        Err(libc_error) if libc_error.number() == libc::EISDIR => Err(Errno::INVAL),
-        Err(Errno::INVAL) if !has_iter(fd, direction) => Err(Errno::INVAL),
         Err(Errno::BADF) => Err(Errno::BADF),
         Err(error) => Ok(error.to_res()),
     }
 }
 
-/// Whether a file that answered EINVAL has `read_iter` or `write_iter`, so that the answer came from
-/// the operation.
+/// Whether a file has `read_iter` or `write_iter`, without which fs/aio.c refuses it.
+///
+/// fs/read_write.c, vfs_readv and vfs_writev: a file with neither the old nor the new function gives
+/// EINVAL; one with the old function only gives EOPNOTSUPP for any flag; for the others the flags
+/// are checked before the function is called. So calls with impossible flags tell, and move nothing.
 #[cold]
-fn has_iter(fd: c_int, direction: Direction) -> bool {
+pub fn has_iter(fd: c_int, direction: Direction) -> bool {
+    /// Flags that exclude each other: EINVAL (Linux 6.9).
+    const CONTRADICTION: c_int = RWF_APPEND | RWF_NOAPPEND;
+    /// A flag that does not exist: EOPNOTSUPP.
+    const UNKNOWN: c_int = 1 << 30;
+    static IS_EXACT: OnceBool = OnceBool::new();
+    let mut byte = [0u8; 1];
+    let iov = [iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 }];
+    // SAFETY: one byte of our own, which no call gets to.
+    let ask = |fd, flags| unsafe { file::vectored(direction, fd, &iov, NO_OFFSET, flags) };
+    let is_exact = IS_EXACT.get_or_init(|| {
+        fd::memory_file().is_ok_and(|file| ask(file.raw(), CONTRADICTION) == Err(Errno::INVAL))
+    });
+    if ask(fd, UNKNOWN) == Err(Errno::INVAL) {
+        return false;
+    }
+    if is_exact {
+        return ask(fd, CONTRADICTION) != Err(Errno::OPNOTSUPP);
+    }
+    // Older kernels: what usually lacks it.
     match file_type(fd) {
-        // An anonymous inode: the ones that are read in records refuse short buffers.
-        0 => {
-            direction == Direction::Read
-                && [c"anon_inode:[eventfd]", c"anon_inode:[timerfd]", c"anon_inode:[signalfd]"]
-                    .iter()
-                    .any(|name| fd::is_link_to(fd, name))
-        }
-        S_IFCHR => false,
+        S_IFDIR => false,
+        S_IFREG => !fd::is_on_pseudo_file_system(fd),
+        // Anonymous inodes: an eventfd is not written, an inotify not read that way.
+        0 if direction == Direction::Write => false,
+        0 => !fd::is_link_to(fd, c"anon_inode:inotify"),
         _ => true,
     }
 }
@@ -216,19 +227,10 @@ fn stream(
         // SAFETY: the elements are a private copy; the buffers are the program's.
         unsafe { file::vectored(direction, fd, iov, NO_OFFSET, flags) }
     };
-    let is_final = |error: Errno| match error {
-        Errno::BADF => Err(error),
-        Errno::OPNOTSUPP if transfer.flags.is_nowait() || transfer.flags.is_file_dependent() => {
-            Err(error)
-        }
-        Errno::OPNOTSUPP => Err(Errno::INVAL),
-        Errno::INVAL if !has_iter(fd, direction) => Err(error),
-        _ => Ok(error.to_res()),
-    };
     if status.is_nonblocking() || transfer.flags.is_nowait() {
         return match call(transfer.buffer.as_slice(), flags) {
             Ok(count) => Ok(count as i64),
-            Err(error) => is_final(error),
+            Err(error) => refused(fd, transfer, error),
         };
     }
     let mut done = 0u64;
@@ -266,11 +268,11 @@ fn stream(
             }
             Err(Errno::AGAIN) => {
                 if let Err(error) = wait_ready(fd, direction, interruption) {
-                    return if done > 0 { Ok(done as i64) } else { is_final(error) };
+                    return if done > 0 { Ok(done as i64) } else { refused(fd, transfer, error) };
                 }
             }
             Err(_) if done > 0 => return Ok(done as i64),
-            Err(error) => return is_final(error),
+            Err(error) => return refused(fd, transfer, error),
         }
     }
 }

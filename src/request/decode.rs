@@ -52,8 +52,8 @@ pub struct Transfer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RwFlags(c_int);
 
-/// RWF_NOAPPEND, RWF_ATOMIC, RWF_DONTCACHE, RWF_NOSIGNAL: <linux/fs.h>.
-const RWF_NOAPPEND: c_int = 0x20;
+/// Ignore O_APPEND. This and the next: <linux/fs.h>.
+pub const RWF_NOAPPEND: c_int = 0x20;
 const RWF_ATOMIC: c_int = 0x40;
 const RWF_DONTCACHE: c_int = 0x80;
 /// Do not send SIGPIPE.
@@ -126,6 +126,15 @@ pub fn operation(iocb: &Iocb, status: StatusFlags, pages: &mut Pages) -> Result<
         IOCB_CMD_POLL => poll_events(iocb).map(|events| Operation::Poll { events }),
         // IOCB_CMD_NOOP has a number and no code.
         _ => Err(Errno::INVAL),
+    }
+}
+
+/// The direction of an iocb that reads or writes.
+pub fn direction(iocb: &Iocb) -> Option<Direction> {
+    match iocb.lio_opcode {
+        IOCB_CMD_PREAD | IOCB_CMD_PREADV => Some(Direction::Read),
+        IOCB_CMD_PWRITE | IOCB_CMD_PWRITEV => Some(Direction::Write),
+        _ => None,
     }
 }
 

@@ -224,13 +224,35 @@ pub fn memory_file() -> Result<OwnedFd> {
     Ok(OwnedFd(fd as c_int))
 }
 
-/// The magic number of the file system that `fd` is on.
-pub fn file_system(fd: c_int) -> Result<i64> {
+/// Whether `fd` is on a file system that has no storage and whose files lack many functions.
+pub fn is_on_pseudo_file_system(fd: c_int) -> bool {
+    /// <linux/magic.h>: proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs, devpts, bpf,
+    /// selinuxfs, mqueue, configfs, binfmt_misc, nsfs, pstore, efivarfs.
+    const PSEUDO: [i64; 16] = [
+        0x9fa0,
+        0x6265_6572,
+        0x27_e0eb,
+        0x6367_7270,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+        0x1cd1,
+        0xcafe_4a11,
+        0xf97c_ff8c,
+        0x1980_0202,
+        0x6265_6570,
+        0x4249_4e4d,
+        0x6e73_6673,
+        0x6165_676c,
+        0xde5e_81e4,
+    ];
     let mut stat = MaybeUninit::<libc::statfs>::zeroed();
     // SAFETY: the kernel writes one `struct statfs`.
-    unsafe { syscall!(libc::SYS_fstatfs, fd, stat.as_mut_ptr()) }?;
+    if unsafe { syscall!(libc::SYS_fstatfs, fd, stat.as_mut_ptr()) }.is_err() {
+        return false;
+    }
     // SAFETY: all-zero is a valid `statfs`, and the kernel filled it.
-    Ok(unsafe { stat.assume_init() }.f_type)
+    PSEUDO.contains(&unsafe { stat.assume_init() }.f_type)
 }
 
 /// Whether `fd` is a terminal.

@@ -1,0 +1,81 @@
+/* Description: a signal during a blocking read: its event is -EINTR, and the batch goes on. */
+#include "check.h"
+
+static pthread_t submitter;
+static int submitter_tid;
+
+static bool is_asleep(void)
+{
+	char path[64], text[256] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", submitter_tid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (!fgets(text, sizeof(text), file))
+		text[0] = 0;
+	fclose(file);
+	char *state = strrchr(text, ')');
+	return state && state[1] == ' ' && state[2] == 'S';
+}
+
+static void *interrupt(void *argument)
+{
+	(void)argument;
+	EVENTUALLY(is_asleep());
+	MUST(pthread_kill(submitter, SIGUSR1) ? -1 : 0);
+	return NULL;
+}
+
+static void with(int flags, const char *what)
+{
+	io_context_t ctx = new_context(16);
+	int file = scratch_filled("file", 0, 100, 'x'), empty[2], partial[2];
+	struct iocb before, blocking, after;
+	struct iocb *list[] = { &before, &blocking, &after };
+	struct io_event events[3];
+	char byte, buffer[8192];
+	int seen = signals_seen[SIGUSR1];
+
+	MUST(pipe2(empty, O_CLOEXEC));
+	count_signal(SIGUSR1, flags);
+	io_prep_pread(&before, file, &byte, 1, 0);
+	io_prep_pread(&blocking, empty[0], buffer, 1, 0);
+	io_prep_pread(&after, file, &byte, 1, 99);
+
+	pthread_t thread = start(interrupt, NULL);
+	expect(io_submit(ctx, 3, list), 3, "%s: io_submit", what);
+	expect(in_ring(ctx), 3, "%s: events at once", what);
+	join(thread);
+	expect(signals_seen[SIGUSR1] - seen, 1, "%s: signals", what);
+	expect(reap(ctx, 3, 3, events), 3, "%s: reaped", what);
+	for (int i = 0; i < 3; i++) {
+		CHECK(event_is_for(&events[i], list[i]));
+		expect(event_res(&events[i]), i == 1 ? -EINTR : 1, "%s: event %d", what, i);
+	}
+
+	/* Half written: the count. */
+	MUST(pipe2(partial, O_CLOEXEC));
+	MUST(fcntl(partial[1], F_SETPIPE_SZ, 4096));
+	memset(buffer, 'p', sizeof(buffer));
+	io_prep_pwrite(&blocking, partial[1], buffer, 8192, 0);
+	thread = start(interrupt, NULL);
+	expect_at_once(ctx, &blocking, 4096, "%s: write of two pages into a pipe of one", what);
+	join(thread);
+
+	/* The file is as it was before. */
+	MUST(write(empty[1], "x", 1));
+	io_prep_pread(&blocking, empty[0], buffer, 1, 0);
+	expect_at_once(ctx, &blocking, 1, "%s: read with data", what);
+	end_context(ctx);
+}
+
+int main(void)
+{
+	submitter = pthread_self();
+	submitter_tid = (int)syscall(SYS_gettid);
+	with(0, "no SA_RESTART");
+	with(SA_RESTART, "SA_RESTART");
+	return finish();
+}
