@@ -1,3 +1,4 @@
+/* only: system: the pool reads later, into whatever is at that address; the kernel pins the pages */
 /* Description: the memory of a direct read in flight may be unmapped: the read goes on. */
 #include "check.h"
 

@@ -8,7 +8,7 @@ int main(void)
 	int zero = MUST(open("/dev/zero", O_RDWR | O_CLOEXEC));
 	int full = MUST(open("/dev/full", O_RDWR | O_CLOEXEC));
 	int random = MUST(open("/dev/urandom", O_RDONLY | O_CLOEXEC));
-	char buffer[4096];
+	static char buffer[4096];
 	struct iocb iocb;
 
 	io_prep_pread(&iocb, null, buffer, sizeof(buffer), 0);

@@ -1,34 +1,44 @@
 /* Description: what is wrong with a direct read or write shows in its event, not at submit. */
 #include "check.h"
 
+static io_context_t ctx;
+
+/* How much alignment is needed depends on the device and the file system. */
+static void tell(struct iocb *iocb, const char *what)
+{
+	struct outcome got = outcome_of(ctx, iocb);
+
+	CHECK(got.submitted == 1);
+	fact("%s: %s%s", what, code(got.res), got.res < 0 && !got.at_once ? ", later" : "");
+}
+
 int main(void)
 {
-	io_context_t ctx = new_context(16);
 	int file = scratch_direct("file", 65536, 'x');
 	char *memory = pages(4, PROT_READ | PROT_WRITE);
 	char *read_only = pages(1, PROT_READ), *half = pages(2, PROT_READ | PROT_WRITE);
 	struct iovec iov[2] = { { memory, 4096 }, { memory + 4096, 100 } };
 	struct iocb iocb;
 
-	/* How much alignment is needed depends on the device and the file system. */
+	ctx = new_context(16);
 	io_prep_pread(&iocb, file, memory + 1, 4096, 0);
-	tell_outcome(ctx, &iocb, "read into a misaligned buffer");
+	tell(&iocb, "read into a misaligned buffer");
 	io_prep_pread(&iocb, file, memory, 4096, 1);
-	tell_outcome(ctx, &iocb, "read at a misaligned offset");
+	tell(&iocb, "read at a misaligned offset");
 	io_prep_pread(&iocb, file, memory, 100, 0);
-	tell_outcome(ctx, &iocb, "read of a misaligned length");
+	tell(&iocb, "read of a misaligned length");
 	io_prep_preadv(&iocb, file, iov, 2, 0);
-	tell_outcome(ctx, &iocb, "readv with a misaligned length");
+	tell(&iocb, "readv with a misaligned length");
 	io_prep_pread(&iocb, file, memory, 512, 512);
-	tell_outcome(ctx, &iocb, "read of a sector");
+	tell(&iocb, "read of a sector");
 	io_prep_pwrite(&iocb, file, memory + 1, 4096, 0);
-	tell_outcome(ctx, &iocb, "write from a misaligned buffer");
+	tell(&iocb, "write from a misaligned buffer");
 	io_prep_pwrite(&iocb, file, memory, 4096, 1);
-	tell_outcome(ctx, &iocb, "write at a misaligned offset");
+	tell(&iocb, "write at a misaligned offset");
 	io_prep_pwrite(&iocb, file, memory, 100, 0);
-	tell_outcome(ctx, &iocb, "write of a misaligned length");
+	tell(&iocb, "write of a misaligned length");
 	io_prep_pwrite(&iocb, file, memory, 100, 65536);
-	tell_outcome(ctx, &iocb, "write of a misaligned length at the end");
+	tell(&iocb, "write of a misaligned length at the end");
 
 	io_prep_pread(&iocb, file, NULL, 4096, 0);
 	expect_result(ctx, &iocb, -EFAULT, "read into NULL");

@@ -75,6 +75,20 @@ static inline long take_count(int fd)
 	return (long)count;
 }
 
+/* Takes counts until they make want, ten seconds at most; then looks whether more come. */
+static inline long take_counts(int fd, long want)
+{
+	struct pollfd readable = { fd, POLLIN, 0 };
+	long end = now_ms() + 10000, total = 0;
+
+	while (total < want && now_ms() < end) {
+		MUST(poll(&readable, 1, 100));
+		total += take_count(fd);
+	}
+	sleep_ms(20);
+	return total + take_count(fd);
+}
+
 /* ---- Polls ---- */
 
 /* Submits an iocb that must be accepted, with data of its own. */

@@ -247,10 +247,10 @@ impl Suite {
             .arg(&binary)
             .arg(self.ours.directory.join("libaio.so"))
             .arg("-ldl");
-        let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+        let output = command.output().map_err(|error| format!("the C compiler: {error}"))?;
         match output.status.success() {
             true => Ok(binary),
-            false => Err(format!("{command:?}\n{}", String::from_utf8_lossy(&output.stderr))),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         }
     }
 }

@@ -18,7 +18,7 @@ use support::scratch::{self, Scratch};
 use support::{Outcome, c, fail, library, shown, skip, trial};
 
 /// A case that waits for ever ends here.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The exit status of a case that this machine does not allow.
 const SKIPPED: i32 = 77;

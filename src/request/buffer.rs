@@ -64,6 +64,10 @@ impl Buffer {
                 return Err(Errno::INVAL);
             }
         }
+        // __import_iovec_ubuf: one element is clamped before its range is checked.
+        if let [only] = list.get_mut(..count).unwrap_or_default() {
+            only.iov_len = only.iov_len.min(MAX_RW_COUNT as usize);
+        }
         let mut total = 0;
         for element in list.iter_mut().take(count) {
             if !is_user_range(element.iov_base.addr() as u64, element.iov_len as u64) {

@@ -119,6 +119,16 @@ mod tests {
     }
 
     #[test]
+    fn the_file_that_cargo_always_renews_comes_first() {
+        let candidates = candidates(Path::new("/nonexistent/target/release"));
+        let expected = ["deps/libaio.so", "libaio.so"];
+        assert_eq!(
+            candidates,
+            expected.map(|name| Path::new("/nonexistent/target/release").join(name))
+        );
+    }
+
+    #[test]
     fn a_path_with_a_separator_cannot_be_preloaded() {
         assert_eq!(preload_entry(Path::new("/a/b")), Some(OsStr::new("/a/b")));
         assert_eq!(preload_entry(Path::new("/a b")), None);

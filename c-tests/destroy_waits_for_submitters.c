@@ -1,0 +1,71 @@
+/* Description: io_destroy waits for a thread that is inside io_submit; other calls get -EINVAL already. */
+#include "pending.h"
+
+static io_context_t ctx;
+static struct channel channel;
+static int tids[2];
+static bool returned[2];
+
+static void *submitter(void *argument)
+{
+	char byte = 0;
+	struct iocb iocb;
+	int got;
+
+	(void)argument;
+	io_prep_pread(&iocb, channel.in, &byte, 1, 0);
+	__atomic_store_n(&tids[0], own_tid(), __ATOMIC_RELEASE);
+	got = submit(ctx, &iocb);
+	__atomic_store_n(&returned[0], true, __ATOMIC_RELEASE);
+	CHECK(byte == 'x');
+	return (void *)(long)got;
+}
+
+static void *destroyer(void *argument)
+{
+	int got;
+
+	(void)argument;
+	__atomic_store_n(&tids[1], own_tid(), __ATOMIC_RELEASE);
+	got = io_destroy(ctx);
+	CHECK(__atomic_load_n(&returned[0], __ATOMIC_ACQUIRE));
+	__atomic_store_n(&returned[1], true, __ATOMIC_RELEASE);
+	return (void *)(long)got;
+}
+
+static pthread_t start_and_wait(void *(*body)(void *), int which)
+{
+	pthread_t thread = start(body, NULL);
+
+	EVENTUALLY(tids[which] && is_asleep(tids[which]));
+	return thread;
+}
+
+int main(void)
+{
+	pthread_t threads[2];
+	struct io_event result;
+	struct iocb iocb;
+	void *got;
+
+	ctx = new_context(4);
+	channel = new_pipe();
+	threads[0] = start_and_wait(submitter, 0);
+	threads[1] = start_and_wait(destroyer, 1);
+	sleep_ms(100);
+	fact("io_submit: %s", returned[0] ? "returned" : "inside");
+	fact("io_destroy: %s", returned[1] ? "returned" : "inside");
+	CHECK(!returned[0] && !returned[1]);
+
+	io_prep_poll(&iocb, channel.out, POLLOUT);
+	expect(submit(ctx, &iocb), -EINVAL, "io_submit meanwhile");
+	expect(io_cancel(ctx, &iocb, &result), -EINVAL, "io_cancel meanwhile");
+	expect(io_destroy(ctx), -EINVAL, "io_destroy meanwhile");
+
+	feed(channel.out);
+	pthread_join(threads[0], &got);
+	expect((long)got, 1, "io_submit, when there is data");
+	pthread_join(threads[1], &got);
+	expect((long)got, 0, "io_destroy then");
+	return finish();
+}
