@@ -5,14 +5,14 @@
 //! here exactly once: [`Completions::post`] for what the caller finished itself,
 //! [`Completions::put`] for a reference to what completes asynchronously.
 //!
-//! *Locks*: none is held by callers that may belong to a context; those inside are leaves.
+//! *Locks*: callers hold no context lock, which debug builds check; those inside are leaves.
 
 use crate::abi::types::Event;
 use crate::request::state::Put;
 use crate::request::{Request, Slab, Work};
 use crate::resfd::{Resfd, Resfds, Signal};
 use crate::ring::Ring;
-use crate::sync::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, Ordering, assert_no_context_lock};
 use crate::sys::errno::Result;
 use crate::sys::futex;
 use crate::waiters::Waiters;
@@ -51,6 +51,7 @@ impl Completions {
     /// afterwards.
     #[inline]
     pub fn post(&self, event: Event, signal: Option<Signal>) {
+        assert_no_context_lock();
         self.ring.post(event);
         if let Some(signal) = signal {
             signal.send();

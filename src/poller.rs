@@ -17,6 +17,9 @@
 //! Events are harvested by threads in io_getevents; or by the reaper, once the poller is in
 //! background mode.
 //!
+//! divergence: epoll forgets a signalfd whose process is gone (POLLFREE); its polls stay pending,
+//! where the kernel's AIO completes them.
+//!
 //! *Locks*: `table` protects registrations and the lists of armed requests. A request is claimed
 //! under it and completed after it is released. epoll_ctl does not block.
 
@@ -79,7 +82,7 @@ pub struct Poller {
     epoll: AtomicI32,
     /// Eventfd that gets the leading waiter out of its sleep; descriptor + 1.
     kick: AtomicI32,
-    table: Lock<Table>,
+    table: Lock<Table, true>,
     /// Polls that are armed.
     armed: AtomicU32,
     /// A waiter sleeps on the epoll.
@@ -253,7 +256,12 @@ impl Poller {
         Ok(())
     }
 
-    fn register(&self, table: &mut Guard<'_, Table>, epoll: i32, request: &Request) -> Result<()> {
+    fn register(
+        &self,
+        table: &mut Guard<'_, Table, true>,
+        epoll: i32,
+        request: &Request,
+    ) -> Result<()> {
         let slab = self.slab();
         let fd = number(request);
         let place = table.place(fd)?;
@@ -288,7 +296,7 @@ impl Poller {
 
     fn register_private(
         &self,
-        table: &mut Guard<'_, Table>,
+        table: &mut Guard<'_, Table, true>,
         epoll: i32,
         request: &Request,
     ) -> Result<()> {
@@ -311,7 +319,7 @@ impl Poller {
     }
 
     /// Takes a claimed request off its list.
-    fn unlist(&self, table: &mut Guard<'_, Table>, request: &Request) {
+    fn unlist(&self, table: &mut Guard<'_, Table, true>, request: &Request) {
         let slab = self.slab();
         match request.registration.swap(0, Ordering::Relaxed) {
             BY_NUMBER => {
@@ -364,7 +372,7 @@ impl Poller {
     /// Sorts one event of the epoll; requests that it completes go to `done`, claimed.
     fn fire(
         &self,
-        table: &mut Guard<'_, Table>,
+        table: &mut Guard<'_, Table, true>,
         epoll: i32,
         token: u64,
         events: u16,
@@ -405,11 +413,13 @@ impl Poller {
     /// Claims a request if `events` completes it.
     fn finish(
         &self,
-        table: &mut Guard<'_, Table>,
+        table: &mut Guard<'_, Table, true>,
         request: &Request,
         events: u16,
         done: &mut List,
     ) -> bool {
+        // divergence: a wake-up with a key gives the whole key in the kernel, not only what was
+        // asked for; and it counts even if the data is gone when somebody looks.
         let result = events & wanted(request);
         if result == 0 || request.state.claim() == Claim::Lost {
             return false;
@@ -422,7 +432,7 @@ impl Poller {
 
     /// Arms a number again for requests that the last event did not complete.
     #[cold]
-    fn arm_rest(&self, table: &mut Guard<'_, Table>, epoll: i32, fd: i32, done: &mut List) {
+    fn arm_rest(&self, table: &mut Guard<'_, Table, true>, epoll: i32, fd: i32, done: &mut List) {
         let slab = self.slab();
         let Some(place) = table.known_place(fd) else { return };
         let Some(first) = place.armed.first(slab) else { return };

@@ -131,6 +131,10 @@ fn part(address: usize, level: u32) -> usize {
 }
 
 /// The context at `address`: EINVAL for anything else, fs/aio.c, lookup_ioctx.
+///
+/// divergence: the kernel reads the id through the program's view and does not find a context whose
+/// ring the program has unmapped; here it goes on until io_destroy. A call counts until it returns:
+/// one that the program leaves by longjmp keeps io_destroy waiting.
 #[inline]
 pub fn find(address: usize) -> Result<Reference> {
     match look_up(address) {
@@ -240,7 +244,8 @@ fn first_use(setup: &mut Setup) -> Result<()> {
     let root = unsafe { &(*epoch).root };
     if root.load(Ordering::Relaxed).is_null() {
         if setup.high > 0 {
-            // A child of a fork without handlers.
+            // divergence: a child of a bare clone system call, in which no handler ran. If another
+            // thread of the parent was in io_setup or io_destroy, the lock is held for ever.
             // SAFETY: it is the child's only thread that was ever here.
             unsafe { forget_parent(setup) };
         }

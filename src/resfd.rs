@@ -32,8 +32,8 @@ impl Signal {
 
     /// Adds 1: fs/aio.c, aio_complete, eventfd_signal.
     pub fn send(self) {
-        // A full counter blocks the writer, where the kernel saturates: it counts no more either
-        // way.
+        // divergence: a full counter blocks the writer, where the kernel saturates it to its
+        // maximum. It counts no more either way.
         let is_full =
             || poll::one(self.fd, libc::POLLOUT).is_ok_and(|ready| ready & libc::POLLOUT == 0);
         if !(self.may_block && is_full()) {

@@ -100,6 +100,8 @@ impl Ring {
                 nr: geometry.nr,
                 head: 0,
                 tail: 0,
+                // divergence: the kernel's rings always have it. Without it programs that would
+                // take events by themselves call io_getevents, which looks for ready polls.
                 magic: 0,
                 compat_features: COMPAT_FEATURES,
                 incompat_features: 0,

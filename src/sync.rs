@@ -4,6 +4,9 @@
 //! "unlocked" in a forked child whatever state the parent left it in, it is never poisoned, and it
 //! needs no initialisation, so that it can live in memory fresh from `mmap`.
 //!
+//! A *context lock* (`Lock<T, true>`) may not be held while a request completes. Debug builds count
+//! those that a thread holds, and [`assert_no_context_lock`] looks.
+//!
 //! *Orderings*: taking a lock is Acquire, leaving it is Release; they pair with each other.
 
 #[cfg(not(loom))]
@@ -16,7 +19,7 @@ pub use loom::sync::atomic::{
 };
 
 #[cfg(not(loom))]
-pub use lock::{Guard, Lock};
+pub use lock::{Guard, Lock, assert_no_context_lock};
 
 #[cfg(not(loom))]
 mod lock {
@@ -33,17 +36,38 @@ mod lock {
     /// How often a taker looks again before it sleeps: the sections are some tens of nanoseconds.
     const SPINS: u32 = 100;
 
+    #[cfg(debug_assertions)]
+    std::thread_local! {
+        static CONTEXT_LOCKS: core::cell::Cell<i32> = const { core::cell::Cell::new(0) };
+    }
+
+    fn count(is_context: bool, change: i32) {
+        #[cfg(debug_assertions)]
+        if is_context {
+            CONTEXT_LOCKS.with(|held| held.set(held.get() + change));
+        }
+        #[cfg(not(debug_assertions))]
+        let _ = (is_context, change);
+    }
+
+    /// Panics in debug builds if the calling thread holds a context lock.
+    #[inline]
+    pub fn assert_no_context_lock() {
+        #[cfg(debug_assertions)]
+        CONTEXT_LOCKS.with(|held| assert_eq!(held.get(), 0, "a context lock is held"));
+    }
+
     /// A value that one thread at a time may touch. All-zero memory is an unlocked lock.
     #[derive(Debug, Default)]
-    pub struct Lock<T> {
+    pub struct Lock<T, const IS_CONTEXT: bool = false> {
         word: AtomicU32,
         value: UnsafeCell<T>,
     }
 
     // SAFETY: the word admits one thread at a time to the value, which may move between threads.
-    unsafe impl<T: Send> Sync for Lock<T> {}
+    unsafe impl<T: Send, const IS_CONTEXT: bool> Sync for Lock<T, IS_CONTEXT> {}
 
-    impl<T> Lock<T> {
+    impl<T, const IS_CONTEXT: bool> Lock<T, IS_CONTEXT> {
         /// An unlocked lock around `value`.
         pub const fn new(value: T) -> Self {
             Lock { word: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
@@ -51,12 +75,13 @@ mod lock {
 
         /// Waits until the lock is free and takes it.
         #[inline]
-        pub fn lock(&self) -> Guard<'_, T> {
+        pub fn lock(&self) -> Guard<'_, T, IS_CONTEXT> {
             // Acquire: pairs with the Release of the previous holder in `Guard::drop`.
             if self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_err()
             {
                 self.lock_contended();
             }
+            count(IS_CONTEXT, 1);
             Guard { lock: self }
         }
 
@@ -92,11 +117,11 @@ mod lock {
 
     /// The right to touch the value, until dropped.
     #[derive(Debug)]
-    pub struct Guard<'a, T> {
-        lock: &'a Lock<T>,
+    pub struct Guard<'a, T, const IS_CONTEXT: bool = false> {
+        lock: &'a Lock<T, IS_CONTEXT>,
     }
 
-    impl<T> Deref for Guard<'_, T> {
+    impl<T, const IS_CONTEXT: bool> Deref for Guard<'_, T, IS_CONTEXT> {
         type Target = T;
         #[inline]
         fn deref(&self) -> &T {
@@ -105,7 +130,7 @@ mod lock {
         }
     }
 
-    impl<T> DerefMut for Guard<'_, T> {
+    impl<T, const IS_CONTEXT: bool> DerefMut for Guard<'_, T, IS_CONTEXT> {
         #[inline]
         fn deref_mut(&mut self) -> &mut T {
             // SAFETY: the guard exists only while this thread holds the lock.
@@ -113,9 +138,10 @@ mod lock {
         }
     }
 
-    impl<T> Drop for Guard<'_, T> {
+    impl<T, const IS_CONTEXT: bool> Drop for Guard<'_, T, IS_CONTEXT> {
         #[inline]
         fn drop(&mut self) {
+            count(IS_CONTEXT, -1);
             // Release: pairs with the Acquire of the next taker in `lock`.
             if self.lock.word.swap(FREE, Ordering::Release) == CONTENDED {
                 futex::wake(&self.lock.word, 1);
@@ -129,7 +155,7 @@ mod lock {
 
         #[test]
         fn threads_exclude_each_other() {
-            let lock = Lock::new(0u64);
+            let lock = Lock::<u64>::new(0);
             std::thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| {
@@ -143,8 +169,19 @@ mod lock {
         }
 
         #[test]
+        #[cfg(debug_assertions)]
+        #[should_panic(expected = "a context lock is held")]
+        fn a_held_context_lock_is_noticed() {
+            let lock = Lock::<(), true>::new(());
+            drop(lock.lock());
+            assert_no_context_lock();
+            let _held = lock.lock();
+            assert_no_context_lock();
+        }
+
+        #[test]
         fn force_unlock_frees_a_held_lock() {
-            let lock = Lock::new(());
+            let lock = Lock::<()>::new(());
             core::mem::forget(lock.lock());
             // SAFETY: the only holder is the guard forgotten above.
             unsafe { lock.force_unlock() };

@@ -3,6 +3,7 @@
 //! `--library` names the library that this very `cargo test` has built; the command itself would
 //! find another one that an earlier `cargo build` left beside it.
 
+/// Names each test after its function.
 macro_rules! trials {
     ($($body:ident),* $(,)?) => { vec![$(trial(stringify!($body), $body)),*] };
 }
@@ -13,13 +14,12 @@ mod support;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 use support::command::{self, Ended};

@@ -12,11 +12,11 @@ use crate::engine::{Place, choose, pool};
 use crate::reaper;
 use crate::request::decode::{self, Operation};
 use crate::request::state::Claim;
-use crate::request::{Task, Work};
+use crate::request::{Origin, Task, Work};
 use crate::resfd::Signal;
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{self, OwnedFd};
+use crate::sys::fd::{self, Identity, OwnedFd};
 use crate::sys::poll;
 use crate::sys::user::{self, KeyAccess, Pages};
 
@@ -67,8 +67,10 @@ impl Batch {
         }
     }
 
-    fn credentials(&mut self) -> Credentials {
-        *self.credentials.get_or_insert_with(Credentials::current)
+    /// What a worker has to respect when it works on `file`.
+    fn origin(&mut self, file: &OwnedFd) -> Result<Origin> {
+        let credentials = *self.credentials.get_or_insert_with(Credentials::current);
+        Ok(Origin { credentials, file: Identity::of(file.raw())? })
     }
 }
 
@@ -154,7 +156,7 @@ impl Context {
                 if choose::transfer(fd, status, &transfer) == Place::Asynchronous
                     && let Ok(file) = fd::duplicate(fd)
                 {
-                    let task = Task::Transfer(transfer, batch.credentials());
+                    let task = Task::Transfer(transfer, batch.origin(&file)?);
                     return self.submit_to_pool(accepted, file, task);
                 }
                 let res = inline::transfer(fd, status, &transfer, &mut batch.interruption)?;
@@ -164,7 +166,7 @@ impl Context {
                 if choose::sync(fd) == Place::Asynchronous
                     && let Ok(file) = fd::duplicate(fd)
                 {
-                    let task = Task::Sync { data_only, credentials: batch.credentials() };
+                    let task = Task::Sync { data_only, origin: batch.origin(&file)? };
                     return self.submit_to_pool(accepted, file, task);
                 }
                 let res = inline::sync(fd, data_only)?;

@@ -52,7 +52,7 @@ struct Queue {
 /// The queue of one context. It stays at its address for ever.
 #[derive(Debug)]
 pub struct Lane {
-    queue: Lock<Queue>,
+    queue: Lock<Queue, true>,
     /// The next lane on `arrived` or `ready`.
     next: AtomicPtr<Lane>,
     completions: AtomicPtr<Completions>,
@@ -81,7 +81,7 @@ impl Lane {
     /// Queues a request that is pinned. Refused: the caller does the work; it has claimed nothing.
     pub fn submit(&'static self, request: &Request) -> Result<(), Refused> {
         let credentials = match request.work().map(|work| &work.task) {
-            Some(Task::Transfer(_, credentials) | Task::Sync { credentials, .. }) => *credentials,
+            Some(Task::Transfer(_, origin) | Task::Sync { origin, .. }) => origin.credentials,
             _ => return Err(Refused),
         };
         if !POOL.may_serve(credentials) {
@@ -387,12 +387,19 @@ fn run(completions: &Completions, request: &Request) {
 }
 
 /// Does the work of a request that the caller has claimed; its result.
+///
+/// divergence: until it starts, the request is only queued: it is lost if the process is killed;
+/// O_DIRECT is what the file has at this moment; and buffers are not held, so that one that the
+/// program has unmapped gives EFAULT. The kernel looks at all that in io_submit.
 pub fn perform(request: &Request) -> i64 {
     let (Some(work), Some(fd)) = (request.work(), request.pin()) else {
         return Errno::BADF.to_res();
     };
     let result = match &work.task {
-        Task::Transfer(transfer, credentials) => with_rights(*credentials, || {
+        Task::Transfer(_, origin) | Task::Sync { origin, .. } if !origin.file.is_behind(fd) => {
+            Err(Errno::BADF)
+        }
+        Task::Transfer(transfer, origin) => with_rights(origin.credentials, || {
             if let Some(priority) = transfer.priority {
                 thread::set_io_priority(priority);
             }
@@ -413,8 +420,8 @@ pub fn perform(request: &Request) -> i64 {
             }
             moved
         }),
-        Task::Sync { data_only, credentials } => {
-            with_rights(*credentials, || file::sync(fd, *data_only).map(|()| 0))
+        Task::Sync { data_only, origin } => {
+            with_rights(origin.credentials, || file::sync(fd, *data_only).map(|()| 0))
         }
         Task::Poll { .. } => Err(Errno::INVAL),
     };

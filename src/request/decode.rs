@@ -88,6 +88,7 @@ impl RwFlags {
 
     /// include/linux/fs.h, kiocb_set_rw_flags, as far as the file is not needed.
     fn decode(flags: i32, direction: Direction) -> Result<RwFlags> {
+        // divergence: flags of later kernels are refused here.
         if flags & !RWF_KNOWN != 0 {
             return Err(Errno::OPNOTSUPP);
         }

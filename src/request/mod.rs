@@ -27,7 +27,7 @@ use crate::stable::{Stable, Zeroed};
 use crate::sync::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Lock, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::OwnedFd;
+use crate::sys::fd::{Identity, OwnedFd};
 
 /// What an asynchronous request has to do.
 #[derive(Debug)]
@@ -39,15 +39,24 @@ pub enum Task {
         /// The bits that complete it.
         events: u16,
     },
-    /// Read or write, by a worker with the submitter's rights.
-    Transfer(Transfer, Credentials),
-    /// `fsync` or `fdatasync`, by a worker with the submitter's rights.
+    /// Read or write, by a worker.
+    Transfer(Transfer, Origin),
+    /// `fsync` or `fdatasync`, by a worker.
     Sync {
         /// See [`decode::Operation::Sync`].
         data_only: bool,
-        /// The submitter's.
-        credentials: Credentials,
+        /// Whose, and on what.
+        origin: Origin,
     },
+}
+
+/// What a worker has to respect.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// The submitter's rights.
+    pub credentials: Credentials,
+    /// What is behind the pin, unless the program has closed our descriptor and opened its own.
+    pub file: Identity,
 }
 
 /// What a request is made of.
@@ -175,7 +184,7 @@ struct Free {
 /// The requests of one context. All-zero memory is an empty slab.
 #[derive(Debug)]
 pub struct Slab {
-    free: Lock<Free>,
+    free: Lock<Free, true>,
     requests: Stable<Request>,
     keys: Stable<Key>,
 }

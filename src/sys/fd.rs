@@ -74,6 +74,25 @@ pub fn is_same_file(a: c_int, b: c_int) -> Result<bool> {
     unsafe { syscall!(SYS_kcmp, pid, pid, KCMP_FILE, a, b) }.map(|order| order == 0)
 }
 
+/// Which file it is: device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    /// That of the file behind `fd`.
+    pub fn of(fd: c_int) -> Result<Identity> {
+        stat(fd).map(|stat| Identity { device: stat.st_dev, inode: stat.st_ino })
+    }
+
+    /// Whether `fd` is open on this file.
+    pub fn is_behind(&self, fd: c_int) -> bool {
+        Identity::of(fd).as_ref() == Ok(self)
+    }
+}
+
 /// A descriptor that this library opened. Closed when dropped.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OwnedFd(c_int);

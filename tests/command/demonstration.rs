@@ -13,7 +13,7 @@ use libtest_mimic::Trial;
 
 use crate::support::command::Ended;
 use crate::support::scratch::Scratch;
-use crate::support::{Outcome, c, fail, library, shown, skip, trial};
+use crate::support::{Outcome, c, library, shown, skip, trial};
 use crate::{
     LIMIT, ended, expect, expect_error, expect_refusal, is_root, run, run_on, set_mode, shown_bytes,
 };

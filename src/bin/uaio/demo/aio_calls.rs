@@ -6,15 +6,17 @@
 //! listener the calls are forbidden instead (ENOSYS), and where there is no seccomp they are not
 //! watched; both are said, so that nobody mistakes them for a count.
 
-use std::ffi::{c_int, c_long, c_uint, c_ulong, c_void};
+use std::ffi::{c_int, c_long, c_uint, c_ulong};
 use std::io;
-use std::mem::{MaybeUninit, zeroed};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::mem::zeroed;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use libc::{sock_filter, sock_fprog};
+
+use super::passing;
 
 /// `seccomp_data.arch` of our own calls, as a filter for another would count nothing; and the number
 /// that the libc crate does not have everywhere.
@@ -47,14 +49,6 @@ pub enum Watch {
     Absent(io::Error),
 }
 
-/// What the child sends before exec: two errnos, 0 for success; with the listener if there is one.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Report {
-    count: c_int,
-    forbid: c_int,
-}
-
 /// Our end of the socket to a child that is to be spawned.
 pub struct Pending(UnixDatagram);
 
@@ -64,15 +58,13 @@ pub fn watch(command: &mut Command) -> io::Result<Pending> {
     let count = filter(libc::SECCOMP_RET_USER_NOTIF);
     let forbid = filter(libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
     let install = move || {
-        // The child runs this between fork and exec: system calls only, nothing that allocates.
+        // The child runs this between fork and exec: system calls only, nothing that allocates. It
+        // reports the errno of each attempt, 0 for one that was not needed or succeeded.
         let (listener, report) = match install_filter(&count, true) {
-            Ok(listener) => (Some(listener), Report { count: 0, forbid: 0 }),
-            Err(why) => {
-                let forbid = install_filter(&forbid, false).err().unwrap_or(0);
-                (None, Report { count: why, forbid })
-            }
+            Ok(listener) => (Some(listener), [0, 0]),
+            Err(why) => (None, [why, install_filter(&forbid, false).err().unwrap_or(0)]),
         };
-        send(theirs.as_raw_fd(), report, listener)
+        passing::send(theirs.as_fd(), report, listener)
     };
     // SAFETY: `install` makes system calls only and works on memory that was allocated before.
     unsafe { command.pre_exec(install) };
@@ -82,13 +74,11 @@ pub fn watch(command: &mut Command) -> io::Result<Pending> {
 impl Pending {
     /// What the child achieved. It has been spawned, so its message is there.
     pub fn receive(self) -> io::Result<Watch> {
-        let (report, listener) = receive(self.0.as_raw_fd())?;
+        let (report, listener) = passing::receive(self.0.as_fd())?;
         Ok(match (listener, report) {
             (Some(listener), _) => Watch::Counting(Counter { listener, counts: [0; CALLS.len()] }),
-            (None, Report { count, forbid: 0 }) => {
-                Watch::Forbidding(io::Error::from_raw_os_error(count))
-            }
-            (None, Report { forbid, .. }) => Watch::Absent(io::Error::from_raw_os_error(forbid)),
+            (None, [count, 0]) => Watch::Forbidding(io::Error::from_raw_os_error(count)),
+            (None, [_, forbid]) => Watch::Absent(io::Error::from_raw_os_error(forbid)),
         })
     }
 }
@@ -197,78 +187,6 @@ fn install_filter(filter: &[sock_filter], listening: bool) -> Result<RawFd, c_in
 fn last_errno() -> c_int {
     // SAFETY: the address is this thread's errno.
     unsafe { *libc::__errno_location() }
-}
-
-/// Room for one descriptor, aligned as a control message must be.
-#[repr(C)]
-union Control {
-    header: libc::cmsghdr,
-    bytes: [u8; 64],
-}
-
-/// Gives a `msghdr` for `report` and `control` to `call`; they outlive it.
-fn with_message<T>(
-    report: *mut Report,
-    control: &mut Control,
-    control_size: usize,
-    call: impl FnOnce(&mut libc::msghdr) -> T,
-) -> T {
-    let mut vector =
-        libc::iovec { iov_base: report.cast::<c_void>(), iov_len: size_of::<Report>() };
-    // SAFETY: all zeros is a valid msghdr, one without name and control message.
-    let mut message: libc::msghdr = unsafe { zeroed() };
-    message.msg_iov = &raw mut vector;
-    message.msg_iovlen = 1;
-    if control_size > 0 {
-        message.msg_control = (&raw mut *control).cast();
-        message.msg_controllen = control_size as _;
-    }
-    call(&mut message)
-}
-
-fn send(socket: RawFd, mut report: Report, listener: Option<RawFd>) -> io::Result<()> {
-    let mut control = Control { bytes: [0; 64] };
-    // SAFETY: computes a size.
-    let space = unsafe { libc::CMSG_SPACE(size_of::<RawFd>() as c_uint) } as usize;
-    let size = if listener.is_some() { space } else { 0 };
-    let sent = with_message(&raw mut report, &mut control, size, |message| {
-        // SAFETY: the control message lies within `control`, which has room for one descriptor;
-        // sendmsg reads what `message` describes.
-        unsafe {
-            if let (Some(listener), Some(header)) =
-                (listener, libc::CMSG_FIRSTHDR(message).as_mut())
-            {
-                header.cmsg_level = libc::SOL_SOCKET;
-                header.cmsg_type = libc::SCM_RIGHTS;
-                header.cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as c_uint) as _;
-                libc::CMSG_DATA(header).cast::<RawFd>().write_unaligned(listener);
-            }
-            libc::sendmsg(socket, message, libc::MSG_NOSIGNAL)
-        }
-    });
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-fn receive(socket: RawFd) -> io::Result<(Report, Option<OwnedFd>)> {
-    let mut report = MaybeUninit::<Report>::uninit();
-    let mut control = Control { bytes: [0; 64] };
-    let size = size_of::<Control>();
-    with_message(report.as_mut_ptr(), &mut control, size, |message| {
-        let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-        // SAFETY: recvmsg fills what `message` describes; the headers that it leaves are valid, and
-        // a descriptor that came with SCM_RIGHTS is ours.
-        unsafe {
-            match libc::recvmsg(socket, message, flags) {
-                got if got == size_of::<Report>() as isize => {}
-                got if got < 0 => return Err(io::Error::last_os_error()),
-                _ => return Err(io::ErrorKind::UnexpectedEof.into()),
-            }
-            let listener = libc::CMSG_FIRSTHDR(message).as_ref().map(|header| {
-                OwnedFd::from_raw_fd(libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned())
-            });
-            Ok((report.assume_init(), listener))
-        }
-    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod aio_calls;
 mod child;
 mod engine;
 mod facts;
+mod passing;
 mod progress;
 mod report;
 mod workspace;
