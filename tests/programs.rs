@@ -49,6 +49,7 @@ const CASES: &[(&str, Body)] = cases![
     qemu_io_many_in_flight,
     qemu_img_bench_read,
     qemu_img_bench_write,
+    stress_ng_with_raw_system_calls,
     stressapptest_disk_and_file,
     sysbench_buffered_validated,
     sysbench_direct,
@@ -359,6 +360,12 @@ fn qemu_img_bench_write(run: &Run) -> Outcome {
     qemu_img_bench(run, &["-w", "-s", "4096", "--flush-interval", "64"])?;
     // Twice over the same blocks: the second time they are mapped.
     qemu_img_bench(run, &["-w", "-s", "65536", "-S", "65536", "--pattern", "90"])
+}
+
+fn stress_ng_with_raw_system_calls(run: &Run) -> Outcome {
+    // Not linked with libaio at all: syscall(2) is its only way.
+    run.program("stress-ng", &["--aiol", "1", "--aiol-ops", "50", "--verify", "--temp-path", "."])?;
+    Ok(())
 }
 
 fn stressapptest_disk_and_file(run: &Run) -> Outcome {

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::reaper;
+use crate::request::Task;
 use crate::sync::Ordering;
 
 impl Context {
@@ -18,14 +19,21 @@ impl Context {
         self.is_dead.load(Ordering::Relaxed)
     }
 
-    /// Cancels what can be cancelled, waits for the rest and gives everything back. No call is
-    /// inside any more.
+    /// Cancels polls, waits for the rest and gives everything back. No call is inside any more.
+    ///
+    /// Reads, writes and syncs that no worker has started are not cancelled but done: the kernel's
+    /// are on their way when io_submit returns, and programs rely on that.
     pub fn tear_down(&self) {
         reaper::release(&self.poller);
         self.poller.harvest();
         let mut next = 0;
         while let Some((request, following)) = self.completions.slab.hold_next(next) {
-            self.cancel_held(request);
+            match request.work().map(|work| &work.task) {
+                Some(Task::Poll { .. }) => {
+                    self.cancel_held(request);
+                }
+                _ => self.completions.put(request),
+            }
             next = following;
         }
         self.completions.drain();
