@@ -4,6 +4,7 @@
 
 pub mod compat;
 pub mod entry;
+pub mod exit;
 pub mod raw;
 pub mod symver;
 pub mod types;

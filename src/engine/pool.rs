@@ -127,7 +127,10 @@ impl Lane {
         let request = queue.requests.first(&completions.slab);
         if let Some(request) = request {
             queue.requests.remove(&completions.slab, request);
-            POOL.queued.fetch_sub(1, Ordering::Relaxed);
+            // Relaxed: `finish_all` reads both, `running` last.
+            POOL.running.fetch_add(1, Ordering::Relaxed);
+            // Release: who sees the queue empty sees the request running.
+            POOL.queued.fetch_sub(1, Ordering::Release);
             // Whoever claims a queued request takes it off the queue, under the same lock.
             let claim = request.state.claim();
             debug_assert_eq!(claim, Claim::Won);
@@ -161,6 +164,8 @@ struct Pool {
     staff: Lock<Staff>,
     /// Requests on all queues.
     queued: AtomicU32,
+    /// Requests that workers are at.
+    running: AtomicU32,
     /// Workers that sleep or are about to.
     idle: AtomicU32,
     /// Workers of this epoch.
@@ -179,6 +184,7 @@ static POOL: Pool = Pool {
     ready: Lock::new(Ready { head: ptr::null(), tail: ptr::null() }),
     staff: Lock::new(Staff { threads: [None; MOST] }),
     queued: AtomicU32::new(0),
+    running: AtomicU32::new(0),
     idle: AtomicU32::new(0),
     workers: AtomicU32::new(0),
     calls: AtomicU32::new(0),
@@ -384,6 +390,25 @@ extern "C" fn worker(epoch: *mut c_void) -> *mut c_void {
 fn run(completions: &Completions, request: &Request) {
     request.set_result(perform(request));
     completions.put(request);
+    // Release: what was done is done for `finish_all`.
+    if POOL.running.fetch_sub(1, Ordering::Release) == 1 {
+        futex::wake(&POOL.running, u32::MAX);
+    }
+}
+
+/// Waits until everything that was submitted has been done: the program ends, and the kernel would
+/// finish it (fs/aio.c, exit_aio).
+pub fn finish_all() {
+    loop {
+        // Acquire, both: pair with the Release in `pop` and `run`.
+        let queued = POOL.queued.load(Ordering::Acquire);
+        match POOL.running.load(Ordering::Acquire) {
+            0 if queued == 0 => return,
+            // Between two requests: workers are on their way.
+            0 => thread::give_way(),
+            running => futex::wait(&POOL.running, running),
+        }
+    }
 }
 
 /// Does the work of a request that the caller has claimed; its result.
@@ -480,7 +505,7 @@ pub unsafe fn reset_after_fork() {
     *POOL.ready.lock() = Ready { head: ptr::null(), tail: ptr::null() };
     POOL.staff.lock().threads = [None; MOST];
     POOL.arrived.store(ptr::null_mut(), Ordering::Relaxed);
-    for count in [&POOL.queued, &POOL.idle, &POOL.workers] {
+    for count in [&POOL.queued, &POOL.running, &POOL.idle, &POOL.workers] {
         count.store(0, Ordering::Relaxed);
     }
 }

@@ -30,6 +30,12 @@ pub fn name_self(name: &CStr) {
         unsafe { syscall!(libc::SYS_prctl, libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
 }
 
+/// Lets other threads run.
+pub fn give_way() {
+    // SAFETY: no arguments.
+    let _: Result<usize> = unsafe { syscall!(libc::SYS_sched_yield) };
+}
+
 /// Lets the calling thread end without anybody waiting for it.
 pub fn detach_self() {
     // SAFETY: the callers are threads of `spawn` whose handle nobody will join.

@@ -1,0 +1,15 @@
+//! The end of the process: what was submitted is carried out, as kernel AIO does it.
+//!
+//! Nothing is torn down: calls from later destructors still work. `_exit` and signals that kill come
+//! without this.
+
+use crate::engine::pool;
+
+extern "C" fn at_exit() {
+    pool::finish_all();
+}
+
+/// exit(3) and dlclose call what is in this section.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static AT_EXIT: extern "C" fn() = at_exit;
