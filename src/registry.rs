@@ -16,9 +16,10 @@
 use core::ptr;
 
 use crate::abi::types::AioRing;
-use crate::arena::{Arenas, Region, View};
+use crate::arena::{Arenas, PAGE, Region, View};
 use crate::context::{Context, Reap, Wait};
 use crate::engine::pool;
+use crate::radix::{self, Radix};
 use crate::reaper;
 use crate::ring::Geometry;
 use crate::stable::{Stable, Zeroed};
@@ -27,12 +28,6 @@ use crate::sys::clock::Timeout;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::Protection;
 use crate::sys::{futex, host, mmap, user};
-
-const PAGE_BITS: u32 = 12;
-const LEVEL_BITS: u32 = 12;
-const FANOUT: usize = 1 << LEVEL_BITS;
-/// User addresses that the tree covers.
-const ADDRESS_BITS: u32 = PAGE_BITS + 3 * LEVEL_BITS;
 
 /// io_destroy has begun, or the slot was never used.
 const DEAD: u32 = 1 << 31;
@@ -56,9 +51,6 @@ struct Slot {
 // SAFETY: integers, atomics, locks and `Context`, which says the same of itself.
 unsafe impl Zeroed for Slot {}
 
-/// One level of the tree: pointers to the next level, or to slots.
-type Node = [AtomicPtr<u8>; FANOUT];
-
 impl Slot {
     /// What the header of its ring says; never 0.
     fn id(&self) -> u32 {
@@ -69,7 +61,7 @@ impl Slot {
 /// A page that a forked child finds empty.
 #[derive(Debug)]
 struct Epoch {
-    root: AtomicPtr<Node>,
+    slots: Radix<Slot>,
 }
 
 static EPOCH: AtomicPtr<Epoch> = AtomicPtr::new(ptr::null_mut());
@@ -126,10 +118,6 @@ impl Drop for Reference {
     }
 }
 
-fn part(address: usize, level: u32) -> usize {
-    (address >> (PAGE_BITS + level * LEVEL_BITS)) & (FANOUT - 1)
-}
-
 /// The context at `address`: EINVAL for anything else, fs/aio.c, lookup_ioctx.
 ///
 /// divergence: the kernel reads the id through the program's view and does not find a context whose
@@ -145,30 +133,18 @@ pub fn find(address: usize) -> Result<Reference> {
 
 #[inline]
 fn look_up(address: usize) -> Option<Reference> {
-    if address >> ADDRESS_BITS != 0 || address & ((1 << PAGE_BITS) - 1) != 0 {
-        return None;
-    }
-    // Acquire, all four: pair with the Release stores of `insert` and `first_use`.
+    let slot = epoch()?.slots.get(address);
+    // SAFETY: what is stored in the tree are slots, which are never unmapped.
+    enter(unsafe { slot.as_ref() }?, address)
+}
+
+/// The page with the tree; none before the first io_setup.
+#[inline]
+fn epoch() -> Option<&'static Epoch> {
+    // Acquire: pairs with the Release in `first_use`.
     let epoch = EPOCH.load(Ordering::Acquire);
-    if epoch.is_null() {
-        return None;
-    }
-    // SAFETY: the page and all nodes stay mapped for ever.
-    let mut node = unsafe { (*epoch).root.load(Ordering::Acquire) };
-    for level in [2, 1] {
-        if node.is_null() {
-            return None;
-        }
-        // SAFETY: as above; the entries of inner levels are nodes.
-        node = unsafe { (&(*node))[part(address, level)].load(Ordering::Acquire) }.cast();
-    }
-    if node.is_null() {
-        return None;
-    }
-    // SAFETY: as above; the entries of leaves are slots, which stay mapped for ever too.
-    let slot =
-        unsafe { (&(*node))[part(address, 0)].load(Ordering::Acquire).cast::<Slot>().as_ref()? };
-    enter(slot, address)
+    // SAFETY: null, or a page that stays mapped for ever.
+    unsafe { epoch.as_ref() }
 }
 
 /// Takes a reference, if the slot is that of a living context at `address`.
@@ -185,75 +161,41 @@ fn enter(slot: &'static Slot, address: usize) -> Option<Reference> {
     if is_it { Some(reference) } else { None }
 }
 
-/// Stores `slot` as what is at `address`; null removes it.
-fn insert(address: usize, slot: *mut Slot) -> Result<()> {
-    let epoch = EPOCH.load(Ordering::Relaxed);
-    // SAFETY: `first_use` came before; pages and nodes stay mapped for ever.
-    let mut node = unsafe { (*epoch).root.load(Ordering::Relaxed) };
-    for level in [2, 1] {
-        // SAFETY: as above.
-        let entry = unsafe { &(&(*node))[part(address, level)] };
-        let mut next = entry.load(Ordering::Relaxed);
-        if next.is_null() {
-            next = ptr::with_exposed_provenance_mut(mmap::anonymous_lazy(size_of::<Node>())?);
-            // Release: pairs with the Acquire in `look_up`.
-            entry.store(next, Ordering::Release);
-        }
-        node = next.cast();
-    }
-    // SAFETY: as above. Release: pairs with the Acquire in `look_up`.
-    unsafe { (&(*node))[part(address, 0)].store(slot.cast(), Ordering::Release) };
-    Ok(())
-}
-
 /// Removes `address` if it still leads to `slot`.
 fn remove(address: usize, slot: &'static Slot) {
-    let is_ours = look_up_slot(address).is_some_and(|found| ptr::eq(found, slot));
-    if is_ours {
-        // Only existing nodes are touched: nothing can fail.
-        let _ = insert(address, ptr::null_mut());
-    }
-}
-
-fn look_up_slot(address: usize) -> Option<&'static Slot> {
-    let epoch = EPOCH.load(Ordering::Relaxed);
-    // SAFETY: as in `look_up`; the set-up lock keeps the entries in place.
-    unsafe {
-        let mut node = (*epoch).root.load(Ordering::Relaxed);
-        for level in [2, 1] {
-            node = node.as_ref()?[part(address, level)].load(Ordering::Relaxed).cast();
-        }
-        node.as_ref()?[part(address, 0)].load(Ordering::Relaxed).cast::<Slot>().as_ref()
+    if let Some(epoch) = epoch()
+        && ptr::eq(epoch.slots.get(address), slot)
+    {
+        // It was set before, so there is nothing that could fail.
+        let _ = epoch.slots.set(address, ptr::null_mut());
     }
 }
 
 /// Makes the tree's root, at the first io_setup of the process; in a forked child, once more.
-fn first_use(setup: &mut Setup) -> Result<()> {
-    let mut epoch = EPOCH.load(Ordering::Relaxed);
-    if epoch.is_null() {
-        let page = mmap::anonymous(1 << PAGE_BITS, Protection::ReadWrite)?;
-        // Where the kernel does not know it (before 4.14) the handler below does the work alone.
-        let _ = mmap::wipe_on_fork(page, 1 << PAGE_BITS);
-        // SAFETY: the handler is an `extern "C" fn()` that may run in any child.
-        unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
-        epoch = ptr::with_exposed_provenance_mut(page);
-        // Release: pairs with the Acquire in `look_up`.
-        EPOCH.store(epoch, Ordering::Release);
-    }
-    // SAFETY: the page stays mapped for ever.
-    let root = unsafe { &(*epoch).root };
-    if root.load(Ordering::Relaxed).is_null() {
-        if setup.high > 0 {
-            // divergence: a child of a bare clone system call, in which no handler ran. If another
-            // thread of the parent was in io_setup or io_destroy, the lock is held for ever.
-            // SAFETY: it is the child's only thread that was ever here.
-            unsafe { forget_parent(setup) };
+fn first_use(setup: &mut Setup) -> Result<&'static Epoch> {
+    let epoch = match epoch() {
+        Some(epoch) => epoch,
+        None => {
+            let page = mmap::anonymous(PAGE, Protection::ReadWrite)?;
+            // Where the kernel does not know it (before 4.14) the handler below does the work.
+            let _ = mmap::wipe_on_fork(page, PAGE);
+            // SAFETY: the handler is an `extern "C" fn()` that may run in any child.
+            unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
+            let page = ptr::with_exposed_provenance_mut::<Epoch>(page);
+            // Release: pairs with the Acquire in `epoch`.
+            EPOCH.store(page, Ordering::Release);
+            // SAFETY: a fresh page, zeroed, which is an `Epoch` without a root; it stays mapped.
+            unsafe { &*page }
         }
-        let node = mmap::anonymous_lazy(size_of::<Node>())?;
-        // Release: pairs with the Acquire in `look_up`.
-        root.store(ptr::with_exposed_provenance_mut(node), Ordering::Release);
+    };
+    if epoch.slots.is_empty() && setup.high > 0 {
+        // divergence: a child of a bare clone system call, in which no handler ran. If another
+        // thread of the parent was in io_setup or io_destroy, the lock is held for ever.
+        // SAFETY: it is the child's only thread that was ever here.
+        unsafe { forget_parent(setup) };
     }
-    Ok(())
+    epoch.slots.plant()?;
+    Ok(epoch)
 }
 
 /// What fork calls in the child. Async-signal-safe: only atomics, close and munmap.
@@ -263,9 +205,8 @@ extern "C" fn after_fork() {
         SETUP.force_unlock();
         forget_parent(&mut SETUP.lock());
         // For kernels without MADV_WIPEONFORK.
-        let epoch = EPOCH.load(Ordering::Relaxed);
-        if !epoch.is_null() {
-            (*epoch).root.store(ptr::null_mut(), Ordering::Relaxed);
+        if let Some(epoch) = epoch() {
+            epoch.slots.uproot();
         }
     }
 }
@@ -293,9 +234,7 @@ unsafe fn forget_parent(setup: &mut Setup) {
 
 /// Whether the process was forked from one that had contexts.
 fn is_child() -> bool {
-    let epoch = EPOCH.load(Ordering::Acquire);
-    // SAFETY: the page stays mapped for ever.
-    !epoch.is_null() && unsafe { (*epoch).root.load(Ordering::Acquire).is_null() }
+    epoch().is_some_and(|epoch| epoch.slots.is_empty())
 }
 
 /// io_setup: a context for `requested` events, whose address goes to the program's variable at
@@ -317,7 +256,7 @@ fn open(requested: u32, geometry: Geometry) -> Result<&'static Slot> {
     if !host::may_request(requested, setup.requested) {
         return Err(Errno::AGAIN);
     }
-    first_use(&mut setup).map_err(|_| Errno::NOMEM)?;
+    let epoch = first_use(&mut setup).map_err(|_| Errno::NOMEM)?;
     let index = match setup.free {
         0 if setup.high >= Stable::<Slot>::MAX => return Err(Errno::NOMEM),
         0 => setup.high,
@@ -334,7 +273,7 @@ fn open(requested: u32, geometry: Geometry) -> Result<&'static Slot> {
     slot.index.store(index, Ordering::Relaxed);
     slot.requested.store(requested, Ordering::Relaxed);
     slot.address.store(region.user, Ordering::Relaxed);
-    if insert(region.user, ptr::from_ref(slot).cast_mut()).is_err() {
+    if epoch.slots.set(region.user, ptr::from_ref(slot).cast_mut()).is_err() {
         setup.arenas.release(&region, View::AtHome);
         return Err(Errno::NOMEM);
     }
@@ -424,12 +363,10 @@ fn shows_ring(slot: &Slot, address: usize) -> bool {
 /// divergence: the old address answers until the new one is used.
 #[cold]
 fn find_moved(address: usize) -> Result<Reference> {
-    if address >> ADDRESS_BITS != 0
-        || address & ((1 << PAGE_BITS) - 1) != 0
-        || address == 0
-        || EPOCH.load(Ordering::Relaxed).is_null()
-        || is_child()
-    {
+    let Some(epoch) = epoch().filter(|_| radix::is_possible(address) && address != 0) else {
+        return Err(Errno::INVAL);
+    };
+    if epoch.slots.is_empty() {
         return Err(Errno::INVAL);
     }
     let header: AioRing = mmap::read_safely(address).map_err(|_| Errno::INVAL)?;
@@ -447,7 +384,7 @@ fn find_moved(address: usize) -> Result<Reference> {
     if !is_alive || !shows_ring(slot, address) {
         return Err(Errno::INVAL);
     }
-    insert(address, ptr::from_ref(slot).cast_mut())?;
+    epoch.slots.set(address, ptr::from_ref(slot).cast_mut()).map_err(|_| Errno::INVAL)?;
     slot.address.store(address, Ordering::Relaxed);
     if old != address {
         remove(old, slot);
