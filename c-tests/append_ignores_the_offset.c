@@ -1,4 +1,7 @@
-/* Description: O_APPEND and RWF_APPEND write at the end whatever the offset; RWF_NOAPPEND at the offset. */
+/*
+ * Description: O_APPEND and RWF_APPEND write at the end whatever the offset; RWF_NOAPPEND at the
+ * offset.
+ */
 #include "check.h"
 
 static long size_of(int fd)

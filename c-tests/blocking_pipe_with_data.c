@@ -1,4 +1,7 @@
-/* Description: a blocking pipe that has data or room is served in io_submit; another thread ends a wait. */
+/*
+ * Description: a blocking pipe that has data or room is served in io_submit; another thread ends
+ * a wait.
+ */
 #include "check.h"
 
 static int pair[2];

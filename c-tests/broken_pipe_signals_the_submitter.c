@@ -1,4 +1,7 @@
-/* Description: a write to a pipe or socket without reader is -EPIPE, and SIGPIPE goes to the submitter. */
+/*
+ * Description: a write to a pipe or socket without reader is -EPIPE, and SIGPIPE goes to the
+ * submitter.
+ */
 #include "check.h"
 
 #include <sys/resource.h>

@@ -1,4 +1,7 @@
-/* Description: a buffer that reaches out of user space is refused; an unmapped one fails in its event. */
+/*
+ * Description: a buffer that reaches out of user space is refused; an unmapped one fails in its
+ * event.
+ */
 #include "check.h"
 
 #define MAX_COUNT 0x7ffff000ul /* what one read or write moves at most */

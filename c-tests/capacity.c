@@ -1,4 +1,7 @@
-/* Description: a context takes at least what it was made for, less than its ring, and then says -EAGAIN. */
+/*
+ * Description: a context takes at least what it was made for, less than its ring, and then says
+ * -EAGAIN.
+ */
 #include "check.h"
 
 #include <sched.h>

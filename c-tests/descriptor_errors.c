@@ -1,4 +1,7 @@
-/* Description: descriptors that are closed, O_PATH or not open for the operation are -EBADF at submit. */
+/*
+ * Description: descriptors that are closed, O_PATH or not open for the operation are -EBADF at
+ * submit.
+ */
 #include "check.h"
 
 static io_context_t ctx;

@@ -3,7 +3,7 @@
 
 static io_context_t ctx;
 static struct channel channel;
-static int tids[2];
+static int submitter_tid;
 static bool returned[2];
 
 static void *submitter(void *argument)
@@ -14,7 +14,7 @@ static void *submitter(void *argument)
 
 	(void)argument;
 	io_prep_pread(&iocb, channel.in, &byte, 1, 0);
-	__atomic_store_n(&tids[0], own_tid(), __ATOMIC_RELEASE);
+	__atomic_store_n(&submitter_tid, own_tid(), __ATOMIC_RELEASE);
 	got = submit(ctx, &iocb);
 	__atomic_store_n(&returned[0], true, __ATOMIC_RELEASE);
 	CHECK(byte == 'x');
@@ -26,19 +26,10 @@ static void *destroyer(void *argument)
 	int got;
 
 	(void)argument;
-	__atomic_store_n(&tids[1], own_tid(), __ATOMIC_RELEASE);
 	got = io_destroy(ctx);
 	CHECK(__atomic_load_n(&returned[0], __ATOMIC_ACQUIRE));
 	__atomic_store_n(&returned[1], true, __ATOMIC_RELEASE);
 	return (void *)(long)got;
-}
-
-static pthread_t start_and_wait(void *(*body)(void *), int which)
-{
-	pthread_t thread = start(body, NULL);
-
-	EVENTUALLY(tids[which] && is_asleep(tids[which]));
-	return thread;
 }
 
 int main(void)
@@ -50,8 +41,10 @@ int main(void)
 
 	ctx = new_context(4);
 	channel = new_pipe();
-	threads[0] = start_and_wait(submitter, 0);
-	threads[1] = start_and_wait(destroyer, 1);
+	threads[0] = start(submitter, NULL);
+	EVENTUALLY(submitter_tid && is_asleep(submitter_tid));
+	threads[1] = start(destroyer, NULL);
+	EVENTUALLY(io_submit(ctx, 0, NULL) == -EINVAL);
 	sleep_ms(100);
 	fact("io_submit: %s", returned[0] ? "returned" : "inside");
 	fact("io_destroy: %s", returned[1] ? "returned" : "inside");

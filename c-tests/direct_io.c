@@ -1,4 +1,7 @@
-/* Description: direct reads and writes: of mapped blocks, at the end, of holes, and past the end. */
+/*
+ * Description: direct reads and writes: of mapped blocks, at the end, of holes, and past the
+ * end.
+ */
 #include "check.h"
 
 #include <sys/vfs.h>

@@ -1,4 +1,7 @@
-/* Description: eventfd, timerfd and signalfd can be read, at any offset, into eight bytes or more. */
+/*
+ * Description: eventfd, timerfd and signalfd can be read, at any offset, into eight bytes or
+ * more.
+ */
 #include "all_operations.h"
 
 #include <sys/signalfd.h>

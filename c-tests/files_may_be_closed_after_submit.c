@@ -1,4 +1,7 @@
-/* Description: a request keeps its file: closing the descriptor, or another file there, changes nothing. */
+/*
+ * Description: a request keeps its file: closing the descriptor, or another file there, changes
+ * nothing.
+ */
 #include "check.h"
 
 #define LENGTH (1ul << 20)

@@ -1,4 +1,7 @@
-/* Description: fsync has no buffer, count, offset or flags; poll has a mask of 16 bits and no more. */
+/*
+ * Description: fsync has no buffer, count, offset or flags; poll has a mask of 16 bits and no
+ * more.
+ */
 #include "check.h"
 
 int main(void)

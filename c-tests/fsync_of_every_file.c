@@ -1,4 +1,7 @@
-/* Description: files on a file system can be synced, whatever they are open for; others are refused. */
+/*
+ * Description: files on a file system can be synced, whatever they are open for; others are
+ * refused.
+ */
 #include "check.h"
 
 static io_context_t ctx;

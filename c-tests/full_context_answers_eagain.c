@@ -1,4 +1,7 @@
-/* Description: -EAGAIN of a full context comes before -EBADF, and after what is wrong with the iocb itself. */
+/*
+ * Description: -EAGAIN of a full context comes before -EBADF, and after what is wrong with the
+ * iocb itself.
+ */
 #include "check.h"
 
 int main(void)

@@ -1,4 +1,7 @@
-/* Description: head is the program's to write: it is reduced modulo nr, and garbage does no harm. */
+/*
+ * Description: head is the program's to write: it is reduced modulo nr, and garbage does no
+ * harm.
+ */
 #include "check.h"
 
 int main(void)

@@ -1,4 +1,7 @@
-/* Description: io_submit copies iocbs, iovec arrays and the array of pointers; events carry its copy. */
+/*
+ * Description: io_submit copies iocbs, iovec arrays and the array of pointers; events carry its
+ * copy.
+ */
 #include "check.h"
 
 #define REQUESTS 8

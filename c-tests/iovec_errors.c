@@ -1,4 +1,7 @@
-/* Description: the iovec array is read and checked at submit; the count is what its low 32 bits say. */
+/*
+ * Description: the iovec array is read and checked at submit; the count is what its low 32 bits
+ * say.
+ */
 #include "check.h"
 
 static io_context_t ctx;

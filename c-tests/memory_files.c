@@ -1,4 +1,7 @@
-/* Description: memfd and tmpfs files behave as files on disk; a sealed memfd refuses writes in the event. */
+/*
+ * Description: memfd and tmpfs files behave as files on disk; a sealed memfd refuses writes in
+ * the event.
+ */
 #include "all_operations.h"
 
 int main(void)

@@ -1,4 +1,7 @@
-/* Description: files of /proc and /sys: some can be read, some are refused at submit, as in the kernel. */
+/*
+ * Description: files of /proc and /sys: some can be read, some are refused at submit, as in the
+ * kernel.
+ */
 #include "all_operations.h"
 
 int main(void)

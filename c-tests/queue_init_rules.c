@@ -1,4 +1,7 @@
-/* Description: io_queue_init refuses n <= 0 without looking at ctxp, and else stores 0 there first. */
+/*
+ * Description: io_queue_init refuses n <= 0 without looking at ctxp, and else stores 0 there
+ * first.
+ */
 #include "check.h"
 
 #include <limits.h>

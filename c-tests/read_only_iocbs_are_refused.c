@@ -1,4 +1,7 @@
-/* Description: the key is written back, so an iocb in read-only memory is -EFAULT, and not carried out. */
+/*
+ * Description: the key is written back, so an iocb in read-only memory is -EFAULT, and not
+ * carried out.
+ */
 #include "check.h"
 
 /* A read of one byte from descriptor 0 into nowhere, complete but for the protection. */

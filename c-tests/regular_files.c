@@ -1,4 +1,7 @@
-/* Description: reads and writes of a regular file: at their offset, short at the end, position untouched. */
+/*
+ * Description: reads and writes of a regular file: at their offset, short at the end, position
+ * untouched.
+ */
 #include "all_operations.h"
 
 static io_context_t ctx;

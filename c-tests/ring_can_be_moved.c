@@ -1,4 +1,7 @@
-/* Description: after mremap of the ring the new address is the context, and the old one a stranger. */
+/*
+ * Description: after mremap of the ring the new address is the context, and the old one a
+ * stranger.
+ */
 #include "check.h"
 
 int main(void)

@@ -1,4 +1,7 @@
-/* Description: a program that scribbles over nr, magic and the features does not confuse the library. */
+/*
+ * Description: a program that scribbles over nr, magic and the features does not confuse the
+ * library.
+ */
 #include "check.h"
 
 int main(void)

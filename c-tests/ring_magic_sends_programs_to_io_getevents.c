@@ -1,5 +1,8 @@
 /* only: uaio: the kernel fills every ring by itself and always says so */
-/* Description: ring.magic is 0 while events may need a call, so that fio and SPDK make that call. */
+/*
+ * Description: ring.magic is 0 while events may need a call, so that fio and SPDK make that
+ * call.
+ */
 #include "check.h"
 
 int main(void)

@@ -1,4 +1,7 @@
-/* Description: events appear in the ring, and are taken from it, without any call after io_submit. */
+/*
+ * Description: events appear in the ring, and are taken from it, without any call after
+ * io_submit.
+ */
 #include "check.h"
 
 int main(void)

@@ -1,4 +1,7 @@
-/* Description: RWF_NOWAIT: -EAGAIN in the event where the file would block, refused where it cannot be had. */
+/*
+ * Description: RWF_NOWAIT: -EAGAIN in the event where the file would block, refused where it
+ * cannot be had.
+ */
 #include "check.h"
 
 #include <sys/socket.h>

@@ -1,4 +1,7 @@
-/* Description: what io_setup answers for each number of events, and that a refusal leaves *ctxp 0. */
+/*
+ * Description: what io_setup answers for each number of events, and that a refusal leaves *ctxp
+ * 0.
+ */
 #include "check.h"
 
 #include <limits.h>

@@ -1,4 +1,7 @@
-/* Description: sockets read and write at offset 0 only; the rest of their errors come in the event. */
+/*
+ * Description: sockets read and write at offset 0 only; the rest of their errors come in the
+ * event.
+ */
 #include "all_operations.h"
 
 #include <arpa/inet.h>

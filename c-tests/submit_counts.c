@@ -1,4 +1,7 @@
-/* Description: nr is checked before and after the context, 0 submits nothing, and a batch stops at an error. */
+/*
+ * Description: nr is checked before and after the context, 0 submits nothing, and a batch stops
+ * at an error.
+ */
 #include "check.h"
 
 #include <limits.h>

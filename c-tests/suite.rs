@@ -107,6 +107,8 @@ struct Run {
     status: Option<ExitStatus>,
     stdout: String,
     stderr: String,
+    /// Where it ran; what it leaves there stays if it fails.
+    place: PathBuf,
 }
 
 impl Suite {
@@ -303,7 +305,9 @@ impl Run {
             },
             None => "killed: its time was up".to_string(),
         };
-        Err(format!("{verdict}\n-- stdout --\n{}-- stderr --\n{}", self.stdout, self.stderr))
+        let Run { stdout, stderr, place, .. } = self;
+        let place = place.display();
+        Err(format!("{verdict} in {place}\n-- stdout --\n{stdout}-- stderr --\n{stderr}"))
     }
 }
 
@@ -404,7 +408,8 @@ fn run_to_end(command: &mut Command, place: &Path, timeout: Duration) -> io::Res
     let text = |name: &str| -> io::Result<String> {
         Ok(String::from_utf8_lossy(&fs::read(output(name))?).into_owned())
     };
-    Ok(Run { status, stdout: text("stdout")?, stderr: text("stderr")? })
+    let (stdout, stderr) = (text("stdout")?, text("stderr")?);
+    Ok(Run { status, stdout, stderr, place: place.to_path_buf() })
 }
 
 /// `None`: the time was up, and the program and its children have been killed.

@@ -1,6 +1,9 @@
 /* only: uaio: the kernel allows that many only to one program at a time, and needs half an hour */
 /* timeout: 120 */
-/* Description: 65,000 contexts can exist, each of them works, and destroying them returns everything. */
+/*
+ * Description: 65,000 contexts can exist, each of them works, and destroying them returns
+ * everything.
+ */
 #include "check.h"
 
 int main(void)

@@ -1,3 +1,4 @@
+/* only: system: here the library's own view of the ring stays, and the context with it */
 /* Description: a program that unmaps the ring has lost the context: every call is -EINVAL. */
 #include "check.h"
 

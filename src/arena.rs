@@ -57,11 +57,7 @@ struct Arena {
 impl Arena {
     fn new(pages: usize, is_single: bool) -> Result<Arena> {
         let len = pages * PAGE;
-        let user = mmap::shared(len)?;
-        let library = mmap::mirror(user, len).inspect_err(|_| {
-            // SAFETY: mapped above, known to nobody.
-            let _ = unsafe { mmap::unmap(user, len) };
-        })?;
+        let (user, library) = mmap::twins(len)?;
         // Only a saving: a child finds no context to use the view with.
         let _ = mmap::dont_fork(library, len);
         Ok(Arena { user, library, pages, used: 0, lost: 0, taken: [0; WORDS], is_single })

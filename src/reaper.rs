@@ -2,9 +2,11 @@
 //! because they wait on an eventfd or read the ring by themselves.
 //!
 //! It sleeps on an epoll instance of its own, in which the epoll instances of the contexts it serves
-//! are registered. It is started for the first of them and sent home with the last context.
+//! are registered. It is started for the first of them and sent home with the last context. If the
+//! program closes its descriptors, another one takes its place.
 //!
 //! *Locks*: `REAPER` is taken to start, to serve and to stop, never by the thread while it works.
+//! Submission of a poll for a context that is served takes none.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -12,83 +14,116 @@ use core::ptr;
 use libc::{EPOLLIN, epoll_event};
 
 use crate::poller::Poller;
-use crate::sync::Lock;
+use crate::sync::{AtomicU32, Lock, Ordering};
 use crate::sys::fd::{self, OwnedFd};
 use crate::sys::{epoll, thread};
 
 #[derive(Debug)]
 struct Running {
-    epoll: OwnedFd,
+    /// Which of the reapers this process has had; not 0.
+    number: u32,
+    epoll: i32,
     /// Readable when the thread shall leave.
-    stop: OwnedFd,
+    stop: i32,
     thread: thread::Thread,
     /// Contexts that it harvests for.
     served: u32,
 }
 
 static REAPER: Lock<Option<Running>> = Lock::new(None);
-
-/// Token of `Running::stop`; no poller is at address 0.
-const STOP: u64 = 0;
+/// Number of the reaper that runs.
+static CURRENT: AtomicU32 = AtomicU32::new(0);
 
 fn start() -> Option<Running> {
-    let epoll = epoll::create().ok()?;
-    let stop = fd::eventfd().ok()?;
-    epoll::add(epoll.raw(), stop.raw(), EPOLLIN as u32, STOP).ok()?;
+    let (epoll, stop) = epoll::create_marked().ok()?;
     let thread = thread::spawn(reap, epoll.raw() as usize).ok()?;
-    Some(Running { epoll, stop, thread, served: 0 })
+    // Relaxed: only the holder of the lock counts up.
+    let number = CURRENT.load(Ordering::Relaxed).wrapping_add(1).max(1);
+    CURRENT.store(number, Ordering::Relaxed);
+    Some(Running { number, epoll: epoll.into_raw(), stop: stop.into_raw(), thread, served: 0 })
 }
 
-/// Takes over the harvest for a poller. False: there is no descriptor or thread for it; the callers
-/// of io_getevents go on harvesting.
+impl Running {
+    fn is_intact(&self) -> bool {
+        epoll::is_intact(self.epoll, self.stop)
+    }
+
+    /// The thread leaves and everything is closed. If the program has closed our descriptors, nothing
+    /// can wake the thread: it sleeps until the process ends, and the numbers are left alone.
+    fn end(self) {
+        if self.is_intact() {
+            fd::eventfd_signal(self.stop);
+            self.thread.join();
+            drop((OwnedFd::from_raw(self.epoll), OwnedFd::from_raw(self.stop)));
+        } else {
+            self.thread.detach();
+        }
+    }
+}
+
+/// Whether the reaper harvests for a poller.
+pub fn is_serving(poller: &Poller) -> bool {
+    // Relaxed, both: a change by another thread is as good a moment later.
+    poller.is_background() && poller.reaper() == CURRENT.load(Ordering::Relaxed)
+}
+
+/// Takes over the harvest for a poller. False: there is no descriptor or thread for it.
 pub fn serve(poller: &'static Poller) -> bool {
+    if is_serving(poller) {
+        return true;
+    }
+    poller.repair();
     let Ok(watched) = poller.prepare() else { return false };
     let mut reaper = REAPER.lock();
-    if poller.is_background() {
+    if is_serving(poller) {
         return true;
+    }
+    if let Some(lost) = reaper.take_if(|running| !running.is_intact()) {
+        lost.end();
     }
     if reaper.is_none() {
         *reaper = start();
     }
     let Some(running) = reaper.as_mut() else { return false };
-    poller.set_background();
+    let was_background = poller.is_background();
+    poller.set_background(running.number);
     let token = ptr::from_ref(poller).expose_provenance() as u64;
-    if epoll::add(running.epoll.raw(), watched, EPOLLIN as u32, token).is_err() {
-        poller.shut();
-        return false;
+    match epoll::add(running.epoll, watched, EPOLLIN as u32, token) {
+        Ok(()) => {
+            running.served += 1;
+            true
+        }
+        Err(_) => {
+            if !was_background {
+                poller.shut();
+            }
+            false
+        }
     }
-    running.served += 1;
-    true
 }
 
 /// Stops harvesting for a poller; when it returns, the thread is not inside.
 pub fn release(poller: &Poller) {
-    let mut reaper = REAPER.lock();
     if !poller.is_background() {
         return;
     }
-    if let Some(running) = reaper.as_mut() {
-        running.served -= 1;
-        if let Some(watched) = poller.epoll() {
-            let _ = epoll::delete(running.epoll.raw(), watched);
+    {
+        let mut reaper = REAPER.lock();
+        if let Some(running) = reaper.as_mut().filter(|running| running.number == poller.reaper()) {
+            running.served -= 1;
+            if let Some(watched) = poller.epoll() {
+                let _ = epoll::delete(running.epoll, watched);
+            }
         }
     }
-    drop(reaper);
     poller.shut();
 }
 
 /// Sends the thread home if it serves nobody, and waits until it is gone.
 pub fn retire() {
-    let running = {
-        let mut reaper = REAPER.lock();
-        match reaper.as_ref() {
-            Some(running) if running.served == 0 => reaper.take(),
-            _ => None,
-        }
-    };
+    let running = REAPER.lock().take_if(|running| running.served == 0);
     if let Some(running) = running {
-        fd::eventfd_signal(running.stop.raw());
-        running.thread.join();
+        running.end();
     }
 }
 
@@ -96,19 +131,20 @@ extern "C" fn reap(epoll: *mut c_void) -> *mut c_void {
     const BATCH: usize = 16;
     thread::name_self(c"uaio-reaper");
     // Passed on, not looked up: by the time this runs, another reaper may have been started. The
-    // descriptor outlives this thread: `retire` joins first.
+    // descriptor outlives this thread: `end` joins first.
     let epoll = epoll.addr() as i32;
     let mut ready = [epoll_event { events: 0, u64: 0 }; BATCH];
     loop {
         let Ok(count) = epoll::wait(epoll, &mut ready, -1) else { return ptr::null_mut() };
         for event in ready.iter().take(count) {
-            if event.u64 == STOP {
+            // `Running::stop`; no poller is at this address.
+            if event.u64 == epoll::MARK {
                 return ptr::null_mut();
             }
             // SAFETY: `serve` passed a `&'static Poller`.
             let poller: &'static Poller =
                 unsafe { &*ptr::with_exposed_provenance(event.u64 as usize) };
-            poller.visit();
+            poller.harvest_in_background();
         }
     }
 }
@@ -120,6 +156,8 @@ extern "C" fn reap(epoll: *mut c_void) -> *mut c_void {
 pub unsafe fn reset_after_fork() {
     // SAFETY: the caller's promise.
     unsafe { REAPER.force_unlock() };
-    // Closes the child's descriptors; the thread does not exist here, so nobody joins it.
-    drop(REAPER.lock().take());
+    // The thread does not exist here, so nobody joins it.
+    if let Some(running) = REAPER.lock().take() {
+        drop((OwnedFd::from_raw(running.epoll), OwnedFd::from_raw(running.stop)));
+    }
 }

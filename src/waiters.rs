@@ -84,7 +84,9 @@ impl Waiter {
         if self.woken.swap(1, Ordering::Release) == 0 {
             match self.sleep {
                 Sleep::Futex => futex::wake(&self.woken, 1),
-                Sleep::Eventfd(number) => fd::eventfd_signal(number),
+                // Not if the program has put a file of its own there.
+                Sleep::Eventfd(number) if fd::is_anonymous(number) => fd::eventfd_signal(number),
+                Sleep::Eventfd(_) => {}
             }
         }
     }

@@ -177,7 +177,7 @@ static int closed_all_descriptors(struct smoke *job)
 static int descriptors_replaced(struct smoke *job)
 {
 	static char before[SMOKE_SIZE], after[SMOKE_SIZE];
-	char taken[4096] = { 0 };
+	char replaced[4096] = { 0 };
 	struct timespec second = { 1, 0 };
 	struct io_event events[BATCH];
 	struct iocb iocb;
@@ -189,12 +189,14 @@ static int descriptors_replaced(struct smoke *job)
 	memset(before, 'p', sizeof(before));
 	CHECK_EQ(write(precious, before, sizeof(before)), sizeof(before));
 	for (int fd = 0; fd < 4096; fd++)
-		taken[fd] = fcntl(fd, F_GETFD) != -1;
+		replaced[fd] = fcntl(fd, F_GETFD) == -1;
 	CHECK_EQ(io_setup(BATCH, &ctx), 0);
 	CHECK_EQ(smoke_on(ctx, job), 0);
-	for (int fd = 0; fd < 4096; fd++)
-		if (!taken[fd] && fcntl(fd, F_GETFD) != -1)
+	for (int fd = 0; fd < 4096; fd++) {
+		replaced[fd] &= fcntl(fd, F_GETFD) != -1;
+		if (replaced[fd])
 			CHECK_EQ(dup2(precious, fd), fd);
+	}
 
 	/* This context may have lost its polls: an error will do, waiting for ever will not. */
 	io_prep_poll(&iocb, job->pipe[0], POLLIN);
@@ -212,6 +214,10 @@ static int descriptors_replaced(struct smoke *job)
 	CHECK(!memcmp(before, after, sizeof(before)));
 	CHECK_EQ(fstat(precious, &status), 0);
 	CHECK_EQ(status.st_size, sizeof(before));
+	CHECK_EQ(lseek(precious, 0, SEEK_CUR), sizeof(before));
+	/* They are the program's numbers, to close as well. */
+	for (int fd = 0; fd < 4096; fd++)
+		CHECK(!replaced[fd] || fcntl(fd, F_GETFD) != -1);
 	return 0;
 }
 

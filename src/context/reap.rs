@@ -13,7 +13,7 @@ use libc::{pollfd, timespec};
 
 use crate::abi::types::Event;
 use crate::context::Context;
-use crate::poller::Leader;
+use crate::poller::leader::Leader;
 use crate::sys::clock::{self, Timeout};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::SigSet;
@@ -229,7 +229,12 @@ impl Context {
                 match leader.sleep(limits.left().as_ref(), limits.mask.as_ref()) {
                     Ok(0) => return Awake::TimedOut,
                     Err(Errno::INTR) => return Awake::Interrupted,
-                    _ => waiter.rest(),
+                    // The eventfd in our node may be another one now.
+                    Err(_) => {
+                        self.poller.repair();
+                        return Awake::NewRole;
+                    }
+                    Ok(_) => waiter.rest(),
                 }
             }
         })

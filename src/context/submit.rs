@@ -258,7 +258,15 @@ impl Context {
             true => Some(completions.resfds.acquire(accepted.iocb.resfd)?),
             false => None,
         };
-        if resfd.is_some() && reaper::serve(&self.poller) {
+        // Without somebody to signal the eventfd the program would wait for ever.
+        let is_background = resfd.is_some() || self.poller.is_background();
+        if is_background {
+            if !reaper::serve(&self.poller) {
+                if let Some(resfd) = resfd {
+                    completions.resfds.release(resfd);
+                }
+                return Err(Errno::AGAIN);
+            }
             completions.ring.announce();
         }
         let task = Task::Poll { fd, events };
@@ -266,7 +274,13 @@ impl Context {
         let request = completions.begin(work, resfd)?;
         request.set_pin(file);
         match self.poller.arm(request) {
-            Ok(()) => completions.put(request),
+            Ok(()) => {
+                // Not any more if the program has closed our descriptors.
+                if is_background {
+                    reaper::serve(&self.poller);
+                }
+                completions.put(request);
+            }
             Err(error) => {
                 completions.abandon(request);
                 return Err(error);

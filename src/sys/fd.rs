@@ -7,6 +7,7 @@ use libc::{
     SYS_fcntl, SYS_fstat, SYS_kcmp, SYS_prlimit64, SYS_read, SYS_write, c_int,
 };
 
+use crate::sync::{AtomicUsize, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::raw::syscall;
 
@@ -117,8 +118,21 @@ impl OwnedFd {
 
     /// Moves the descriptor out of the low numbers, which programs expect for their own files
     /// (`select`, "close everything above 2"); where there is no room it stays where it is.
+    ///
+    /// Each time to another number: if the program closes descriptors that are not its own, what is
+    /// opened next does not take the place of what was lost.
     pub fn raised(self) -> OwnedFd {
-        duplicate(self.0).unwrap_or(self)
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let base = high_base();
+        let next = NEXT.load(Ordering::Relaxed);
+        let from = if (base..2 * base).contains(&next) { next } else { base };
+        match duplicate_at(self.0, from).or_else(|_| duplicate(self.0)) {
+            Ok(raised) => {
+                NEXT.store(raised.0 as usize + 1, Ordering::Relaxed);
+                raised
+            }
+            Err(_) => self,
+        }
     }
 }
 
@@ -156,14 +170,16 @@ pub fn limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
 
 /// A second, close-on-exec descriptor for the open file behind `fd`, with a high number.
 pub fn duplicate(fd: c_int) -> Result<OwnedFd> {
-    let at = |base: usize| {
-        // SAFETY: F_DUPFD_CLOEXEC takes no pointer.
-        unsafe { syscall!(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base) }
-    };
     // EINVAL: the base is above the limit; EMFILE: no number is free above it.
-    let new =
-        at(high_base()).or_else(|error| if error == Errno::BADF { Err(error) } else { at(0) });
-    new.map(|fd| OwnedFd(fd as c_int))
+    duplicate_at(fd, high_base())
+        .or_else(|error| if error == Errno::BADF { Err(error) } else { duplicate_at(fd, 0) })
+}
+
+/// A duplicate at the first free number from `base` on.
+fn duplicate_at(fd: c_int, base: usize) -> Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes no pointer.
+    let new = unsafe { syscall!(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base) }?;
+    Ok(OwnedFd(new as c_int))
 }
 
 /// A counter that can be waited for; non-blocking.
@@ -173,10 +189,15 @@ pub fn eventfd() -> Result<OwnedFd> {
     Ok(OwnedFd(fd as c_int).raised())
 }
 
+/// Whether there is no file behind `fd` but an object of the kernel: an eventfd, an epoll, ….
+pub fn is_anonymous(fd: c_int) -> bool {
+    stat(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == 0)
+}
+
 /// Whether `fd` is an eventfd, whose file operations fs/eventfd.c, eventfd_fget compares.
 pub fn is_eventfd(fd: c_int) -> bool {
     // Anonymous inodes have no type. Without that check the write could reach a socket.
-    if !stat(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == 0) {
+    if !is_anonymous(fd) {
         return false;
     }
     // An eventfd refuses a write of less than 8 bytes, others can be written or cannot at all.

@@ -7,6 +7,7 @@ use libc::{
 };
 
 use crate::sys::errno::{Errno, Result};
+use crate::sys::fd;
 use crate::sys::raw::syscall;
 
 /// What may be done with the memory.
@@ -42,16 +43,50 @@ pub fn anonymous_lazy(len: usize) -> Result<usize> {
     map(0, len, Protection::ReadWrite, MAP_PRIVATE | MAP_NORESERVE)
 }
 
-/// Zeroed memory that [`mirror`] can map a second time, without a file descriptor.
-pub fn shared(len: usize) -> Result<usize> {
-    map(0, len, Protection::ReadWrite, MAP_SHARED | MAP_NORESERVE)
+/// Zeroed shared memory, mapped twice.
+pub fn twins(len: usize) -> Result<(usize, usize)> {
+    twins_of_nothing(len).or_else(|_| twins_of_memfd(len))
 }
 
-/// A second mapping of memory that came from [`shared`].
-pub fn mirror(addr: usize, len: usize) -> Result<usize> {
+/// Without a descriptor and without regard to limits of file size.
+fn twins_of_nothing(len: usize) -> Result<(usize, usize)> {
+    let first = map(0, len, Protection::ReadWrite, MAP_SHARED | MAP_NORESERVE)?;
     // mm/mremap.c: an old size of 0 duplicates a shared mapping and leaves the old one in place.
     // SAFETY: only a new mapping is made.
-    unsafe { syscall!(SYS_mremap, addr, 0, len, MREMAP_MAYMOVE) }
+    match unsafe { syscall!(SYS_mremap, first, 0, len, MREMAP_MAYMOVE) } {
+        Ok(second) => Ok((first, second)),
+        Err(error) => {
+            // SAFETY: mapped above, known to nobody.
+            let _ = unsafe { unmap(first, len) };
+            Err(error)
+        }
+    }
+}
+
+/// For systems that do not know that use of mremap: other kernels, valgrind.
+#[cold]
+fn twins_of_memfd(len: usize) -> Result<(usize, usize)> {
+    // Beyond the limit ftruncate would raise SIGXFSZ.
+    if fd::limit(libc::RLIMIT_FSIZE).is_some_and(|limit| limit < len as u64) {
+        return Err(Errno::NOMEM);
+    }
+    let file = fd::memory_file()?;
+    // SAFETY: no pointer.
+    unsafe { syscall!(libc::SYS_ftruncate, file.raw(), len) }?;
+    let map = || {
+        let bits = Protection::ReadWrite.bits();
+        // SAFETY: without MAP_FIXED nothing of ours is replaced.
+        unsafe { syscall!(SYS_mmap, 0, len, bits, MAP_SHARED | MAP_NORESERVE, file.raw(), 0) }
+    };
+    let first = map()?;
+    match map() {
+        Ok(second) => Ok((first, second)),
+        Err(error) => {
+            // SAFETY: mapped above, known to nobody.
+            let _ = unsafe { unmap(first, len) };
+            Err(error)
+        }
+    }
 }
 
 /// Gives addresses back.
@@ -111,4 +146,26 @@ pub fn read_safely<T: Copy + Default>(addr: usize) -> Result<T> {
         syscall!(SYS_process_vm_readv, pid, &raw const local, 1, &raw const remote, 1, 0)
     }?;
     if copied == len { Ok(value) } else { Err(Errno::FAULT) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_to_map_twice_show_the_same_memory() {
+        for twins in [twins_of_nothing, twins_of_memfd] {
+            let (first, second) = twins(3 * 4096).unwrap();
+            // SAFETY: two views of 12 KiB of our own.
+            unsafe {
+                let write = core::ptr::with_exposed_provenance_mut::<u8>(first + 8192);
+                write.write_volatile(7);
+                let read = core::ptr::with_exposed_provenance::<u8>(second + 8192);
+                assert_eq!(read.read_volatile(), 7);
+                unmap(first, 3 * 4096).unwrap();
+                assert_eq!(read.read_volatile(), 7);
+                unmap(second, 3 * 4096).unwrap();
+            }
+        }
+    }
 }

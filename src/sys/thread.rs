@@ -88,6 +88,12 @@ impl Thread {
         self.0 == unsafe { libc::pthread_self() }
     }
 
+    /// Lets the thread go on without anybody waiting for it.
+    pub fn detach(self) {
+        // SAFETY: `spawn` made it joinable, and this takes the only handle.
+        unsafe { libc::pthread_detach(self.0) };
+    }
+
     /// Waits until the thread has ended and gives its resources back.
     pub fn join(self) {
         // SAFETY: `spawn` made it joinable, and `join` takes the only handle.

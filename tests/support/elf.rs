@@ -103,8 +103,10 @@ fn parse(data: &[u8]) -> Result<SharedLibrary, Error> {
         let name = text(symbol.name(endian, symbols.strings())?);
         let version = versions.version_index(endian, index);
         let export = match versions.version(version.index())? {
-            None if version.is_global() => name.clone(),
-            None => continue,
+            None if version.is_local() => continue,
+            // Hidden, it would be found by dlsym() and by nobody else.
+            None if version.is_hidden() => format!("{name}@"),
+            None => name.clone(),
             Some(node) if version.is_hidden() => format!("{name}@{}", text(node.name())),
             Some(node) => format!("{name}@@{}", text(node.name())),
         };

@@ -1,0 +1,321 @@
+//! Polls that wait for readiness, on epoll.
+//!
+//! A context has one epoll instance, made for its first poll that is not ready. The program's own
+//! descriptor numbers are registered, one-shot, and the registration is kept for the next poll on
+//! the same number: changing it (MOD) costs a fraction of making a new one. The file itself is
+//! pinned by a duplicate while a poll is armed, so that close() neither loses the poll nor shows the
+//! peer an end of file.
+//!
+//! A number may come to mean another file at any time, so a kept registration is never trusted:
+//! - MOD on a number whose file is not registered fails with ENOENT: then ADD.
+//! - Polls that are armed at the same time share the registration of their number only if kcmp says
+//!   that the number still means their file. A poll that must not share is registered under the
+//!   number of its own pin (*private*), which nobody else can take over.
+//! - A registration that cannot be reached any more may fire once. Its token is out of date, and
+//!   the event is dropped.
+//!
+//! The program may close our descriptors too ("close everything above 2"): then a new epoll instance
+//! takes over, and what stands under our numbers is left alone.
+//!
+//! Events are harvested by threads in io_getevents ([`leader`]); or by the reaper, once the poller
+//! is in background mode.
+//!
+//! divergence: epoll forgets a signalfd whose process is gone (POLLFREE); its polls stay pending,
+//! where the kernel's AIO completes them.
+//!
+//! *Locks*: `table` protects registrations and the lists of armed requests. A request is claimed
+//! under it and completed after it is released. epoll_ctl does not block.
+
+pub mod leader;
+mod table;
+
+use core::ptr;
+
+use libc::epoll_event;
+
+use crate::completion::Completions;
+use crate::poller::table::{Table, Visit};
+use crate::request::Request;
+use crate::request::list::List;
+use crate::request::state::Claim;
+use crate::sync::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Lock, Ordering};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::{epoll, fd, futex};
+
+/// See the module. All-zero memory is a poller that never polled.
+#[derive(Debug)]
+pub struct Poller {
+    /// Descriptor + 1; 0 before the first poll.
+    epoll: AtomicI32,
+    /// Eventfd that gets the leading waiter out of its sleep; descriptor + 1.
+    kick: AtomicI32,
+    table: Lock<Table, true>,
+    /// Polls that are armed.
+    armed: AtomicU32,
+    /// A waiter sleeps on the epoll.
+    is_led: AtomicBool,
+    /// Which reaper harvests; 0: none.
+    reaper: AtomicU32,
+    /// The reaper harvests, or shall.
+    is_background: AtomicBool,
+    /// Threads of the reaper inside, and [`SHUT`].
+    visitors: AtomicU32,
+    completions: AtomicPtr<Completions>,
+}
+
+/// No reaper may come in.
+const SHUT: u32 = 1 << 31;
+
+/// A descriptor from its stored form.
+fn descriptor(stored: &AtomicI32) -> Option<i32> {
+    // Acquire: pairs with the Release in `make`: all that belongs to the instance is there.
+    match stored.load(Ordering::Acquire) {
+        0 => None,
+        fd => Some(fd - 1),
+    }
+}
+
+impl Poller {
+    /// A poller that never polled.
+    pub const fn new() -> Poller {
+        Poller {
+            epoll: AtomicI32::new(0),
+            kick: AtomicI32::new(0),
+            table: Lock::new(Table::EMPTY),
+            armed: AtomicU32::new(0),
+            is_led: AtomicBool::new(false),
+            reaper: AtomicU32::new(0),
+            is_background: AtomicBool::new(false),
+            visitors: AtomicU32::new(SHUT),
+            completions: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// Says where the events go.
+    pub fn open(&self, completions: &'static Completions) {
+        self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
+        self.is_background.store(false, Ordering::Relaxed);
+        self.reaper.store(0, Ordering::Relaxed);
+    }
+
+    fn completions(&self) -> &'static Completions {
+        // SAFETY: `open` came before the first request and stored a `&'static`.
+        unsafe { &*self.completions.load(Ordering::Relaxed) }
+    }
+
+    fn visit(&self, epoll: i32) -> Visit<'static> {
+        // SAFETY: a poller lies beside its `Completions`, in a context, which is never unmapped.
+        let armed: &'static AtomicU32 = unsafe { &*ptr::from_ref(&self.armed) };
+        Visit { slab: &self.completions().slab, armed, epoll, done: List::EMPTY }
+    }
+
+    /// Descriptor of the epoll instance, if there is one.
+    pub fn epoll(&self) -> Option<i32> {
+        descriptor(&self.epoll)
+    }
+
+    /// Descriptor of the eventfd that wakes the leader.
+    pub fn kick(&self) -> Option<i32> {
+        descriptor(&self.kick)
+    }
+
+    /// Whether callers of io_getevents have to look for ready polls.
+    #[inline]
+    pub fn needs_harvest(&self) -> bool {
+        // SeqCst: a waiter that joined the list before it looks here is seen by `arm`, or sees the
+        // poll; see `find_leader`.
+        self.armed.load(Ordering::SeqCst) != 0 && !self.is_background()
+    }
+
+    /// Whether the reaper harvests, or shall.
+    pub fn is_background(&self) -> bool {
+        self.is_background.load(Ordering::Relaxed)
+    }
+
+    /// Which reaper harvests; 0: none.
+    pub fn reaper(&self) -> u32 {
+        self.reaper.load(Ordering::Relaxed)
+    }
+
+    /// From here on the reaper of this number harvests.
+    pub fn set_background(&self, reaper: u32) {
+        self.visitors.fetch_and(!SHUT, Ordering::Relaxed);
+        self.reaper.store(reaper, Ordering::Relaxed);
+        self.is_background.store(true, Ordering::Relaxed);
+    }
+
+    /// Harvests for the reaper, unless [`Poller::shut`] came first.
+    pub fn harvest_in_background(&self) {
+        // Acquire: pairs with the Release in `shut`: a poller that is open again is seen as it is.
+        if self.visitors.fetch_add(1, Ordering::Acquire) & SHUT == 0 {
+            self.harvest();
+        }
+        // Release: our harvest is over for who waits in `shut`.
+        if self.visitors.fetch_sub(1, Ordering::Release) == SHUT + 1 {
+            futex::wake(&self.visitors, u32::MAX);
+        }
+    }
+
+    /// Keeps the reaper out and waits until it has left.
+    pub fn shut(&self) {
+        // AcqRel: pairs with both sides of `harvest_in_background`.
+        let mut visitors = self.visitors.fetch_or(SHUT, Ordering::AcqRel) | SHUT;
+        while visitors != SHUT {
+            futex::wait(&self.visitors, visitors);
+            // Acquire: pairs with the Release in `harvest_in_background`.
+            visitors = self.visitors.load(Ordering::Acquire);
+        }
+        self.is_background.store(false, Ordering::Relaxed);
+        self.reaper.store(0, Ordering::Relaxed);
+    }
+
+    /// Makes the epoll instance if there is none. EAGAIN: no descriptor or memory.
+    pub fn prepare(&self) -> Result<i32> {
+        if let Some(epoll) = self.epoll() {
+            return Ok(epoll);
+        }
+        let _table = self.table.lock();
+        match self.epoll() {
+            Some(epoll) => Ok(epoll),
+            None => self.make(),
+        }
+    }
+
+    /// Makes an epoll instance in place of none, or of a lost one. The lock is held.
+    fn make(&self) -> Result<i32> {
+        let (epoll, kick) = epoll::create_marked().map_err(|_| Errno::AGAIN)?;
+        let number = epoll.into_raw();
+        self.kick.store(kick.into_raw() + 1, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `descriptor`.
+        self.epoll.store(number + 1, Ordering::Release);
+        Ok(number)
+    }
+
+    fn is_intact(&self) -> bool {
+        match (self.epoll(), self.kick()) {
+            (Some(epoll), Some(kick)) => epoll::is_intact(epoll, kick),
+            _ => true,
+        }
+    }
+
+    /// Makes a new epoll instance if the program has closed or replaced the old one, whose number is
+    /// not ours any more. False: nothing was wrong.
+    #[cold]
+    pub fn repair(&self) -> bool {
+        let done = {
+            let mut table = self.table.lock();
+            if self.is_intact() {
+                return false;
+            }
+            let Ok(epoll) = self.make() else { return false };
+            self.reaper.store(0, Ordering::Relaxed);
+            let mut visit = self.visit(epoll);
+            table.rebuild(&mut visit);
+            visit.done
+        };
+        self.complete(done);
+        true
+    }
+
+    /// Arms a poll whose file is pinned.
+    ///
+    /// EBADF: the number is not open any more; EINVAL: such a file cannot be waited for, as in
+    /// fs/aio.c, aio_poll; EAGAIN: no memory. The request is on no list then.
+    pub fn arm(&self, request: &Request) -> Result<()> {
+        match self.try_arm(request) {
+            Err(Errno::BADF | Errno::INVAL) if self.repair() => self.try_arm(request)?,
+            result => result?,
+        }
+        self.find_leader();
+        Ok(())
+    }
+
+    fn try_arm(&self, request: &Request) -> Result<()> {
+        let epoll = self.prepare()?;
+        let mut table = self.table.lock();
+        // SeqCst: see `needs_harvest`. Before the registration, which may fire at once.
+        self.armed.fetch_add(1, Ordering::SeqCst);
+        match table.register(&self.visit(epoll), request) {
+            Ok(()) => {
+                request.state.arm();
+                Ok(())
+            }
+            Err(error) => {
+                self.armed.fetch_sub(1, Ordering::Relaxed);
+                Err(error)
+            }
+        }
+    }
+
+    /// Claims a poll that has not fired. The caller holds a reference and no lock.
+    pub fn cancel(&self, request: &Request) -> Claim {
+        let mut table = self.table.lock();
+        let claim = request.state.claim();
+        if claim == Claim::Won {
+            table.unlist(&self.visit(self.epoll().unwrap_or(-1)), request);
+        }
+        claim
+    }
+
+    /// Completes the polls that are ready. Never waits.
+    pub fn harvest(&self) {
+        const BATCH: usize = 32;
+        let Some(epoll) = self.epoll() else { return };
+        let mut ready = [epoll_event { events: 0, u64: 0 }; BATCH];
+        loop {
+            let count = match epoll::wait(epoll, &mut ready, 0) {
+                Ok(count) => count,
+                // Not an epoll any more.
+                Err(Errno::BADF | Errno::INVAL) => {
+                    self.repair();
+                    return;
+                }
+                Err(_) => return,
+            };
+            if count == 0 {
+                return;
+            }
+            let mut visit = self.visit(epoll);
+            {
+                let mut table = self.table.lock();
+                for event in ready.iter().take(count) {
+                    table.fire(&mut visit, event.u64, event.events as u16);
+                }
+            }
+            self.complete(visit.done);
+            if count < BATCH {
+                return;
+            }
+        }
+    }
+
+    fn complete(&self, mut done: List) {
+        let completions = self.completions();
+        while let Some(request) = done.first(&completions.slab) {
+            done.remove(&completions.slab, request);
+            completions.put(request);
+        }
+    }
+
+    /// Closes everything. No request is armed and no thread is inside.
+    pub fn close(&self) {
+        let is_ours = self.is_intact();
+        for stored in [&self.epoll, &self.kick] {
+            let fd = stored.swap(0, Ordering::Relaxed);
+            if fd != 0 && is_ours {
+                fd::close(fd - 1);
+            }
+        }
+        self.table.lock().clear();
+    }
+
+    /// Closes what a forked child inherited.
+    pub fn close_after_fork(&self) {
+        for stored in [&self.epoll, &self.kick] {
+            let fd = stored.swap(0, Ordering::Relaxed);
+            if fd != 0 {
+                fd::close(fd - 1);
+            }
+        }
+    }
+}

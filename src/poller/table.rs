@@ -1,0 +1,326 @@
+//! Which requests wait for which descriptor number, and their registrations with epoll.
+
+use core::cell::UnsafeCell;
+
+use libc::{EPOLLONESHOT, POLLERR, POLLHUP, S_IFCHR, S_IFIFO, S_IFMT};
+
+use crate::request::list::List;
+use crate::request::state::Claim;
+use crate::request::{Request, Slab, Task};
+use crate::stable::{Stable, Zeroed};
+use crate::sync::{AtomicU32, Ordering};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::{epoll, fd};
+
+/// What completes every poll: fs/aio.c, aio_poll adds them to the request's mask.
+const ALWAYS: u16 = (POLLERR | POLLHUP) as u16;
+
+/// Marks the token of a private registration.
+const PRIVATE: u64 = 1 << 63;
+const GENERATION_MASK: u32 = 0x7fff_ffff;
+
+/// The registration of one descriptor number.
+#[derive(Debug, Default)]
+struct Registration {
+    /// Part of the token; changes whenever the registration is armed.
+    generation: u32,
+    /// The number was registered before; MOD has a chance.
+    is_known: bool,
+    /// Requests that wait for it, the youngest first.
+    armed: List,
+}
+
+/// A [`Registration`] in the table.
+#[derive(Debug)]
+struct Place(UnsafeCell<Registration>);
+
+// SAFETY: touched under the poller's lock only.
+unsafe impl Sync for Place {}
+// SAFETY: integers, a bool and a list allow zero.
+unsafe impl Zeroed for Place {}
+
+/// See the module. All-zero memory is an empty table.
+#[derive(Debug)]
+pub(super) struct Table {
+    places: Stable<Place>,
+    /// Requests with a registration of their own.
+    private: List,
+}
+
+/// What one visit to the table works with, and what it leaves to be completed outside the lock.
+pub(super) struct Visit<'a> {
+    pub(super) slab: &'a Slab,
+    /// The poller's count of armed polls.
+    pub(super) armed: &'a AtomicU32,
+    pub(super) epoll: i32,
+    /// Claimed requests with a result.
+    pub(super) done: List,
+}
+
+/// How a request is registered, in [`Request::registration`].
+const BY_NUMBER: u32 = 1;
+const BY_PIN: u32 = 2;
+
+fn number_token(fd: i32, generation: u32) -> u64 {
+    u64::from(generation & GENERATION_MASK) << 32 | u64::from(fd as u32)
+}
+
+fn private_token(request: &Request) -> u64 {
+    PRIVATE | u64::from(request.generation() & GENERATION_MASK) << 32 | u64::from(request.index())
+}
+
+fn wanted(request: &Request) -> u16 {
+    match request.work().map(|work| &work.task) {
+        Some(Task::Poll { events, .. }) => *events | ALWAYS,
+        _ => 0,
+    }
+}
+
+fn one_shot(events: u16) -> u32 {
+    u32::from(events) | EPOLLONESHOT as u32
+}
+
+fn number(request: &Request) -> i32 {
+    match request.work().map(|work| &work.task) {
+        Some(Task::Poll { fd, .. }) => *fd,
+        _ => -1,
+    }
+}
+
+impl Registration {
+    /// What the requests on it wait for, together.
+    fn wanted(&self, slab: &Slab) -> u16 {
+        let mut events = 0;
+        let mut next = self.armed.first(slab);
+        while let Some(request) = next {
+            events |= wanted(request);
+            next = self.armed.next(slab, request);
+        }
+        events
+    }
+
+    /// Whether its number still means the file of the requests on it.
+    fn is_current(&self, slab: &Slab, fd: i32) -> bool {
+        let pin = self.armed.first(slab).and_then(Request::pin);
+        pin.is_some_and(|pin| fd::is_same_file(pin, fd) == Ok(true))
+    }
+
+    fn next_token(&mut self, fd: i32) -> u64 {
+        // Never 0: `epoll::MARK` would be the token of number 0.
+        self.generation = (self.generation.wrapping_add(1) & GENERATION_MASK).max(1);
+        number_token(fd, self.generation)
+    }
+}
+
+impl Table {
+    /// Nothing is registered.
+    pub(super) const EMPTY: Table = Table { places: Stable::new(), private: List::EMPTY };
+
+    fn place(&mut self, fd: i32) -> Option<&mut Registration> {
+        let place = self.places.get(fd.unsigned_abs())?;
+        // SAFETY: the lock is held, as `&mut self` shows, and the borrow ends with it.
+        Some(unsafe { &mut *place.0.get() })
+    }
+
+    /// Registers a poll. The errors are those of `Poller::arm`.
+    pub(super) fn register(&mut self, visit: &Visit<'_>, request: &Request) -> Result<()> {
+        let fd = number(request);
+        self.places.reserve(fd.unsigned_abs()).map_err(|_| Errno::AGAIN)?;
+        let place = self.place(fd).ok_or(Errno::AGAIN)?;
+        if !place.armed.is_empty() && !place.is_current(visit.slab, fd) {
+            return self.register_private(visit, request);
+        }
+        let bits = one_shot(wanted(request) | place.wanted(visit.slab));
+        let token = place.next_token(fd);
+        let result = match place.is_known {
+            true => epoll::modify(visit.epoll, fd, bits, token),
+            false => Err(Errno::NOENT),
+        };
+        match result {
+            Err(Errno::NOENT) => add_checked(visit.epoll, fd, bits, token)?,
+            result => result?,
+        }
+        place.is_known = true;
+        place.armed.push_front(visit.slab, request);
+        request.registration.store(BY_NUMBER, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn register_private(&mut self, visit: &Visit<'_>, request: &Request) -> Result<()> {
+        let pin = request.pin().ok_or(Errno::BADF)?;
+        add_checked(visit.epoll, pin, one_shot(wanted(request)), private_token(request))?;
+        self.private.push_front(visit.slab, request);
+        request.registration.store(BY_PIN, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes a claimed request off its list.
+    pub(super) fn unlist(&mut self, visit: &Visit<'_>, request: &Request) {
+        match request.registration.swap(0, Ordering::Relaxed) {
+            BY_NUMBER => {
+                // The registration stays armed. It fires for nobody at worst.
+                if let Some(place) = self.place(number(request)) {
+                    place.armed.remove(visit.slab, request);
+                }
+            }
+            BY_PIN => {
+                self.private.remove(visit.slab, request);
+                // The program may have the file open elsewhere: closing the pin would not do.
+                if let Some(pin) = request.pin() {
+                    let _ = epoll::delete(visit.epoll, pin);
+                }
+            }
+            _ => return,
+        }
+        visit.armed.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Sorts one event of the epoll.
+    pub(super) fn fire(&mut self, visit: &mut Visit<'_>, token: u64, events: u16) {
+        if token == epoll::MARK {
+            return;
+        }
+        let generation = (token >> 32) as u32 & GENERATION_MASK;
+        if token & PRIVATE != 0 {
+            let Some(request) = visit.slab.get(token as u32) else { return };
+            let is_current = request.generation() & GENERATION_MASK == generation
+                && request.registration.load(Ordering::Relaxed) == BY_PIN;
+            if is_current && !self.finish(visit, request, events) {
+                let pin = request.pin().unwrap_or(-1);
+                let _ = epoll::modify(visit.epoll, pin, one_shot(wanted(request)), token);
+            }
+            return;
+        }
+        let fd = token as u32 as i32;
+        let Some(place) = self.place(fd) else { return };
+        if place.generation != generation {
+            return;
+        }
+        // All that wait on one file are woken by one event, the youngest first, as the kernel's
+        // wait queues do.
+        let list = place.armed;
+        let mut next = list.first(visit.slab);
+        while let Some(request) = next {
+            next = list.next(visit.slab, request);
+            self.finish(visit, request, events);
+        }
+        if self.place(fd).is_some_and(|place| !place.armed.is_empty()) {
+            self.arm_rest(visit, fd);
+        }
+    }
+
+    /// Claims a request if `events` completes it.
+    fn finish(&mut self, visit: &mut Visit<'_>, request: &Request, events: u16) -> bool {
+        // divergence: a wake-up with a key gives the whole key in the kernel, not only what was
+        // asked for; and it counts even if the data is gone when somebody looks.
+        let result = events & wanted(request);
+        result != 0 && self.decide(visit, request, i64::from(result))
+    }
+
+    /// Claims a request with a result.
+    fn decide(&mut self, visit: &mut Visit<'_>, request: &Request, result: i64) -> bool {
+        if request.state.claim() == Claim::Lost {
+            return false;
+        }
+        request.set_result(result);
+        self.unlist(visit, request);
+        visit.done.push_back(visit.slab, request);
+        true
+    }
+
+    /// Arms a number again for requests that the last event did not complete.
+    #[cold]
+    fn arm_rest(&mut self, visit: &mut Visit<'_>, fd: i32) {
+        let Some(place) = self.place(fd) else { return };
+        if place.is_current(visit.slab, fd) {
+            let bits = one_shot(place.wanted(visit.slab));
+            let token = place.next_token(fd);
+            if epoll::modify(visit.epoll, fd, bits, token).is_ok() {
+                return;
+            }
+        }
+        self.make_private(visit, fd);
+    }
+
+    /// Gives each request on a number a registration of its own, since the number means another
+    /// file.
+    fn make_private(&mut self, visit: &mut Visit<'_>, fd: i32) {
+        while let Some(place) = self.place(fd) {
+            let Some(request) = place.armed.first(visit.slab) else { return };
+            place.armed.remove(visit.slab, request);
+            self.privatise(visit, request);
+        }
+    }
+
+    /// Gives an armed request that is on no list a registration of its own. If the program has
+    /// closed its pin as well, it ends with EBADF.
+    fn privatise(&mut self, visit: &mut Visit<'_>, request: &Request) {
+        if let Err(error) = self.register_private(visit, request) {
+            // On the list all the same, for `decide` to take it off.
+            self.private.push_front(visit.slab, request);
+            request.registration.store(BY_PIN, Ordering::Relaxed);
+            self.decide(visit, request, error.to_res());
+        }
+    }
+
+    /// Registers everything with a new epoll instance, under the numbers of the pins: the program
+    /// has closed the old one.
+    pub(super) fn rebuild(&mut self, visit: &mut Visit<'_>) {
+        let mut numbers = Vec::new();
+        self.places.for_each(|fd, place| {
+            // SAFETY: the lock is held, and no other borrow of the registration exists here.
+            let registration = unsafe { &mut *place.0.get() };
+            registration.is_known = false;
+            if !registration.armed.is_empty() {
+                numbers.push(fd as i32);
+            }
+        });
+        let mut rest = core::mem::replace(&mut self.private, List::EMPTY);
+        while let Some(request) = rest.first(visit.slab) {
+            rest.remove(visit.slab, request);
+            self.privatise(visit, request);
+        }
+        for fd in numbers {
+            self.make_private(visit, fd);
+        }
+    }
+
+    /// Unmaps the table. No request is armed.
+    pub(super) fn clear(&mut self) {
+        // SAFETY: the lock is held, and nobody looks at a registration without it.
+        unsafe { self.places.clear() };
+    }
+}
+
+/// Registers a number that is not registered, unless fs/aio.c, aio_poll would refuse the file.
+fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<()> {
+    // A file with two wait queues fails there once it is not ready at once: pipes open for both
+    // directions, terminals.
+    let stat = fd::stat(fd)?;
+    let has_two_queues = match stat.st_mode & S_IFMT {
+        S_IFIFO => fd::status_flags(fd)?.is_read_write(),
+        S_IFCHR => fd::is_tty(fd),
+        _ => false,
+    };
+    if has_two_queues {
+        return Err(Errno::INVAL);
+    }
+    // Somebody else may close or replace the number at any time: either call may find it changed.
+    for _ in 0..8 {
+        match epoll::add(epoll, fd, bits, token) {
+            Err(Errno::EXIST) => match epoll::modify(epoll, fd, bits, token) {
+                Err(Errno::NOENT) => {}
+                result => return result,
+            },
+            Ok(()) => return Ok(()),
+            Err(Errno::BADF) => return Err(Errno::BADF),
+            Err(Errno::NOMEM) => return Err(Errno::AGAIN),
+            // The user's limit of registrations.
+            Err(error) if error.number() == libc::ENOSPC => return Err(Errno::AGAIN),
+            // EPERM: the file is always ready, and was not for this mask. ELOOP: too many epolls
+            // inside each other.
+            Err(_) => return Err(Errno::INVAL),
+        }
+    }
+    Err(Errno::AGAIN)
+}
