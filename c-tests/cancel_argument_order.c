@@ -13,7 +13,8 @@ int main(void)
 
 	expect(io_cancel(NULL, NULL, &result), -EFAULT, "NULL iocb, no context");
 	expect(io_cancel(NULL, unmapped(), &result), -EFAULT, "unmapped iocb, no context");
-	expect(io_cancel((io_context_t)8, KERNEL_ADDRESS, &result), -EFAULT, "kernel iocb, bad context");
+	expect(io_cancel((io_context_t)8, KERNEL_ADDRESS, &result), -EFAULT,
+	       "kernel iocb, bad context");
 	expect(io_cancel(ctx, NULL, &result), -EFAULT, "NULL iocb");
 	expect(io_cancel(ctx, pages(1, PROT_NONE), &result), -EFAULT, "unreadable iocb");
 	expect(io_cancel(ctx, NO_ADDRESS, &result), -EFAULT, "not an address");

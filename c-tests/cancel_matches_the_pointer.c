@@ -1,5 +1,5 @@
-/* Description: io_cancel knows a request by the address of its iocb: a copy is another one, and what the
- * iocb holds by then does not matter. */
+/* Description: io_cancel knows a request by the address of its iocb: a copy is another one, and
+ * what the iocb holds by then does not matter. */
 #include "pending.h"
 
 int main(void)

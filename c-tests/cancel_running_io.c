@@ -1,5 +1,5 @@
-/* Description: io_cancel of direct I/O and fsync in flight either changes nothing or cancels; there is
- * one event in both cases. */
+/* Description: io_cancel of direct I/O and fsync in flight either changes nothing or cancels; there
+ * is one event in both cases. */
 #include "pending.h"
 
 #define MANY 64

@@ -1,5 +1,5 @@
-/* Description: a request can be cancelled once; a second io_cancel gives -EINVAL, before its event is
- * taken and after. */
+/* Description: a request can be cancelled once; a second io_cancel gives -EINVAL, before its event
+ * is taken and after. */
 #include "pending.h"
 
 int main(void)

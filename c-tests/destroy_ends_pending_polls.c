@@ -1,5 +1,5 @@
-/* Description: io_destroy ends pending polls and drops events that nobody took; later contexts never see
- * them. */
+/* Description: io_destroy ends pending polls and drops events that nobody took; later contexts
+ * never see them. */
 #include "pending.h"
 
 int main(void)
@@ -16,9 +16,11 @@ int main(void)
 			submit_poll(ctx, &iocbs[i], channel.in, POLLIN);
 		for (int i = 4; i < 8; i++)
 			submit_poll(ctx, &iocbs[i], channel.out, POLLOUT);
-		expect(io_cancel(ctx, &iocbs[0], &result), -EINPROGRESS, "round %d: cancel one", round);
+		expect(io_cancel(ctx, &iocbs[0], &result), -EINPROGRESS,
+		       "round %d: cancel one", round);
 		expect(io_destroy(ctx), 0, "round %d: destroy", round);
-		expect(io_cancel(ctx, &iocbs[1], &result), -EINVAL, "round %d: cancel another", round);
+		expect(io_cancel(ctx, &iocbs[1], &result), -EINVAL,
+		       "round %d: cancel another", round);
 	}
 	ctx = new_context(8);
 	feed(channel.out);

@@ -1,5 +1,5 @@
-/* Description: setting up a context, using it and destroying it, many times over, leaves no descriptor, no
- * thread and no memory behind. */
+/* Description: setting up a context, using it and destroying it, many times over, leaves no
+ * descriptor, no thread and no memory behind. */
 #include "pending.h"
 
 #include <dirent.h>

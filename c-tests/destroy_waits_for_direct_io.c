@@ -1,5 +1,5 @@
-/* Description: io_destroy waits for reads and writes in flight: when it returns they have been carried out,
- * and no buffer is touched any more. */
+/* Description: io_destroy waits for reads and writes in flight: when it returns they have been
+ * carried out, and no buffer is touched any more. */
 #include "pending.h"
 
 #define MANY 32

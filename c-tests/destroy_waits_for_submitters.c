@@ -1,4 +1,5 @@
-/* Description: io_destroy waits for a thread that is inside io_submit; other calls get -EINVAL already. */
+/* Description: io_destroy waits for a thread that is inside io_submit; other calls get -EINVAL
+ * already. */
 #include "pending.h"
 
 static io_context_t ctx;

@@ -1,5 +1,5 @@
-/* Description: io_destroy ends every wait on the context: with -EINVAL, or the number of events that the
- * waiter has. */
+/* Description: io_destroy ends every wait on the context: with -EINVAL, or the number of events
+ * that the waiter has. */
 #include "pending.h"
 
 int main(void)

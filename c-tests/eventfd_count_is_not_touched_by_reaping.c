@@ -1,4 +1,5 @@
-/* Description: taking events leaves the eventfd's count alone; several contexts may add to one eventfd. */
+/* Description: taking events leaves the eventfd's count alone; several contexts may add to one
+ * eventfd. */
 #include "pending.h"
 
 int main(void)

@@ -1,5 +1,5 @@
-/* Description: each event of a request with a resfd adds one to it, whatever its result; a batch of five
- * adds five. */
+/* Description: each event of a request with a resfd adds one to it, whatever its result; a batch of
+ * five adds five. */
 #include "pending.h"
 
 static io_context_t ctx;

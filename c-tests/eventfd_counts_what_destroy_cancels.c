@@ -4,7 +4,8 @@
 int main(void)
 {
 	io_context_t ctx = new_context(16);
-	int resfd = (int)MUST(eventfd(0, EFD_CLOEXEC)), file = scratch_direct("file", 16 * PAGE, 'f');
+	int resfd = (int)MUST(eventfd(0, EFD_CLOEXEC));
+	int file = scratch_direct("file", 16 * PAGE, 'f');
 	char *buffer = pages(16, PROT_READ | PROT_WRITE);
 	struct channel channel = new_pipe();
 	struct iocb iocb;

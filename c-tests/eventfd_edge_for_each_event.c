@@ -1,4 +1,5 @@
-/* Description: each event is an edge for an edge-triggered epoll, though nobody reads the eventfd. */
+/* Description: each event is an edge for an edge-triggered epoll, though nobody reads the eventfd.
+ * */
 #include "pending.h"
 
 #include <sys/epoll.h>
@@ -6,7 +7,8 @@
 int main(void)
 {
 	io_context_t ctx = new_context(16);
-	int resfd = (int)MUST(eventfd(0, EFD_CLOEXEC)), epoll = (int)MUST(epoll_create1(EPOLL_CLOEXEC));
+	int resfd = (int)MUST(eventfd(0, EFD_CLOEXEC));
+	int epoll = (int)MUST(epoll_create1(EPOLL_CLOEXEC));
 	int file = scratch("file", 0);
 	struct epoll_event interest = { .events = EPOLLIN | EPOLLET }, seen;
 	struct channel channel = new_pipe();

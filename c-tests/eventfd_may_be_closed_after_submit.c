@@ -1,12 +1,13 @@
-/* Description: the resfd is the eventfd that the number meant at submission: closing the number or using
- * it for another one changes nothing. */
+/* Description: the resfd is the eventfd that the number meant at submission: closing the number or
+ * using it for another one changes nothing. */
 #include "pending.h"
 
 int main(void)
 {
 	io_context_t ctx = new_context(8);
 	struct channel channel = new_pipe();
-	int resfd = (int)MUST(eventfd(0, EFD_CLOEXEC)), kept = (int)MUST(dup(resfd)), number = resfd;
+	int resfd = (int)MUST(eventfd(0, EFD_CLOEXEC));
+	int kept = (int)MUST(dup(resfd)), number = resfd;
 	struct iocb iocb;
 
 	io_prep_poll(&iocb, channel.in, POLLIN);

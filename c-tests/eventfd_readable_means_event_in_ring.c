@@ -1,5 +1,5 @@
-/* Description: when the eventfd is readable, the event is in the ring, and can be taken from there without
- * a call. */
+/* Description: when the eventfd is readable, the event is in the ring, and can be taken from there
+ * without a call. */
 #include "pending.h"
 
 #define ROUNDS 200
@@ -18,7 +18,8 @@ static void *feeder(void *argument)
 int main(void)
 {
 	io_context_t ctx = new_context(ROUNDS);
-	int resfd = (int)MUST(eventfd(0, EFD_CLOEXEC)), file = scratch_direct("file", 8 * PAGE, 'f');
+	int resfd = (int)MUST(eventfd(0, EFD_CLOEXEC));
+	int file = scratch_direct("file", 8 * PAGE, 'f');
 	struct pollfd readable = { resfd, POLLIN, 0 };
 	char *buffer = pages(1, PROT_READ | PROT_WRITE);
 	static struct iocb iocbs[ROUNDS];

@@ -1,5 +1,6 @@
 /* Description: a forked child has none of its parent's contexts: every call is -EINVAL, except that
- * looking for events that are not there finds none. Its own contexts work, and so on for its children. */
+ * looking for events that are not there finds none. Its own contexts work, and so on for its
+ * children. */
 #include "pending.h"
 
 static void refused(io_context_t ctx, struct iocb *pending, const char *who)
@@ -14,7 +15,8 @@ static void refused(io_context_t ctx, struct iocb *pending, const char *who)
 	expect(io_cancel(ctx, pending, &event), -EINVAL, "%s: io_cancel", who);
 	expect(io_getevents(ctx, 1, 1, &event, &zero), 0, "%s: io_getevents, zero timeout", who);
 	expect(io_getevents(ctx, 1, 1, &event, NULL), -EINVAL, "%s: io_getevents, no timeout", who);
-	expect(io_getevents(ctx, 0, 1, &event, &short_while), -EINVAL, "%s: io_getevents, 1 ms", who);
+	expect(io_getevents(ctx, 0, 1, &event, &short_while), -EINVAL,
+	       "%s: io_getevents, 1 ms", who);
 	expect(io_pgetevents(ctx, 1, 1, &event, &zero, NULL), 0, "%s: io_pgetevents, zero", who);
 	expect(io_pgetevents(ctx, 1, 1, &event, NULL, NULL), -EINVAL, "%s: io_pgetevents", who);
 	expect(io_queue_run(ctx), 0, "%s: io_queue_run", who);

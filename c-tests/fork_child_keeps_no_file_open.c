@@ -1,5 +1,5 @@
-/* Description: the file that a pending poll keeps open is not kept open by a child, forked or spawned: the
- * peer sees the end when the parent's poll has ended. */
+/* Description: the file that a pending poll keeps open is not kept open by a child, forked or
+ * spawned: the peer sees the end when the parent's poll has ended. */
 #include "pending.h"
 
 #include <spawn.h>

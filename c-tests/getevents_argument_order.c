@@ -1,5 +1,5 @@
-/* Description: the timeout is checked first, then the mask, then the context and the range of min_nr
- * and nr; the events pointer only when there is an event to store. */
+/* Description: the timeout is checked first, then the mask, then the context and the range of
+ * min_nr and nr; the events pointer only when there is an event to store. */
 #include "pending.h"
 
 int main(void)
@@ -18,7 +18,8 @@ int main(void)
 
 	expect(io_getevents(NULL, -1, -1, NULL, KERNEL_ADDRESS), -EFAULT,
 	       "bad timeout, no context, bad range");
-	expect(io_getevents(NULL, 0, 1, events, unmapped()), -EFAULT, "unmapped timeout, no context");
+	expect(io_getevents(NULL, 0, 1, events, unmapped()), -EFAULT,
+	       "unmapped timeout, no context");
 	expect(io_getevents(NULL, 0, 1, events, NULL), -EINVAL, "no context");
 	expect(io_getevents(NULL, 0, 1, events, &short_while), -EINVAL, "no context, a timeout");
 	expect(io_getevents(NULL, 5, 1, KERNEL_ADDRESS, NULL), -EINVAL, "no context, bad events");

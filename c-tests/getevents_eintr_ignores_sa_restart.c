@@ -1,4 +1,5 @@
-/* Description: a handler that runs in the waiting thread ends the wait with -EINTR, SA_RESTART or not. */
+/* Description: a handler that runs in the waiting thread ends the wait with -EINTR, SA_RESTART or
+ * not. */
 #include "pending.h"
 
 static void interrupt(io_context_t ctx, int flags, struct timespec *timeout, const char *what)

@@ -28,7 +28,8 @@ int main(void)
 	expect(submit(ctx, &iocb), 1, "submit what is ready");
 	expect(io_getevents(ctx, 5, 1, &event, &zero), -EINVAL, "min_nr above nr, an event there");
 	expect(io_getevents(ctx, 0, -1, &event, &zero), -EINVAL, "negative, an event there");
-	expect(io_getevents(ctx, 0, 1, KERNEL_ADDRESS, &zero), -EFAULT, "bad events, an event there");
+	expect(io_getevents(ctx, 0, 1, KERNEL_ADDRESS, &zero), -EFAULT,
+	       "bad events, an event there");
 	expect(io_pgetevents(ctx, 0, 1, &event, &zero, KERNEL_ADDRESS), -EFAULT,
 	       "bad mask, an event there");
 	expect(io_pgetevents(ctx, 0, 1, &event, &zero, NULL), 1, "nothing bad, an event there");

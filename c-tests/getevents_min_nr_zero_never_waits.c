@@ -1,4 +1,5 @@
-/* Description: with min_nr 0, io_getevents returns at once whatever the timeout, with what is there. */
+/* Description: with min_nr 0, io_getevents returns at once whatever the timeout, with what is
+ * there. */
 #include "pending.h"
 
 static void try(io_context_t ctx, int want, const char *what)

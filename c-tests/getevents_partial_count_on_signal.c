@@ -1,4 +1,5 @@
-/* Description: a handler that runs while io_getevents has some events ends the wait with their number. */
+/* Description: a handler that runs while io_getevents has some events ends the wait with their
+ * number. */
 #include "pending.h"
 
 int main(void)
@@ -17,7 +18,7 @@ int main(void)
 	CHECK(event_is_for(&waiter.events[0], &iocbs[0]));
 	expect(signals_seen[SIGUSR1], 1, "handlers run");
 
-	/* Events that come during the sleep stay in the ring until there are enough; not lost either. */
+	/* Events that come during the sleep stay in the ring, and are not lost either. */
 	waiter = (struct waiter){ .ctx = ctx, .min_nr = 3, .nr = 8 };
 	start_waiter(&waiter);
 	submit_poll(ctx, &iocbs[0], channel.out, POLLOUT);

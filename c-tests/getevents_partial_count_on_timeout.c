@@ -1,4 +1,5 @@
-/* Description: when the timeout runs out, io_getevents returns what it has, after all of the timeout. */
+/* Description: when the timeout runs out, io_getevents returns what it has, after all of the
+ * timeout. */
 #include "pending.h"
 
 int main(void)
@@ -20,7 +21,8 @@ int main(void)
 	CHECK(event_is_for(&events[0], &iocbs[0]));
 	CHECK(event_is_for(&events[1], &iocbs[2]));
 	expect(io_getevents(ctx, 3, 8, events, &timeout), 0, "none of one");
-	expect(io_getevents(ctx, 3, 8, events, &(struct timespec){ 0, 0 }), 0, "none, zero timeout");
+	expect(io_getevents(ctx, 3, 8, events, &(struct timespec){ 0, 0 }), 0,
+	       "none, zero timeout");
 
 	submit_poll(ctx, &iocbs[0], ready.out, POLLOUT);
 	expect(io_getevents(ctx, 3, 8, events, &(struct timespec){ 0, 0 }), 1, "one, zero timeout");

@@ -1,4 +1,5 @@
-/* Description: io_getevents takes all that is there up to nr, more than min_nr; nr 0 takes nothing. */
+/* Description: io_getevents takes all that is there up to nr, more than min_nr; nr 0 takes nothing.
+ * */
 #include "pending.h"
 
 int main(void)

@@ -1,5 +1,5 @@
-/* Description: signals that are ignored, blocked or handled by another thread do not end the wait, nor
- * does SIGCONT. */
+/* Description: signals that are ignored, blocked or handled by another thread do not end the wait,
+ * nor does SIGCONT. */
 #include "pending.h"
 
 int main(void)

@@ -1,4 +1,4 @@
-/* only: uaio: the kernel ends the wait with -EINTR though no handler ran, which programs do not expect */
+/* only: uaio: the kernel ends the wait with -EINTR though no handler has run */
 /* Description: SIGSTOP and SIGCONT by another process do not end the wait. */
 #include "pending.h"
 

@@ -1,5 +1,5 @@
-/* Description: a waiter takes at once what is there; what comes while it sleeps stays in the ring, where
- * others can take it, until there is enough. */
+/* Description: a waiter takes at once what is there; what comes while it sleeps stays in the ring,
+ * where others can take it, until there is enough. */
 #include "pending.h"
 
 int main(void)
@@ -25,7 +25,8 @@ int main(void)
 
 	feed(channels[2].out);
 	sleep_ms(50);
-	fact("the waiter, with one and one in the ring: %s", has_returned(&waiter) ? "woken" : "asleep");
+	fact("the waiter, with one and one in the ring: %s",
+	     has_returned(&waiter) ? "woken" : "asleep");
 	CHECK(!has_returned(&waiter));
 	feed(channels[3].out);
 	expect(end_waiter(&waiter), 3, "the waiter, with one and two in the ring");

@@ -2,7 +2,8 @@
 #include "pending.h"
 
 /* Waits with nothing in flight; tells whether the wait was as long as it has to be. */
-static void wait_for(io_context_t ctx, long seconds, long nanoseconds, long least_ms, const char *what)
+static void wait_for(io_context_t ctx, long seconds, long nanoseconds, long least_ms,
+		     const char *what)
 {
 	struct timespec timeout = { seconds, nanoseconds };
 	struct io_event event;

@@ -20,7 +20,8 @@ int main(void)
 	feed(channels[0].out);
 	EVENTUALLY(has_returned(&waiters[0]) || has_returned(&waiters[1]));
 	sleep_ms(50);
-	expect(has_returned(&waiters[0]) + has_returned(&waiters[1]), 1, "returned after one event");
+	expect(has_returned(&waiters[0]) + has_returned(&waiters[1]), 1,
+	       "returned after one event");
 	first = has_returned(&waiters[0]) ? 0 : 1;
 	expect(end_waiter(&waiters[first]), 1, "events of the one");
 	CHECK(event_is_for(&waiters[first].events[0], &iocbs[0]));

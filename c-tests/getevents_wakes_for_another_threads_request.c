@@ -1,5 +1,5 @@
-/* Description: a thread that waits on an idle context gets the events of whatever another thread submits
- * afterwards. */
+/* Description: a thread that waits on an idle context gets the events of whatever another thread
+ * submits afterwards. */
 #include "pending.h"
 
 /* The res of the event. */

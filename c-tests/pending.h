@@ -1,4 +1,4 @@
-/* Requests that stay pending for as long as a test wants, and threads that wait for their events. */
+/* Requests that stay pending as long as a test wants, and threads that wait for their events. */
 #ifndef PENDING_H
 #define PENDING_H
 
@@ -194,7 +194,7 @@ static inline void *interrupter_body(void *argument)
 	return NULL;
 }
 
-/* Interrupts the calling thread in the call that follows. Only that call may sleep before join(). */
+/* Interrupts the calling thread in the call that follows: nothing before that may sleep. */
 static inline void start_interrupter(struct interrupter *interrupter, int signal, int fd)
 {
 	*interrupter = (struct interrupter){ pthread_self(), own_tid(), signal, fd, 0 };

@@ -24,7 +24,8 @@ static void deliver(int want, long min_nr, long nr, struct timespec *timeout, co
 	got = io_pgetevents(ctx, min_nr, nr, events, timeout, &mask);
 	fact("%s: handlers run: %d", what, signals_seen[SIGUSR1] - before);
 	CHECK(signals_seen[SIGUSR1] == before + 1);
-	fact("%s: under the %s mask", what, sigismember(&seen_by_handler, SIGUSR2) ? "call's" : "own");
+	fact("%s: under the %s mask",
+	     what, sigismember(&seen_by_handler, SIGUSR2) ? "call's" : "own");
 	CHECK(sigismember(&seen_by_handler, SIGUSR2));
 	expect(got, want, "%s", what);
 }

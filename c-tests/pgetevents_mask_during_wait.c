@@ -1,5 +1,5 @@
-/* Description: io_pgetevents waits under its mask, the handler runs under it too, and the thread has
- * its own mask again when the call returns. */
+/* Description: io_pgetevents waits under its mask, the handler runs under it too, and the thread
+ * has its own mask again when the call returns. */
 #include "pending.h"
 
 static sigset_t seen_by_handler;

@@ -1,5 +1,5 @@
-/* Description: with a zero timeout and nothing to take, io_pgetevents does not even unmask: a pending
- * signal stays pending. */
+/* Description: with a zero timeout and nothing to take, io_pgetevents does not even unmask: a
+ * pending signal stays pending. */
 #include "pending.h"
 
 int main(void)

@@ -1,5 +1,6 @@
 /* only: system: epoll asks the file again when the event is taken, the poll goes on */
-/* Description: a poll that was woken completes though the data is gone before anybody takes the event. */
+/* Description: a poll that was woken completes though the data is gone before anybody takes the
+ * event. */
 #include "pending.h"
 
 int main(void)

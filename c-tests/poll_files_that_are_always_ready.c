@@ -1,5 +1,5 @@
-/* Description: regular files, directories and the like are always ready to read and write, and cannot be
- * waited for: a poll for anything else is refused. */
+/* Description: regular files, directories and the like are always ready to read and write, and
+ * cannot be waited for: a poll for anything else is refused. */
 #include "pending.h"
 
 int main(void)

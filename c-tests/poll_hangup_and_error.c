@@ -1,5 +1,5 @@
-/* Description: a pending poll completes with POLLHUP or POLLERR without asking for them, with POLLRDHUP
- * only if it asks. */
+/* Description: a pending poll completes with POLLHUP or POLLERR without asking for them, with
+ * POLLRDHUP only if it asks. */
 #include "pending.h"
 
 static io_context_t ctx;

@@ -1,5 +1,5 @@
-/* Description: a batch is carried out in its order: a poll sees the pipe as the writes and reads before it
- * have left it. */
+/* Description: a batch is carried out in its order: a poll sees the pipe as the writes and reads
+ * before it have left it. */
 #include "pending.h"
 
 int main(void)
@@ -28,7 +28,8 @@ int main(void)
 	CHECK(byte == 'x');
 
 	feed(channel.out);
-	expect(reap_event_of(ctx, &iocbs[4]) & POLLIN, POLLIN, "iocb 4, which found the pipe empty");
+	expect(reap_event_of(ctx, &iocbs[4]) & POLLIN, POLLIN,
+	       "iocb 4, which found the pipe empty");
 
 	/* The batch stops where an iocb is refused; what comes after has no effect. */
 	empty_out(channel.in);

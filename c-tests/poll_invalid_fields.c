@@ -1,5 +1,5 @@
-/* Description: a poll is refused if a member that it does not use is not 0, or its mask has high bits;
- * unknown low bits are dropped. */
+/* Description: a poll is refused if a member that it does not use is not 0, or its mask has high
+ * bits; unknown low bits are dropped. */
 #include "pending.h"
 
 int main(void)

@@ -1,5 +1,5 @@
-/* Description: a pending poll keeps its file open after close(): the peer sees neither end of file nor
- * EPIPE until the poll has completed or is cancelled, and sees it then. */
+/* Description: a pending poll keeps its file open after close(): the peer sees neither end of file
+ * nor EPIPE until the poll has completed or is cancelled, and sees it then. */
 #include "pending.h"
 
 static io_context_t ctx;

@@ -1,5 +1,5 @@
-/* Description: any number of polls can wait for one file, also in several contexts: each completes when
- * the file is ready. */
+/* Description: any number of polls can wait for one file, also in several contexts: each completes
+ * when the file is ready. */
 #include "pending.h"
 
 #define MANY 32

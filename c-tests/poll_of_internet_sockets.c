@@ -1,4 +1,5 @@
-/* Description: polls of TCP and UDP sockets stay pending and complete: for connections, data and resets. */
+/* Description: polls of TCP and UDP sockets stay pending and complete: for connections, data and
+ * resets. */
 #include "pending.h"
 
 #include <netinet/in.h>

@@ -1,4 +1,4 @@
-/* only: uaio: the kernel asks a thread of its own for pending signals, and such a poll never completes */
+/* only: uaio: the kernel looks for signals to a thread of its own and never completes it */
 /* Description: a poll of a signalfd completes when a signal comes. */
 #include "pending.h"
 

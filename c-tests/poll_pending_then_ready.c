@@ -1,5 +1,5 @@
-/* Description: a poll of a file that is not ready stays pending and completes when it becomes ready, for
- * every kind of file. */
+/* Description: a poll of a file that is not ready stays pending and completes when it becomes
+ * ready, for every kind of file. */
 #include "pending.h"
 
 #include <sys/inotify.h>

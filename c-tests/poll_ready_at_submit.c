@@ -1,5 +1,5 @@
-/* Description: a poll of a file that is ready completes inside io_submit, with what was asked for and is
- * so, and with POLLERR and POLLHUP. */
+/* Description: a poll of a file that is ready completes inside io_submit, with what was asked for
+ * and is so, and with POLLERR and POLLHUP. */
 #include "pending.h"
 
 #include <sys/inotify.h>

@@ -1,5 +1,5 @@
-/* Description: a file that has two wait queues, such as a FIFO open for both directions or a terminal, is
- * refused when it is not ready. */
+/* Description: a file that has two wait queues, such as a FIFO open for both directions or a
+ * terminal, is refused when it is not ready. */
 #include "pending.h"
 
 int main(void)

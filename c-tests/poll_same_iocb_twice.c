@@ -1,5 +1,5 @@
-/* Description: one iocb may be in flight several times, in one call or in several; each gives an event
- * with the data of its submission. */
+/* Description: one iocb may be in flight several times, in one call or in several; each gives an
+ * event with the data of its submission. */
 #include "pending.h"
 
 int main(void)

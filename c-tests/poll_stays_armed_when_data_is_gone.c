@@ -1,6 +1,6 @@
-/* only: uaio: the kernel completes the poll as soon as the data comes, see poll_event_outlives_readiness.c */
-/* Description: a poll whose data is gone before anybody takes the event stays pending; it completes, or is
- * cancelled, later. */
+/* only: uaio: the kernel completes it at once, see poll_event_outlives_readiness.c */
+/* Description: a poll whose data is gone before anybody takes the event stays pending; it
+ * completes, or is cancelled, later. */
 #include "pending.h"
 
 int main(void)

@@ -1,5 +1,5 @@
-/* Description: a pending poll belongs to the file, not to the number: closing the number, or giving it to
- * another file, does not end it. */
+/* Description: a pending poll belongs to the file, not to the number: closing the number, or giving
+ * it to another file, does not end it. */
 #include "pending.h"
 
 static io_context_t ctx;

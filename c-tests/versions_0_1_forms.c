@@ -1,5 +1,5 @@
-/* Description: the LIBAIO_0.1 forms: io_getevents without min_nr, which is 1, io_cancel without result,
- * io_queue_wait. */
+/* Description: the LIBAIO_0.1 forms: io_getevents without min_nr, which is 1, io_cancel without
+ * result, io_queue_wait. */
 #include "pending.h"
 
 #include <dlfcn.h>
@@ -24,7 +24,8 @@ int main(void)
 	getevents_0_1 *getevents = (getevents_0_1 *)look_up("io_getevents");
 	cancel_0_1 *cancel = (cancel_0_1 *)look_up("io_cancel");
 	queue_wait_0_1 *queue_wait = (queue_wait_0_1 *)look_up("io_queue_wait");
-	const struct timespec zero = { 0, 0 }, short_while = { 0, 50000000 }, long_while = { 20, 0 };
+	const struct timespec zero = { 0, 0 }, long_while = { 20, 0 };
+	const struct timespec short_while = { 0, 50000000 };
 	io_context_t ctx = new_context(8);
 	struct channel channel = new_pipe();
 	struct io_event events[4];
@@ -33,7 +34,8 @@ int main(void)
 
 	expect(getevents(ctx, 4, events, &zero), 0, "getevents, nothing there, zero");
 	begin = now_ms();
-	expect(getevents(ctx, 4, events, &short_while), 0, "getevents, nothing there, a short while");
+	expect(getevents(ctx, 4, events, &short_while), 0,
+	       "getevents, nothing there, a short while");
 	CHECK(now_ms() - begin >= 49);
 	expect(getevents(ctx, 0, events, &zero), 0, "getevents, nr 0, nothing there, zero");
 	expect(getevents(ctx, 0, events, NULL), -EINVAL, "getevents, nr 0");

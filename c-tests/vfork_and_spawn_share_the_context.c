@@ -1,5 +1,5 @@
-/* Description: a vfork child runs in its parent's memory and may use its contexts; programs that are
- * spawned disturb nothing. */
+/* Description: a vfork child runs in its parent's memory and may use its contexts; programs that
+ * are spawned disturb nothing. */
 #include "pending.h"
 
 #include <spawn.h>
@@ -26,7 +26,6 @@ int main(void)
 
 	io_prep_poll(&from_child, channel.out, POLLOUT);
 	from_child.data = &status;
-	/* vfork() by its number: compilers warn of the function. */
 	child = (pid_t)MUST(vfork());
 	if (child == 0) {
 		submitted = submit(ctx, &from_child);

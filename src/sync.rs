@@ -9,19 +9,11 @@
 //!
 //! *Orderings*: taking a lock is Acquire, leaving it is Release; they pair with each other.
 
-#[cfg(not(loom))]
 pub use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
-#[cfg(loom)]
-pub use loom::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
-
-#[cfg(not(loom))]
 pub use lock::{Guard, Lock, assert_no_context_lock};
 
-#[cfg(not(loom))]
 mod lock {
     use core::cell::UnsafeCell;
     use core::ops::{Deref, DerefMut};

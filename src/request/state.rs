@@ -106,7 +106,7 @@ impl State {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -141,113 +141,5 @@ mod tests {
         assert!(!state.is_open());
         state.arm();
         assert!(state.is_open());
-    }
-}
-
-#[cfg(all(test, loom))]
-mod models {
-    use super::*;
-    use loom::cell::UnsafeCell;
-    use loom::sync::Arc;
-    use loom::thread;
-
-    /// A request, its result, and how often it was completed.
-    struct Model {
-        state: State,
-        result: UnsafeCell<i64>,
-        events: AtomicU32,
-    }
-
-    impl Model {
-        fn new() -> Arc<Model> {
-            let model = Model {
-                state: State::default(),
-                result: UnsafeCell::new(0),
-                events: AtomicU32::new(0),
-            };
-            model.state.begin();
-            model.state.arm();
-            Arc::new(model)
-        }
-
-        fn decide(&self, result: i64) {
-            if self.state.claim() == Claim::Won {
-                self.result.with_mut(|cell| unsafe { *cell = result });
-                self.put();
-            }
-        }
-
-        fn put(&self) {
-            if self.state.put() == Put::Last {
-                assert_ne!(self.result.with(|cell| unsafe { *cell }), 0);
-                self.events.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-
-    fn posts_once(parties: &[fn(&Model)]) {
-        let parties: Vec<fn(&Model)> = parties.to_vec();
-        loom::model(move || {
-            let model = Model::new();
-            let threads: Vec<_> = parties
-                .iter()
-                .map(|party| {
-                    let (model, party) = (model.clone(), *party);
-                    thread::spawn(move || party(&model))
-                })
-                .collect();
-            for thread in threads {
-                thread.join().unwrap();
-            }
-            assert_eq!(model.events.load(Ordering::Relaxed), 1);
-        });
-    }
-
-    fn submitter(model: &Model) {
-        model.put();
-    }
-
-    fn wake_up(model: &Model) {
-        model.decide(65);
-    }
-
-    fn cancel(model: &Model) {
-        if model.state.try_hold() {
-            model.decide(-125);
-            model.put();
-        }
-    }
-
-    #[test]
-    fn complete_vs_end_of_submission() {
-        posts_once(&[submitter, wake_up]);
-    }
-
-    #[test]
-    fn complete_vs_cancel() {
-        posts_once(&[
-            |model| {
-                submitter(model);
-                wake_up(model)
-            },
-            cancel,
-        ]);
-    }
-
-    #[test]
-    fn submission_vs_complete_vs_cancel() {
-        posts_once(&[submitter, wake_up, cancel]);
-    }
-
-    #[test]
-    fn cancel_vs_cancel() {
-        posts_once(&[
-            |model| {
-                submitter(model);
-                wake_up(model)
-            },
-            cancel,
-            cancel,
-        ]);
     }
 }
