@@ -15,6 +15,7 @@ use libc::{EPOLLIN, epoll_event};
 
 use crate::poller::Poller;
 use crate::sync::{AtomicU32, Lock, Ordering};
+use crate::sys::errno::Errno;
 use crate::sys::fd::{self, OwnedFd};
 use crate::sys::{epoll, thread};
 
@@ -85,18 +86,21 @@ pub fn serve(poller: &'static Poller) -> bool {
         *reaper = start();
     }
     let Some(running) = reaper.as_mut() else { return false };
-    let was_background = poller.is_background();
     poller.set_background(running.number);
     let token = ptr::from_ref(poller).expose_provenance() as u64;
     match epoll::add(running.epoll, watched, EPOLLIN as u32, token) {
         Ok(()) => {
-            running.served += 1;
+            if poller.count_for(running.number) {
+                running.served += 1;
+            }
             true
         }
         Err(_) => {
-            if !was_background {
-                poller.shut();
+            if poller.is_counted_for(running.number) {
+                running.served -= 1;
             }
+            drop(reaper);
+            poller.shut();
             false
         }
     }
@@ -109,7 +113,9 @@ pub fn release(poller: &Poller) {
     }
     {
         let mut reaper = REAPER.lock();
-        if let Some(running) = reaper.as_mut().filter(|running| running.number == poller.reaper()) {
+        if let Some(running) =
+            reaper.as_mut().filter(|running| poller.is_counted_for(running.number))
+        {
             running.served -= 1;
             if let Some(watched) = poller.epoll() {
                 let _ = epoll::delete(running.epoll, watched);
@@ -135,7 +141,12 @@ extern "C" fn reap(epoll: *mut c_void) -> *mut c_void {
     let epoll = epoll.addr() as i32;
     let mut ready = [epoll_event { events: 0, u64: 0 }; BATCH];
     loop {
-        let Ok(count) = epoll::wait(epoll, &mut ready, -1) else { return ptr::null_mut() };
+        let count = match epoll::wait(epoll, &mut ready, -1) {
+            Ok(count) => count,
+            // Stopped and continued, or setuid in another thread.
+            Err(Errno::INTR) => continue,
+            Err(_) => return ptr::null_mut(),
+        };
         for event in ready.iter().take(count) {
             // `Running::stop`; no poller is at this address.
             if event.u64 == epoll::MARK {

@@ -19,6 +19,7 @@ use crate::abi::types::AioRing;
 use crate::arena::{Arenas, PAGE, Region, View};
 use crate::context::{Context, Reap, Wait};
 use crate::engine::pool;
+use crate::lineage;
 use crate::radix::{self, Radix};
 use crate::reaper;
 use crate::ring::Geometry;
@@ -29,7 +30,7 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::Protection;
 use crate::sys::{futex, host, mmap, user};
 
-/// io_destroy has begun, or the slot was never used.
+/// io_destroy has begun, or the slot is free. (A slot that was never used has no address.)
 const DEAD: u32 = 1 << 31;
 
 /// A place for a context.
@@ -194,12 +195,14 @@ fn first_use(setup: &mut Setup) -> Result<&'static Epoch> {
         // SAFETY: it is the child's only thread that was ever here.
         unsafe { forget_parent(setup) };
     }
+    lineage::begin()?;
     epoch.slots.plant()?;
     Ok(epoch)
 }
 
 /// What fork calls in the child. Async-signal-safe: only atomics, close and munmap.
 extern "C" fn after_fork() {
+    lineage::forked();
     // SAFETY: the child has one thread.
     unsafe {
         SETUP.force_unlock();

@@ -5,7 +5,7 @@
 //! is 16 pointers.
 
 use crate::sync::{AtomicPtr, Ordering};
-use crate::sys::errno::Result;
+use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap;
 
 const FIRST: u32 = 32;
@@ -33,7 +33,7 @@ impl<T: Zeroed> Stable<T> {
     }
 
     fn place(index: u32) -> (usize, usize) {
-        let shifted = index + FIRST;
+        let shifted = index.saturating_add(FIRST);
         let chunk = (shifted / FIRST).ilog2();
         (chunk as usize, (shifted - (FIRST << chunk)) as usize)
     }
@@ -59,7 +59,7 @@ impl<T: Zeroed> Stable<T> {
     /// Makes sure that the element `index` is there. Callers serialise themselves.
     pub fn reserve(&self, index: u32) -> Result<&T> {
         let (chunk, offset) = Self::place(index);
-        let slot = &self.chunks[chunk];
+        let slot = self.chunks.get(chunk).ok_or(Errno::NOMEM)?;
         let mut base = slot.load(Ordering::Relaxed);
         if base.is_null() {
             base = core::ptr::with_exposed_provenance_mut(mmap::anonymous_lazy(

@@ -74,7 +74,7 @@ mod lock {
                 self.lock_contended();
             }
             count(IS_CONTEXT, 1);
-            Guard { lock: self }
+            Guard { lock: self, value: core::marker::PhantomData }
         }
 
         #[cold]
@@ -111,6 +111,8 @@ mod lock {
     #[derive(Debug)]
     pub struct Guard<'a, T, const IS_CONTEXT: bool = false> {
         lock: &'a Lock<T, IS_CONTEXT>,
+        /// May be shared between threads only if `T` may.
+        value: core::marker::PhantomData<&'a mut T>,
     }
 
     impl<T, const IS_CONTEXT: bool> Deref for Guard<'_, T, IS_CONTEXT> {

@@ -75,7 +75,10 @@ impl Model {
 
 fn posts_one_event(parties: &[fn(&Model)]) {
     let parties: Vec<fn(&Model)> = parties.to_vec();
-    loom::model(move || {
+    let mut model = loom::model::Builder::new();
+    // More threads than preemptions: every pair of steps meets in every order.
+    model.preemption_bound = Some(2);
+    model.check(move || {
         let model = Model::new();
         let threads: Vec<_> = parties
             .iter()

@@ -244,7 +244,7 @@ pub unsafe extern "C" fn io_queue_run(ctx: io_context_t) -> c_int {
         let reap = Reap {
             min_nr: 0,
             nr: 1,
-            events: (&raw mut event).addr(),
+            events: (&raw mut event).expose_provenance(),
             timeout: user::ZERO_TIMEOUT.as_ptr().addr(),
             mask: MaskArgument::Absent,
             caller: Caller::Library,

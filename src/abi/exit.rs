@@ -4,9 +4,13 @@
 //! without this.
 
 use crate::engine::pool;
+use crate::lineage;
 
 extern "C" fn at_exit() {
-    pool::finish_all();
+    // The parent's requests are the parent's.
+    if !lineage::is_forked() {
+        pool::finish_all();
+    }
 }
 
 /// exit(3) and dlclose call what is in this section.

@@ -13,6 +13,7 @@ use libc::{pollfd, timespec};
 
 use crate::abi::types::Event;
 use crate::context::Context;
+use crate::lineage;
 use crate::poller::leader::Leader;
 use crate::sys::clock::{self, Timeout};
 use crate::sys::errno::{Errno, Result};
@@ -171,6 +172,10 @@ impl Context {
                 mask: wait.mask,
             });
             let awake = self.sleep(u32::try_from(min - taken).unwrap_or(u32::MAX), limits);
+            if lineage::is_forked() {
+                // A handler has forked, and this is the child: the ring is not here any more.
+                return Err(Errno::INTR);
+            }
             // The program may have unmapped anything meanwhile.
             pages = Pages::new();
             if awake != Awake::Enough {
@@ -229,11 +234,9 @@ impl Context {
                 match leader.sleep(limits.left().as_ref(), limits.mask.as_ref()) {
                     Ok(0) => return Awake::TimedOut,
                     Err(Errno::INTR) => return Awake::Interrupted,
-                    // The eventfd in our node may be another one now.
-                    Err(_) => {
-                        self.poller.repair();
-                        return Awake::NewRole;
-                    }
+                    // With another eventfd in the node; or without descriptors at all.
+                    Err(_) if self.poller.repair() => return Awake::NewRole,
+                    Err(_) => return self.look_now_and_then(need, limits),
                     Ok(_) => waiter.rest(),
                 }
             }
@@ -245,7 +248,7 @@ impl Context {
         match limits.mask {
             None => {
                 let waiter = Waiter::new(need, Sleep::Futex);
-                self.wait_as(need, waiter, |waiter| {
+                self.wait_as(need, limits, waiter, |waiter| {
                     futex::wait_until(waiter.word(), 0, limits.deadline.as_ref())
                 })
             }
@@ -253,7 +256,7 @@ impl Context {
             Some(mask) => match fd::eventfd() {
                 Ok(own) => {
                     let waiter = Waiter::new(need, Sleep::Eventfd(own.raw()));
-                    self.wait_as(need, waiter, |_| {
+                    self.wait_as(need, limits, waiter, |_| {
                         let mut fds = [pollfd { fd: own.raw(), events: libc::POLLIN, revents: 0 }];
                         let woken = poll::wait(&mut fds, limits.left().as_ref(), Some(&mask));
                         fd::eventfd_drain(own.raw());
@@ -263,12 +266,18 @@ impl Context {
                         }
                     })
                 }
-                Err(_) => self.look_now_and_then(need, limits, &mask),
+                Err(_) => self.look_now_and_then(need, limits),
             },
         }
     }
 
-    fn wait_as(&self, need: u32, waiter: Waiter, sleep: impl Fn(&Waiter) -> Result<()>) -> Awake {
+    fn wait_as(
+        &self,
+        need: u32,
+        limits: &Limits,
+        waiter: Waiter,
+        sleep: impl Fn(&Waiter) -> Result<()>,
+    ) -> Awake {
         self.completions.waiters.join(waiter, |waiter| {
             loop {
                 if let Some(awake) = self.news(need) {
@@ -280,7 +289,8 @@ impl Context {
                 match sleep(waiter) {
                     Err(Errno::TIMEDOUT) => return Awake::TimedOut,
                     Err(Errno::INTR) => return Awake::Interrupted,
-                    _ => waiter.rest(),
+                    Ok(()) | Err(Errno::AGAIN) => waiter.rest(),
+                    Err(_) => return self.look_now_and_then(need, limits),
                 }
             }
         })
@@ -288,7 +298,7 @@ impl Context {
 
     /// No descriptor is left to be woken by.
     #[cold]
-    fn look_now_and_then(&self, need: u32, limits: &Limits, mask: &SigSet) -> Awake {
+    fn look_now_and_then(&self, need: u32, limits: &Limits) -> Awake {
         const STEP: timespec = timespec { tv_sec: 0, tv_nsec: 5_000_000 };
         loop {
             self.poller.harvest();
@@ -301,7 +311,7 @@ impl Context {
             }
             let is_short = left.tv_sec == 0 && left.tv_nsec < STEP.tv_nsec;
             let step = if is_short { left } else { STEP };
-            if poll::wait(&mut [], Some(&step), Some(mask)) == Err(Errno::INTR) {
+            if poll::wait(&mut [], Some(&step), limits.mask.as_ref()) == Err(Errno::INTR) {
                 return Awake::Interrupted;
             }
         }

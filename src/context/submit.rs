@@ -214,8 +214,13 @@ impl Context {
             let events = decode::poll_events(&accepted.iocb).unwrap_or(0);
             *slot = pollfd { fd: accepted.iocb.fildes, events: events as i16, revents: 0 };
         }
-        if let Some(fds) = fds.get_mut(..count) {
-            poll::now(fds)?;
+        // Where poll(2) fails, nothing is known to be ready, and epoll decides.
+        if let Some(fds) = fds.get_mut(..count)
+            && poll::now(fds).is_err()
+        {
+            for one in fds {
+                one.revents = poll::one(one.fd, one.events).unwrap_or(0);
+            }
         }
         let mut result = Ok(());
         for (ready, accepted) in fds.iter().zip(polls.accepted.iter().take(count).flatten()) {

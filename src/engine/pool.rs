@@ -232,7 +232,9 @@ impl Pool {
         // SeqCst: see the module.
         let workers = self.workers.load(Ordering::SeqCst) as usize;
         if workers < MOST && self.queued.load(Ordering::Relaxed) > idle {
-            return self.hire(credentials) || workers > 0;
+            // Without one more, those that are there come; if there are any.
+            // SeqCst: see the module.
+            return self.hire(credentials) || self.workers.load(Ordering::SeqCst) > 0;
         }
         workers > 0
     }
@@ -244,25 +246,18 @@ impl Pool {
         let Some(place) = staff.threads.iter_mut().find(|thread| thread.is_none()) else {
             return false;
         };
-        // Counted before it runs, so that it can leave.
-        // SeqCst: see the module.
-        self.workers.fetch_add(1, Ordering::SeqCst);
         // Passed on: by the time it runs, it may belong to an older epoch already.
         let epoch = self.epoch.load(Ordering::Relaxed);
-        match thread::spawn(worker, epoch as usize) {
-            Ok(thread) => {
-                *place = Some(thread);
-                let [low, high] = credentials.to_words();
-                self.rights[0].store(low, Ordering::Relaxed);
-                self.rights[1].store(high, Ordering::Relaxed);
-                true
-            }
-            Err(_) => {
-                // SeqCst: see the module.
-                self.workers.fetch_sub(1, Ordering::SeqCst);
-                false
-            }
-        }
+        let Ok(thread) = thread::spawn(worker, epoch as usize) else { return false };
+        *place = Some(thread);
+        let [low, high] = credentials.to_words();
+        self.rights[0].store(low, Ordering::Relaxed);
+        self.rights[1].store(high, Ordering::Relaxed);
+        // Counted once it is there, so that nobody relies on a worker that never comes; it cannot
+        // have left: `leave` takes the lock that we hold.
+        // SeqCst: see the module.
+        self.workers.fetch_add(1, Ordering::SeqCst);
+        true
     }
 
     /// The next request for a worker, claimed.
@@ -425,9 +420,11 @@ pub fn perform(request: &Request) -> i64 {
             Err(Errno::BADF)
         }
         Task::Transfer(transfer, origin) => with_rights(origin.credentials, || {
-            if let Some(priority) = transfer.priority {
+            let own = transfer.priority.map(|priority| {
+                let own = thread::io_priority();
                 thread::set_io_priority(priority);
-            }
+                own
+            });
             let flags = transfer.flags.bits();
             // SAFETY: the elements are the request's own copy; the buffers are the program's, which
             // keeps them until the event.
@@ -440,8 +437,8 @@ pub fn perform(request: &Request) -> i64 {
                     flags,
                 )
             };
-            if transfer.priority.is_some() {
-                thread::set_io_priority(0);
+            if let Some(own) = own {
+                thread::set_io_priority(own);
             }
             moved
         }),
@@ -480,10 +477,16 @@ pub fn retire() {
     };
     POOL.calls.fetch_add(1, Ordering::Relaxed);
     futex::wake(&POOL.calls, u32::MAX);
+    // Another thread may have made a context and queued something for the workers that leave.
+    serve_late_comers();
     for thread in threads.into_iter().flatten() {
         thread.join();
     }
-    // Another thread may have made a context and queued something for the workers that left.
+    serve_late_comers();
+}
+
+/// Sees to requests that were queued for workers that have left.
+fn serve_late_comers() {
     // SeqCst: see the module.
     if POOL.queued.load(Ordering::SeqCst) > 0 && !POOL.call_worker(Credentials::current()) {
         while let Some((lane, request)) = POOL.take() {

@@ -56,6 +56,8 @@ pub struct Poller {
     is_led: AtomicBool,
     /// Which reaper harvests; 0: none.
     reaper: AtomicU32,
+    /// Which reaper counts this poller among those it serves; 0: none.
+    counted: AtomicU32,
     /// The reaper harvests, or shall.
     is_background: AtomicBool,
     /// Threads of the reaper inside, and [`SHUT`].
@@ -85,6 +87,7 @@ impl Poller {
             armed: AtomicU32::new(0),
             is_led: AtomicBool::new(false),
             reaper: AtomicU32::new(0),
+            counted: AtomicU32::new(0),
             is_background: AtomicBool::new(false),
             visitors: AtomicU32::new(SHUT),
             completions: AtomicPtr::new(ptr::null_mut()),
@@ -139,14 +142,15 @@ impl Poller {
 
     /// From here on the reaper of this number harvests.
     pub fn set_background(&self, reaper: u32) {
-        self.visitors.fetch_and(!SHUT, Ordering::Relaxed);
+        // AcqRel: a late visit of the reaper that finds the poller open sees what belongs to it.
+        self.visitors.fetch_and(!SHUT, Ordering::AcqRel);
         self.reaper.store(reaper, Ordering::Relaxed);
         self.is_background.store(true, Ordering::Relaxed);
     }
 
     /// Harvests for the reaper, unless [`Poller::shut`] came first.
     pub fn harvest_in_background(&self) {
-        // Acquire: pairs with the Release in `shut`: a poller that is open again is seen as it is.
+        // Acquire: pairs with the Release in `set_background`.
         if self.visitors.fetch_add(1, Ordering::Acquire) & SHUT == 0 {
             self.harvest();
         }
@@ -167,6 +171,17 @@ impl Poller {
         }
         self.is_background.store(false, Ordering::Relaxed);
         self.reaper.store(0, Ordering::Relaxed);
+        self.counted.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes that a reaper serves this poller. False: it was noted before. Under the reaper's lock.
+    pub fn count_for(&self, reaper: u32) -> bool {
+        self.counted.swap(reaper, Ordering::Relaxed) != reaper
+    }
+
+    /// Whether a reaper serves this poller. Under the reaper's lock.
+    pub fn is_counted_for(&self, reaper: u32) -> bool {
+        self.counted.load(Ordering::Relaxed) == reaper
     }
 
     /// Makes the epoll instance if there is none. EAGAIN: no descriptor or memory.

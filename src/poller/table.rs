@@ -105,10 +105,10 @@ impl Registration {
         pin.is_some_and(|pin| fd::is_same_file(pin, fd) == Ok(true))
     }
 
-    fn next_token(&mut self, fd: i32) -> u64 {
+    /// For the next time it is armed. To be stored once the kernel has it.
+    fn next_generation(&self) -> u32 {
         // Never 0: `epoll::MARK` would be the token of number 0.
-        self.generation = (self.generation.wrapping_add(1) & GENERATION_MASK).max(1);
-        number_token(fd, self.generation)
+        (self.generation.wrapping_add(1) & GENERATION_MASK).max(1)
     }
 }
 
@@ -131,15 +131,20 @@ impl Table {
             return self.register_private(visit, request);
         }
         let bits = one_shot(wanted(request) | place.wanted(visit.slab));
-        let token = place.next_token(fd);
-        let result = match place.is_known {
+        let generation = place.next_generation();
+        let token = number_token(fd, generation);
+        let changed = match place.is_known {
             true => epoll::modify(visit.epoll, fd, bits, token),
             false => Err(Errno::NOENT),
         };
-        match result {
-            Err(Errno::NOENT) => add_checked(visit.epoll, fd, bits, token)?,
-            result => result?,
+        if changed.is_err() {
+            if !place.armed.is_empty() {
+                // The number has changed just now: the others keep what they have.
+                return self.register_private(visit, request);
+            }
+            add_checked(visit.epoll, fd, bits, token)?;
         }
+        place.generation = generation;
         place.is_known = true;
         place.armed.push_front(visit.slab, request);
         request.registration.store(BY_NUMBER, Ordering::Relaxed);
@@ -234,8 +239,9 @@ impl Table {
         let Some(place) = self.place(fd) else { return };
         if place.is_current(visit.slab, fd) {
             let bits = one_shot(place.wanted(visit.slab));
-            let token = place.next_token(fd);
-            if epoll::modify(visit.epoll, fd, bits, token).is_ok() {
+            let generation = place.next_generation();
+            if epoll::modify(visit.epoll, fd, bits, number_token(fd, generation)).is_ok() {
+                place.generation = generation;
                 return;
             }
         }

@@ -51,7 +51,12 @@ impl Buffer {
         }
         let mut buffer = Buffer { few: [NOTHING; INLINE], many: None, count, len: 0 };
         let list = match count > INLINE {
-            true => &mut **buffer.many.insert(vec![NOTHING; count].into_boxed_slice()),
+            true => {
+                let mut many = Vec::new();
+                many.try_reserve_exact(count).map_err(|_| Errno::AGAIN)?;
+                many.resize(count, NOTHING);
+                &mut **buffer.many.insert(many.into_boxed_slice())
+            }
             false => buffer.few.as_mut_slice(),
         };
         for (index, element) in list.iter_mut().take(count).enumerate() {

@@ -261,8 +261,18 @@ impl Slab {
     /// The oldest armed request made from `iocb` whose outcome is open, with a reference for the caller.
     pub fn hold_oldest(&self, iocb: usize) -> Option<&Request> {
         let free = self.free.lock();
+        loop {
+            let request = self.oldest(iocb, free.high)?;
+            // If its last reference is gone, it was decided just now, and is not found again.
+            if request.state.try_hold() {
+                return Some(request);
+            }
+        }
+    }
+
+    fn oldest(&self, iocb: usize, high: u32) -> Option<&Request> {
         let mut oldest: Option<(u64, &Request)> = None;
-        for index in 0..free.high {
+        for index in 0..high {
             let Some(key) = self.keys.get(index) else { continue };
             if key.iocb.load(Ordering::Relaxed) != iocb {
                 continue;
@@ -274,8 +284,7 @@ impl Slab {
                 oldest = Some((sequence, request));
             }
         }
-        let (_, request) = oldest?;
-        request.state.try_hold().then_some(request)
+        oldest.map(|(_, request)| request)
     }
 
     /// Some armed request at or after `from` whose outcome is open, with a reference for the caller, and
@@ -321,7 +330,7 @@ impl Slab {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::state::{Claim, Put};
+    use crate::request::state::{Claim, Put, State};
 
     fn work(iocb: usize) -> Work {
         Work { data: 7, iocb, task: Task::Poll { fd: 0, events: 1 } }
@@ -383,5 +392,38 @@ mod tests {
         // SAFETY: the test is the only user.
         unsafe { slab.clear() };
         assert!(slab.get(0).is_none());
+    }
+
+    #[test]
+    fn the_second_of_two_references_is_the_last() {
+        let state = State::default();
+        state.begin();
+        assert_eq!(state.put(), Put::Shared);
+        assert_eq!(state.put(), Put::Last);
+        assert!(!state.try_hold());
+    }
+
+    #[test]
+    fn only_one_claim_wins_and_a_holder_delays_the_end() {
+        let state = State::default();
+        state.begin();
+        assert!(state.try_hold());
+        assert_eq!(state.claim(), Claim::Won);
+        assert_eq!(state.claim(), Claim::Lost);
+        assert_eq!(state.put(), Put::Shared);
+        assert_eq!(state.put(), Put::Shared);
+        assert_eq!(state.put(), Put::Last);
+    }
+
+    #[test]
+    fn a_new_life_starts_unclaimed() {
+        let state = State::default();
+        state.begin();
+        assert_eq!(state.claim(), Claim::Won);
+        assert!(!state.is_open());
+        state.begin();
+        assert!(!state.is_open());
+        state.arm();
+        assert!(state.is_open());
     }
 }

@@ -200,25 +200,30 @@ pub fn is_eventfd(fd: c_int) -> bool {
     if !is_anonymous(fd) {
         return false;
     }
-    // An eventfd refuses a write of less than 8 bytes, others can be written or cannot at all.
-    // SAFETY: no byte is read.
-    if unsafe { syscall!(SYS_write, fd, 0, 0) } != Err(Errno::INVAL) {
-        return false;
+    if let Some(is_it) = link_is(fd, c"anon_inode:[eventfd]") {
+        return is_it;
     }
-    // Those that cannot are not ready for it; a full eventfd is not ready either.
-    crate::sys::poll::one(fd, libc::POLLOUT).is_ok_and(|ready| ready & libc::POLLOUT != 0)
-        || is_link_to(fd, c"anon_inode:[eventfd]")
+    // Without /proc: an eventfd refuses a write of less than 8 bytes; others can be written, or
+    // cannot at all and are not ready for it.
+    // SAFETY: no byte is read.
+    let written = unsafe { syscall!(SYS_write, fd, 0, 0) };
+    written == Err(Errno::INVAL)
+        && crate::sys::poll::one(fd, libc::POLLOUT).is_ok_and(|ready| ready & libc::POLLOUT != 0)
 }
 
 /// Whether /proc shows `name` as what is behind `fd`; false where /proc is missing.
 pub fn is_link_to(fd: c_int, name: &core::ffi::CStr) -> bool {
+    link_is(fd, name) == Some(true)
+}
+
+fn link_is(fd: c_int, name: &core::ffi::CStr) -> Option<bool> {
     let mut link = [0u8; 32];
     let path = proc_path(fd);
     // SAFETY: `path` ends with NUL, and the kernel writes at most 32 bytes to `link`.
     let len = unsafe {
         syscall!(libc::SYS_readlinkat, libc::AT_FDCWD, path.as_ptr(), link.as_mut_ptr(), link.len())
     };
-    len.is_ok_and(|len| link.get(..len) == Some(name.to_bytes()))
+    len.ok().map(|len| link.get(..len) == Some(name.to_bytes()))
 }
 
 /// "/proc/self/fd/N", NUL-terminated.

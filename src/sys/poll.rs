@@ -2,7 +2,7 @@
 
 use libc::{SYS_ppoll, pollfd, timespec};
 
-use crate::sys::errno::Result;
+use crate::sys::errno::{Errno, Result};
 use crate::sys::raw::syscall;
 
 /// A signal mask, in the kernel's 64-bit form.
@@ -27,8 +27,16 @@ pub fn wait(
 }
 
 /// What of `fds` is ready at this moment.
+///
+/// A signal that comes is handled and is no reason to fail. EINVAL: there are more of them than the
+/// process may have open.
 pub fn now(fds: &mut [pollfd]) -> Result<usize> {
-    wait(fds, Some(&timespec { tv_sec: 0, tv_nsec: 0 }), None)
+    loop {
+        match wait(fds, Some(&timespec { tv_sec: 0, tv_nsec: 0 }), None) {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
 }
 
 /// What of `events` is ready on `fd` at this moment; POLLNVAL if it is not open.

@@ -10,7 +10,7 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::raw::syscall;
 
 /// Workers call nothing deep; the guard page comes on top.
-const STACK: usize = 128 * 1024;
+const STACK: usize = 256 * 1024;
 
 /// A running thread, to be joined.
 #[derive(Clone, Copy, Debug)]
@@ -101,9 +101,16 @@ impl Thread {
     }
 }
 
+/// The I/O priority of the calling thread; 0 is the default.
+pub fn io_priority() -> u16 {
+    // SAFETY: no pointer.
+    unsafe { syscall!(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0) }.unwrap_or(0) as u16
+}
+
+const IOPRIO_WHO_PROCESS: usize = 1;
+
 /// Gives what the calling thread does an I/O priority; 0 is the default. What is not allowed stays.
 pub fn set_io_priority(priority: u16) {
-    const IOPRIO_WHO_PROCESS: usize = 1;
     // SAFETY: no pointer.
     let _: Result<usize> =
         unsafe { syscall!(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, priority) };

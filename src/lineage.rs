@@ -1,0 +1,46 @@
+//! Whether this process is the one that made the contexts, or a forked child of it.
+
+use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+use crate::sys::errno::Result;
+use crate::sys::mmap::{self, Protection};
+
+const PAGE: usize = 4096;
+
+/// A word that a forked child finds empty; null before the first context.
+static IS_ORIGINAL: AtomicPtr<AtomicU32> = AtomicPtr::new(core::ptr::null_mut());
+
+fn word() -> Option<&'static AtomicU32> {
+    // Acquire: pairs with the Release in `begin`.
+    // SAFETY: null, or a page that stays mapped for ever.
+    unsafe { IS_ORIGINAL.load(Ordering::Acquire).as_ref() }
+}
+
+/// This process makes contexts. Callers serialise themselves.
+pub fn begin() -> Result<()> {
+    if let Some(word) = word() {
+        word.store(1, Ordering::Relaxed);
+        return Ok(());
+    }
+    let page = mmap::anonymous(PAGE, Protection::ReadWrite)?;
+    // Where the kernel does not know it (before 4.14), `forked` does the work.
+    let _ = mmap::wipe_on_fork(page, PAGE);
+    let word = core::ptr::with_exposed_provenance_mut::<AtomicU32>(page);
+    // SAFETY: a fresh page of zeros.
+    unsafe { (*word).store(1, Ordering::Relaxed) };
+    // Release: pairs with the Acquire in `word`.
+    IS_ORIGINAL.store(word, Ordering::Release);
+    Ok(())
+}
+
+/// This process is a forked child: what a fork handler knows.
+pub fn forked() {
+    if let Some(word) = word() {
+        word.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Whether the contexts of this process's memory belong to a process that it was forked from.
+#[inline]
+pub fn is_forked() -> bool {
+    word().is_some_and(|word| word.load(Ordering::Relaxed) == 0)
+}
