@@ -17,7 +17,7 @@ use core::ptr;
 
 use crate::abi::types::AioRing;
 use crate::arena::{Arenas, PAGE, Region, View};
-use crate::context::{Context, Reap, Wait};
+use crate::context::{Caller, Context, Reap, Wait, deliver};
 use crate::engine::pool;
 use crate::lineage;
 use crate::radix::{self, Radix};
@@ -25,7 +25,6 @@ use crate::reaper;
 use crate::ring::Geometry;
 use crate::stable::{Stable, Zeroed};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Lock, Ordering};
-use crate::sys::clock::Timeout;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::Protection;
 use crate::sys::{futex, host, mmap, user};
@@ -398,10 +397,9 @@ fn find_moved(address: usize) -> Result<Reference> {
 
 /// io_getevents and io_pgetevents, with the order of checks of the wrapper or of the system call.
 pub fn reap(address: usize, reap: &Reap) -> Result<usize> {
-    use crate::context::Caller;
-    let timeout = reap.timeout()?;
+    let (timeout, is_plain_zero) = reap.timeout()?;
     let reference = find(address);
-    if timeout == Timeout::Zero && reap.caller == Caller::Library {
+    if is_plain_zero && reap.caller == Caller::Library {
         // src/aio_ring.h of libaio: nothing else is looked at when the ring is empty.
         let is_empty = match &reference {
             Ok(reference) => reference.occupancy() == 0,
@@ -412,7 +410,11 @@ pub fn reap(address: usize, reap: &Reap) -> Result<usize> {
         }
     }
     let mask = reap.mask()?;
-    reference?.reap(reap, &Wait { timeout, mask })
+    match (reference, mask) {
+        (Ok(reference), mask) => reference.reap(reap, &Wait { timeout, mask }),
+        (Err(error), Some(mask)) => deliver(mask, Err(error)),
+        (Err(error), None) => Err(error),
+    }
 }
 
 /// A forked child sees its parent's rings, and libaio's wrapper looks no further.

@@ -48,7 +48,7 @@ const CASES: &[&str] = &[
     "small_stack",
 ];
 
-/// Without the system: with kernel AIO each io_destroy takes 30 ms.
+/// Not on the system's libaio: each io_destroy takes the kernel 30 ms.
 const OURS_ONLY: &[&str] = &["thousands_of_contexts"];
 
 #[derive(Clone, Copy)]

@@ -20,7 +20,7 @@ use crate::poller::Poller;
 use crate::sync::{AtomicBool, Ordering};
 use crate::sys::fd;
 
-pub use reap::{Caller, MaskArgument, Reap, Wait};
+pub use reap::{Caller, MaskArgument, Reap, Wait, deliver};
 
 /// See the module. All-zero memory is a closed context that was never opened.
 #[derive(Debug)]

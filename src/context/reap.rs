@@ -96,15 +96,17 @@ impl Limits {
 }
 
 impl Reap {
-    /// Copies the timeout: EFAULT.
+    /// Copies the timeout: EFAULT. Tells whether it is {0, 0}, for which the library's wrapper has
+    /// its short cut.
     #[inline]
-    pub fn timeout(&self) -> Result<Timeout> {
+    pub fn timeout(&self) -> Result<(Timeout, bool)> {
         if self.timeout == 0 {
-            return Ok(Timeout::Never);
+            return Ok((Timeout::Never, false));
         }
         // SAFETY: a `timespec` is two integers.
         let timeout: timespec = unsafe { Pages::new().read(self.timeout) }?;
-        Ok(Timeout::from_timespec(&timeout))
+        let is_plain_zero = timeout.tv_sec == 0 && timeout.tv_nsec == 0;
+        Ok((Timeout::from_timespec(&timeout), is_plain_zero))
     }
 
     /// Copies the mask: EFAULT; EINVAL for a set of another size. fs/aio.c, io_pgetevents, and
@@ -320,7 +322,7 @@ impl Context {
 
 /// Lets signals that `mask` leaves open be delivered under it, as the kernel does when it restores
 /// the old mask only after the handler: fs/aio.c, io_pgetevents, restore_saved_sigmask_unless.
-fn deliver(mask: SigSet, result: Result<usize>) -> Result<usize> {
+pub fn deliver(mask: SigSet, result: Result<usize>) -> Result<usize> {
     let now = timespec { tv_sec: 0, tv_nsec: 0 };
     match poll::wait(&mut [], Some(&now), Some(&mask)) {
         Err(Errno::INTR) if result == Ok(0) => Err(Errno::INTR),

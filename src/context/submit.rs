@@ -7,8 +7,8 @@ use libc::pollfd;
 
 use crate::abi::types::{Event, IOCB_FLAG_RESFD, Iocb};
 use crate::context::Context;
-use crate::engine::inline::{self, Interruption};
-use crate::engine::{Place, choose, pool};
+use crate::engine::stream::Interruption;
+use crate::engine::{Place, choose, inline, pool};
 use crate::reaper;
 use crate::request::decode::{self, Operation};
 use crate::request::state::Claim;
@@ -67,6 +67,16 @@ impl Batch {
         }
     }
 
+    /// The eventfd again, unless the batch has slept and it is gone: the kernel holds it, here
+    /// nothing must be written to what took its number.
+    fn current_signal(&mut self, accepted: &Accepted, signal: Option<Signal>) -> Option<Signal> {
+        if signal.is_none() || !self.interruption.take_slept() {
+            return signal;
+        }
+        self.signal = None;
+        self.signal(accepted).ok().flatten()
+    }
+
     /// What a worker has to respect when it works on `file`.
     fn origin(&mut self, file: &OwnedFd) -> Result<Origin> {
         let credentials = *self.credentials.get_or_insert_with(Credentials::current);
@@ -84,20 +94,26 @@ impl Context {
     /// Submits up to `nr` iocbs, whose addresses are in the array at `iocbs`. Returns how many were
     /// accepted; the error of the first one, if none was.
     pub fn submit(&'static self, nr: usize, iocbs: usize) -> Result<usize> {
-        let ring = &self.completions.ring;
-        // fs/aio.c, io_submit: more than the ring holds are silently left.
-        let nr = nr.min(ring.nr() as usize);
         let mut batch = Batch {
             pages: Pages::new(),
             interruption: Interruption::default(),
             signal: None,
             credentials: None,
         };
+        // fs/aio.c, io_submit: more than the ring holds are silently left.
+        let nr = nr.min(self.completions.ring.nr() as usize);
+        let submitted = self.submit_batch(&mut batch, nr, iocbs);
+        batch.interruption.end();
+        submitted
+    }
+
+    fn submit_batch(&'static self, batch: &mut Batch, nr: usize, iocbs: usize) -> Result<usize> {
+        let ring = &self.completions.ring;
         let mut polls = Polls { accepted: [None; POLLS], count: 0 };
         let mut submitted = 0;
         let mut failure = None;
         for index in 0..nr {
-            let accepted = match self.accept(&mut batch, iocbs, index) {
+            let accepted = match self.accept(batch, iocbs, index) {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     failure = Some(error);
@@ -111,7 +127,7 @@ impl Context {
                 }
             }
             // What came before completes before.
-            if let Err(error) = self.submit_polls(&mut batch, &mut polls, &mut submitted) {
+            if let Err(error) = self.submit_polls(batch, &mut polls, &mut submitted) {
                 if !decode::is_poll(&accepted.iocb) {
                     ring.unreserve();
                 }
@@ -120,13 +136,13 @@ impl Context {
             if decode::is_poll(&accepted.iocb) {
                 continue;
             }
-            if let Err(error) = self.submit_one(&mut batch, &accepted) {
+            if let Err(error) = self.submit_one(batch, &accepted) {
                 ring.unreserve();
                 return answer(submitted, Some(error));
             }
             submitted += 1;
         }
-        let polled = self.submit_polls(&mut batch, &mut polls, &mut submitted);
+        let polled = self.submit_polls(batch, &mut polls, &mut submitted);
         answer(submitted, polled.err().or(failure))
     }
 
@@ -160,6 +176,7 @@ impl Context {
                     return self.submit_to_pool(accepted, file, task);
                 }
                 let res = inline::transfer(fd, status, &transfer, &mut batch.interruption)?;
+                let signal = batch.current_signal(accepted, signal);
                 self.completions.post(accepted.event(res), signal);
             }
             Operation::Sync { data_only } => {

@@ -7,32 +7,17 @@
 
 use core::ffi::c_int;
 
-use libc::{
-    POLLIN, POLLOUT, RWF_APPEND, RWF_DSYNC, RWF_NOWAIT, S_IFDIR, S_IFIFO, S_IFMT, S_IFREG,
-    S_IFSOCK, iovec,
-};
+use libc::{RWF_APPEND, RWF_DSYNC, RWF_NOWAIT, S_IFDIR, S_IFMT, S_IFREG, S_IFSOCK, iovec};
 use once_cell::race::OnceBool;
 
+use crate::engine::stream::{self, Interruption};
 use crate::request::decode::{RWF_NOAPPEND, RWF_NOSIGNAL, Transfer};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::{self, Direction, NO_OFFSET};
-use crate::sys::poll;
-
-/// What becomes of a batch once a signal handler has run in it.
-///
-/// The kernel delivers a signal when io_submit returns; until then it stays pending, and every
-/// operation that would block ends with EINTR.
-#[derive(Debug, Default)]
-pub struct Interruption {
-    is_pending: bool,
-}
 
 /// A flag without effect on reads: see the module.
 const READ_DETECTOR: c_int = RWF_DSYNC;
-/// A flag without effect on writes to streams: see the module.
-const STREAM_DETECTOR: c_int = RWF_DSYNC;
-
 /// Does a read or write. `Ok` is the event's result, `Err` an error of the submission.
 #[inline]
 pub fn transfer(
@@ -56,14 +41,14 @@ pub fn transfer(
     };
     match moved {
         Ok(count) => Ok(count as i64),
-        Err(Errno::SPIPE) => stream(fd, status, transfer, interruption),
+        Err(Errno::SPIPE) => stream::transfer(fd, status, transfer, interruption),
         Err(error) => refused(fd, transfer, error),
     }
 }
 
 /// Sorts an error of a transfer into submission and event.
 #[cold]
-fn refused(fd: c_int, transfer: &Transfer, error: Errno) -> Result<i64> {
+pub(super) fn refused(fd: c_int, transfer: &Transfer, error: Errno) -> Result<i64> {
     let flags = transfer.flags;
     match error {
         Errno::BADF => Err(error),
@@ -73,7 +58,7 @@ fn refused(fd: c_int, transfer: &Transfer, error: Errno) -> Result<i64> {
         Errno::OPNOTSUPP if flags.is_file_dependent() => Err(error),
         Errno::OPNOTSUPP if flags.is_nowait() && !supports_nowait(fd) => Err(error),
         // kiocb_set_rw_flags as well: an append-only inode.
-        Errno::PERM if flags.is_noappend() => Err(error),
+        Errno::PERM if flags.is_noappend() && fd::is_append_only(fd) => Err(error),
         _ => Ok(error.to_res()),
     }
 }
@@ -96,14 +81,14 @@ fn old_kernel_write(
     };
     match moved {
         Ok(count) => Ok(count as i64),
-        Err(Errno::SPIPE) => stream(fd, status, transfer, interruption),
+        Err(Errno::SPIPE) => stream::transfer(fd, status, transfer, interruption),
         Err(error) => refused(fd, transfer, error),
     }
 }
 
 /// Whether `pwritev2` takes RWF_NOSIGNAL (Linux 6.18).
 #[inline]
-fn may_use_nosignal() -> bool {
+pub(super) fn may_use_nosignal() -> bool {
     static SUPPORTED: OnceBool = OnceBool::new();
     SUPPORTED.get_or_init(|| {
         let Ok(file) = fd::memory_file() else { return false };
@@ -114,7 +99,7 @@ fn may_use_nosignal() -> bool {
     })
 }
 
-fn file_type(fd: c_int) -> u32 {
+pub(super) fn file_type(fd: c_int) -> u32 {
     fd::stat(fd).map_or(0, |stat| stat.st_mode & S_IFMT)
 }
 
@@ -204,100 +189,6 @@ pub fn has_iter(fd: c_int, direction: Direction) -> bool {
         0 if direction == Direction::Write => false,
         0 => !fd::is_link_to(fd, c"anon_inode:inotify"),
         _ => true,
-    }
-}
-
-/// Pipes, sockets, ttys, eventfds: no position, and they may block, as they do in the kernel's
-/// io_submit.
-#[cold]
-fn stream(
-    fd: c_int,
-    status: StatusFlags,
-    transfer: &Transfer,
-    interruption: &mut Interruption,
-) -> Result<i64> {
-    let kind = file_type(fd);
-    // net/socket.c, sock_read_iter and sock_write_iter.
-    if kind == S_IFSOCK && transfer.offset != 0 {
-        return Ok(Errno::SPIPE.to_res());
-    }
-    let direction = transfer.direction;
-    let flags = transfer.flags.bits() | STREAM_DETECTOR;
-    let call = |iov: &[iovec], flags| {
-        // SAFETY: the elements are a private copy; the buffers are the program's.
-        unsafe { file::vectored(direction, fd, iov, NO_OFFSET, flags) }
-    };
-    if status.is_nonblocking() || transfer.flags.is_nowait() {
-        return match call(transfer.buffer.as_slice(), flags) {
-            Ok(count) => Ok(count as i64),
-            Err(error) => refused(fd, transfer, error),
-        };
-    }
-    let mut done = 0u64;
-    loop {
-        let rest;
-        let iov = match done {
-            0 => transfer.buffer.as_slice(),
-            _ => {
-                rest = transfer.buffer.after(done);
-                &rest
-            }
-        };
-        // Not a blocking call: after a handler with SA_RESTART that would go on waiting, where the
-        // kernel's AIO gives up with EINTR (fs/aio.c, aio_rw_done). poll never restarts.
-        let mut moved = call(iov, flags | RWF_NOWAIT);
-        if moved == Err(Errno::OPNOTSUPP) {
-            // No FMODE_NOWAIT, or no read_iter and write_iter at all: the detector tells. A tty
-            // waits in poll first.
-            if fd::is_tty(fd) {
-                moved = match wait_ready(fd, direction, interruption) {
-                    Ok(()) => call(iov, flags),
-                    Err(error) => Err(error),
-                };
-            } else {
-                moved = call(iov, flags);
-            }
-        }
-        match moved {
-            Ok(count) => {
-                done += count as u64;
-                let is_whole = done >= transfer.buffer.len();
-                if direction == Direction::Read || count == 0 || is_whole || is_record(fd, kind) {
-                    return Ok(done as i64);
-                }
-            }
-            Err(Errno::AGAIN) => {
-                if let Err(error) = wait_ready(fd, direction, interruption) {
-                    return if done > 0 { Ok(done as i64) } else { refused(fd, transfer, error) };
-                }
-            }
-            Err(_) if done > 0 => return Ok(done as i64),
-            Err(error) => return refused(fd, transfer, error),
-        }
-    }
-}
-
-/// Whether one write is one message, so that the kernel does not go on after a short one.
-fn is_record(fd: c_int, kind: u32) -> bool {
-    kind != S_IFIFO && !(kind == S_IFSOCK && fd::is_stream_socket(fd))
-}
-
-/// Sleeps until the stream is ready, or a handler runs: EINTR.
-fn wait_ready(fd: c_int, direction: Direction, interruption: &mut Interruption) -> Result<()> {
-    if interruption.is_pending {
-        return Err(Errno::INTR);
-    }
-    let events = match direction {
-        Direction::Read => POLLIN,
-        Direction::Write => POLLOUT,
-    };
-    let mut fds = [libc::pollfd { fd, events, revents: 0 }];
-    match poll::wait(&mut fds, None, None) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            interruption.is_pending |= error == Errno::INTR;
-            Err(error)
-        }
     }
 }
 

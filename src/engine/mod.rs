@@ -11,6 +11,7 @@
 pub mod choose;
 pub mod inline;
 pub mod pool;
+pub mod stream;
 
 /// How one operation is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use libc::{
 
 use crate::sync::{AtomicUsize, Ordering};
 use crate::sys::errno::{Errno, Result};
+use crate::sys::file::Direction;
 use crate::sys::raw::syscall;
 
 /// The status flags of an open file (`O_RDWR`, `O_DIRECT`, …).
@@ -272,8 +273,9 @@ pub fn memory_file() -> Result<OwnedFd> {
 /// Whether `fd` is on a file system that has no storage and whose files lack many functions.
 pub fn is_on_pseudo_file_system(fd: c_int) -> bool {
     /// <linux/magic.h>: proc, sysfs, cgroup, cgroup2, debugfs, tracefs, securityfs, devpts, bpf,
-    /// selinuxfs, mqueue, configfs, binfmt_misc, nsfs, pstore, efivarfs.
-    const PSEUDO: [i64; 16] = [
+    /// selinuxfs, mqueue, configfs, binfmt_misc, nsfs, pstore, efivarfs,
+    /// secretmem.
+    const PSEUDO: [i64; 17] = [
         0x9fa0,
         0x6265_6572,
         0x27_e0eb,
@@ -290,6 +292,7 @@ pub fn is_on_pseudo_file_system(fd: c_int) -> bool {
         0x6e73_6673,
         0x6165_676c,
         0xde5e_81e4,
+        0x5345_434d,
     ];
     let mut stat = MaybeUninit::<libc::statfs>::zeroed();
     // SAFETY: the kernel writes one `struct statfs`.
@@ -307,6 +310,43 @@ pub fn is_tty(fd: c_int) -> bool {
     let result: Result<usize> =
         unsafe { syscall!(libc::SYS_ioctl, fd, libc::TCGETS, settings.as_mut_ptr()) };
     result.is_ok()
+}
+
+/// How long a blocking call on a socket may take (SO_RCVTIMEO, SO_SNDTIMEO); `None`: for ever.
+pub fn socket_timeout(fd: c_int, direction: Direction) -> Option<libc::timespec> {
+    let option = match direction {
+        Direction::Read => libc::SO_RCVTIMEO,
+        Direction::Write => libc::SO_SNDTIMEO,
+    };
+    let mut span = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let mut len = size_of::<libc::timeval>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes to `span`, and the length to `len`.
+    unsafe {
+        syscall!(libc::SYS_getsockopt, fd, libc::SOL_SOCKET, option, &raw mut span, &raw mut len)
+    }
+    .ok()?;
+    let is_set = span.tv_sec != 0 || span.tv_usec != 0;
+    is_set.then_some(libc::timespec { tv_sec: span.tv_sec, tv_nsec: span.tv_usec * 1000 })
+}
+
+/// Whether the file behind `fd` can only be appended to (chattr +a).
+pub fn is_append_only(fd: c_int) -> bool {
+    /// <linux/stat.h>
+    const STATX_ATTR_APPEND: u64 = 0x20;
+    let mut stat = MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: the empty path is NUL-terminated, and the kernel writes one `struct statx`.
+    let asked = unsafe {
+        syscall!(
+            libc::SYS_statx,
+            fd,
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            libc::STATX_TYPE,
+            stat.as_mut_ptr()
+        )
+    };
+    // SAFETY: all-zero is a valid `statx`.
+    asked.is_ok() && unsafe { stat.assume_init() }.stx_attributes & STATX_ATTR_APPEND != 0
 }
 
 /// Whether `fd` is a socket that carries bytes, not messages.

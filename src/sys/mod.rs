@@ -14,5 +14,6 @@ pub mod host;
 pub mod mmap;
 pub mod poll;
 pub mod raw;
+pub mod signal;
 pub mod thread;
 pub mod user;

@@ -1,0 +1,169 @@
+//! Pipes, sockets, ttys, eventfds: they have no position, and they may block, as they do in the
+//! kernel's io_submit.
+//!
+//! A signal that comes meanwhile is pending, for the kernel, until io_submit returns: whatever would
+//! block after it ends with EINTR at once, and SIGPIPE comes once, at the end. Here a handler runs
+//! when it runs, so the batch remembers ([`Interruption`]).
+
+use core::ffi::c_int;
+
+use libc::{POLLIN, POLLOUT, RWF_DSYNC, RWF_NOWAIT, S_IFIFO, S_IFSOCK, iovec, pollfd, timespec};
+
+use crate::engine::inline::{file_type, may_use_nosignal, refused};
+use crate::request::decode::{RWF_NOSIGNAL, Transfer};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fd::{self, StatusFlags};
+use crate::sys::file::{self, Direction, NO_OFFSET};
+use crate::sys::{clock, poll, signal};
+
+/// A flag without effect on streams, with which the kernel refuses those that have no `read_iter` or
+/// `write_iter`; see [`super::inline`].
+const DETECTOR: c_int = RWF_DSYNC;
+
+/// What a batch knows of signals.
+#[derive(Debug, Default)]
+pub struct Interruption {
+    /// A handler has run, or will: nothing blocks any more.
+    is_pending: bool,
+    /// A write found nobody to read.
+    is_broken_pipe: bool,
+    /// The thread has slept: what was known of descriptors before is out of date.
+    has_slept: bool,
+}
+
+impl Interruption {
+    /// Whether the batch has slept since it was last asked.
+    pub fn take_slept(&mut self) -> bool {
+        core::mem::take(&mut self.has_slept)
+    }
+
+    /// The batch ends: sends what the kernel would deliver now.
+    #[inline]
+    pub fn end(&self) {
+        if self.is_broken_pipe {
+            signal::send_to_self(libc::SIGPIPE);
+        }
+    }
+
+    fn broken_pipe(&mut self) {
+        self.is_broken_pipe = true;
+        self.is_pending |= signal::would_interrupt(libc::SIGPIPE);
+    }
+}
+
+/// Does a read or write on a stream. `Ok` is the event's result, `Err` an error of the submission.
+#[cold]
+pub fn transfer(
+    fd: c_int,
+    status: StatusFlags,
+    transfer: &Transfer,
+    interruption: &mut Interruption,
+) -> Result<i64> {
+    let kind = file_type(fd);
+    // net/socket.c, sock_read_iter and sock_write_iter.
+    if kind == S_IFSOCK && transfer.offset != 0 {
+        return Ok(Errno::SPIPE.to_res());
+    }
+    let direction = transfer.direction;
+    let mut flags = transfer.flags.bits() | DETECTOR;
+    // Where the kernel cannot be told to leave the signal to us, it comes at once.
+    let is_ours = direction == Direction::Write
+        && may_use_nosignal()
+        && transfer.flags.bits() & RWF_NOSIGNAL == 0;
+    if is_ours {
+        flags |= RWF_NOSIGNAL;
+    }
+    let call = |iov: &[iovec], flags, interruption: &mut Interruption| {
+        // SAFETY: the elements are a private copy; the buffers are the program's.
+        let moved = unsafe { file::vectored(direction, fd, iov, NO_OFFSET, flags) };
+        if is_ours && moved == Err(Errno::PIPE) {
+            interruption.broken_pipe();
+        }
+        moved
+    };
+    if status.is_nonblocking() || transfer.flags.is_nowait() {
+        return match call(transfer.buffer.as_slice(), flags, interruption) {
+            Ok(count) => Ok(count as i64),
+            Err(error) => refused(fd, transfer, error),
+        };
+    }
+    let mut deadline = None;
+    let mut done = 0u64;
+    loop {
+        let rest;
+        let iov = match done {
+            0 => transfer.buffer.as_slice(),
+            _ => {
+                rest = transfer.buffer.after(done);
+                &rest
+            }
+        };
+        // Not a blocking call: after a handler with SA_RESTART that would go on waiting, where the
+        // kernel's AIO gives up with EINTR (fs/aio.c, aio_rw_done). poll never restarts.
+        let mut moved = call(iov, flags | RWF_NOWAIT, interruption);
+        if moved == Err(Errno::OPNOTSUPP) && !fd::is_tty(fd) {
+            // No FMODE_NOWAIT, or no read_iter and write_iter at all: the detector tells.
+            moved = call(iov, flags, interruption);
+        } else if moved == Err(Errno::OPNOTSUPP) {
+            moved = Err(Errno::AGAIN);
+            if poll::one(fd, readiness(direction)).is_ok_and(|ready| ready != 0) {
+                moved = call(iov, flags, interruption);
+            }
+        }
+        match moved {
+            Ok(count) => {
+                done += count as u64;
+                let is_whole = done >= transfer.buffer.len();
+                if direction == Direction::Read || count == 0 || is_whole || is_record(fd, kind) {
+                    return Ok(done as i64);
+                }
+            }
+            Err(Errno::AGAIN) => {
+                let deadline = deadline.get_or_insert_with(|| match kind {
+                    S_IFSOCK => fd::socket_timeout(fd, direction).map(|span| clock::after(&span)),
+                    _ => None,
+                });
+                if let Err(error) = wait_ready(fd, direction, deadline.as_ref(), interruption) {
+                    return if done > 0 { Ok(done as i64) } else { refused(fd, transfer, error) };
+                }
+            }
+            Err(_) if done > 0 => return Ok(done as i64),
+            Err(error) => return refused(fd, transfer, error),
+        }
+    }
+}
+
+/// Whether one write is one message, so that the kernel does not go on after a short one.
+fn is_record(fd: c_int, kind: u32) -> bool {
+    kind != S_IFIFO && !(kind == S_IFSOCK && fd::is_stream_socket(fd))
+}
+
+fn readiness(direction: Direction) -> i16 {
+    match direction {
+        Direction::Read => POLLIN,
+        Direction::Write => POLLOUT,
+    }
+}
+
+/// Sleeps until the stream is ready. EINTR: a handler has run; EAGAIN: the socket's own timeout is
+/// over.
+fn wait_ready(
+    fd: c_int,
+    direction: Direction,
+    deadline: Option<&timespec>,
+    interruption: &mut Interruption,
+) -> Result<()> {
+    if interruption.is_pending {
+        return Err(Errno::INTR);
+    }
+    interruption.has_slept = true;
+    let mut fds = [pollfd { fd, events: readiness(direction), revents: 0 }];
+    match poll::wait(&mut fds, deadline.map(clock::until).as_ref(), None) {
+        Ok(0) => Err(Errno::AGAIN),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            interruption.is_pending |= error == Errno::INTR;
+            Err(error)
+        }
+    }
+}
