@@ -8,8 +8,9 @@
 //! *Locks*: callers hold no context lock, which debug builds check; those inside are leaves.
 
 use crate::abi::types::Event;
+use crate::pins;
 use crate::request::state::Put;
-use crate::request::{Request, Slab, Work};
+use crate::request::{Request, Slab, Task, Work};
 use crate::resfd::{Resfd, Resfds, Signal};
 use crate::ring::Ring;
 use crate::sync::{AtomicBool, AtomicU32, Ordering, assert_no_context_lock};
@@ -35,18 +36,6 @@ pub struct Completions {
 }
 
 impl Completions {
-    /// A closed one.
-    pub const fn new() -> Completions {
-        Completions {
-            ring: Ring::new(),
-            slab: Slab::new(),
-            waiters: Waiters::new(),
-            resfds: Resfds::new(),
-            in_flight: AtomicU32::new(0),
-            is_draining: AtomicBool::new(false),
-        }
-    }
-
     /// Posts the event of a request that holds a slot. Nothing may be done for the request
     /// afterwards.
     #[inline]
@@ -97,7 +86,12 @@ impl Completions {
     fn finish(&self, request: &Request, is_accepted: bool) {
         // The file first: who has the event finds it closed if the program closed it, as a peer
         // that waits for the end of the data expects.
-        drop(request.unpin());
+        match (request.unpin(), request.work().map(|work| &work.task)) {
+            // Polls wait for pipes, sockets and the like, which have no locks.
+            (pin, Some(Task::Poll { .. })) => drop(pin),
+            (Some(pin), _) => pins::release(pin),
+            (None, _) => {}
+        }
         let resfd = request.take_resfd();
         if is_accepted && let Some(work) = request.work() {
             let event =

@@ -20,6 +20,7 @@ use crate::arena::{Arenas, PAGE, Region, View};
 use crate::context::{Caller, Context, Reap, Wait, deliver};
 use crate::engine::pool;
 use crate::lineage;
+use crate::pins;
 use crate::radix::{self, Radix};
 use crate::reaper;
 use crate::ring::Geometry;
@@ -229,6 +230,7 @@ unsafe fn forget_parent(setup: &mut Setup) {
     *setup = Setup::NOTHING;
     // SAFETY: the caller's promise.
     unsafe {
+        pins::reset_after_fork();
         pool::reset_after_fork();
         reaper::reset_after_fork();
     }

@@ -72,12 +72,6 @@ pub struct Resfds {
 }
 
 impl Resfds {
-    /// None are held.
-    pub const fn new() -> Resfds {
-        const FREE: Entry = Entry { number: 0, pin: 0, users: 0, may_block: false };
-        Resfds { entries: Lock::new([FREE; ENTRIES]) }
-    }
-
     /// Keeps the eventfd `number` open for a request. EBADF, EINVAL: see
     /// [`Signal::to_number`]; EMFILE.
     pub fn acquire(&self, number: i32) -> Result<Resfd> {

@@ -59,7 +59,7 @@ impl Geometry {
 }
 
 /// See the module. All-zero memory is a ring that is not open.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ring {
     /// Address of our view.
     base: AtomicUsize,
@@ -74,18 +74,6 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// A ring that is not open.
-    pub const fn new() -> Ring {
-        Ring {
-            base: AtomicUsize::new(0),
-            nr: AtomicU32::new(0),
-            tail: AtomicU32::new(0),
-            available: AtomicU32::new(0),
-            producer: Lock::new(0),
-            consumer: Lock::new(()),
-        }
-    }
-
     /// Lays out an empty ring in `region`. The caller has the ring to itself.
     pub fn open(&self, region: &Region, geometry: Geometry, id: u32) {
         self.base.store(region.library, Ordering::Relaxed);
@@ -297,7 +285,7 @@ mod tests {
             let geometry = Geometry::new(requested, 2).unwrap();
             let mut arenas = Arenas::new();
             let region = arenas.allocate(geometry.pages).unwrap();
-            let ring = Ring::new();
+            let ring = Ring::default();
             ring.open(&region, geometry, 1);
             Fixture { arenas, region, ring }
         }

@@ -23,6 +23,12 @@ pub struct Stable<T: Zeroed> {
     chunks: [AtomicPtr<T>; CHUNKS],
 }
 
+impl<T: Zeroed> Default for Stable<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T: Zeroed> Stable<T> {
     /// The largest number of elements.
     pub const MAX: u32 = FIRST * ((1 << CHUNKS) - 1);

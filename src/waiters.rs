@@ -93,11 +93,6 @@ impl Waiter {
 }
 
 impl Waiters {
-    /// Nobody waits.
-    pub const fn new() -> Waiters {
-        Waiters { count: AtomicU32::new(0), list: Lock::new(List { head: ptr::null() }) }
-    }
-
     /// Lists `waiter` while `sleep` runs.
     pub fn join<R>(&self, waiter: Waiter, sleep: impl FnOnce(&Waiter) -> R) -> R {
         {

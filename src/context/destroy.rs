@@ -1,6 +1,7 @@
 //! io_destroy, seen from inside: fs/aio.c, kill_ioctx, free_ioctx_users and free_ioctx_reqs.
 
 use crate::context::Context;
+use crate::pins;
 use crate::reaper;
 use crate::request::Task;
 use crate::sync::Ordering;
@@ -37,6 +38,7 @@ impl Context {
             next = following;
         }
         self.completions.drain();
+        pins::sweep();
         self.poller.close();
         // SAFETY: every request is gone, no call is inside, and no worker holds a request.
         unsafe { self.completions.slab.clear() };

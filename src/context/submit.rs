@@ -9,6 +9,7 @@ use crate::abi::types::{Event, IOCB_FLAG_RESFD, Iocb};
 use crate::context::Context;
 use crate::engine::stream::Interruption;
 use crate::engine::{Place, choose, inline, pool};
+use crate::pins;
 use crate::reaper;
 use crate::request::decode::{self, Operation};
 use crate::request::state::Claim;
@@ -170,7 +171,7 @@ impl Context {
         match operation {
             Operation::Transfer(transfer) => {
                 if choose::transfer(fd, status, &transfer) == Place::Asynchronous
-                    && let Ok(file) = fd::duplicate(fd)
+                    && let Ok(file) = pin(fd)
                 {
                     let task = Task::Transfer(transfer, batch.origin(&file)?);
                     return self.submit_to_pool(accepted, file, task);
@@ -181,7 +182,7 @@ impl Context {
             }
             Operation::Sync { data_only } => {
                 if choose::sync(fd) == Place::Asynchronous
-                    && let Ok(file) = fd::duplicate(fd)
+                    && let Ok(file) = pin(fd)
                 {
                     let task = Task::Sync { data_only, origin: batch.origin(&file)? };
                     return self.submit_to_pool(accepted, file, task);
@@ -318,6 +319,14 @@ impl Polls {
             *slot = Some(accepted);
             self.count += 1;
         }
+    }
+}
+
+/// A descriptor that holds the file behind `fd` for a worker.
+fn pin(fd: i32) -> Result<OwnedFd> {
+    match pins::reuse(fd) {
+        Some(kept) => Ok(kept),
+        None => fd::duplicate(fd),
     }
 }
 

@@ -24,7 +24,8 @@ pub fn transfer(fd: i32, status: StatusFlags, transfer: &Transfer) -> Place {
 #[cold]
 fn direct(fd: i32, status: StatusFlags, transfer: &Transfer) -> Place {
     let buffer = &transfer.buffer;
-    let is_refused = !buffer.is_aligned(SECTOR) || transfer.offset as usize % SECTOR != 0;
+    let is_refused =
+        !buffer.is_aligned(SECTOR) || !(transfer.offset as usize).is_multiple_of(SECTOR);
     let is_special = transfer.flags.is_file_dependent() || transfer.flags.is_noappend();
     if buffer.is_empty() || is_refused || is_special {
         return Place::Caller;

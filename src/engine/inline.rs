@@ -11,6 +11,7 @@ use libc::{RWF_APPEND, RWF_DSYNC, RWF_NOWAIT, S_IFDIR, S_IFMT, S_IFREG, S_IFSOCK
 use once_cell::race::OnceBool;
 
 use crate::engine::stream::{self, Interruption};
+use crate::pins;
 use crate::request::decode::{RWF_NOAPPEND, RWF_NOSIGNAL, Transfer};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
@@ -118,7 +119,11 @@ fn supports_nowait(fd: c_int) -> bool {
     match read(fd) {
         // Open for writing only.
         Err(Errno::BADF) => match fd::reopen_for_reading(fd) {
-            Ok(file) => read(file.raw()) != Err(Errno::OPNOTSUPP),
+            Ok(file) => {
+                let supports = read(file.raw()) != Err(Errno::OPNOTSUPP);
+                pins::release(file);
+                supports
+            }
             Err(_) => true,
         },
         result => result != Err(Errno::OPNOTSUPP),

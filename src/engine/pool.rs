@@ -49,7 +49,7 @@ struct Queue {
     is_scheduled: bool,
 }
 
-/// The queue of one context. It stays at its address for ever.
+/// The queue of one context. It stays at its address for ever. All-zero memory is one without work.
 #[derive(Debug)]
 pub struct Lane {
     queue: Lock<Queue, true>,
@@ -59,15 +59,6 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// A lane without work.
-    pub const fn new() -> Lane {
-        Lane {
-            queue: Lock::new(Queue { requests: List::EMPTY, is_scheduled: false }),
-            next: AtomicPtr::new(ptr::null_mut()),
-            completions: AtomicPtr::new(ptr::null_mut()),
-        }
-    }
-
     /// Says where the events of this lane go.
     pub fn open(&self, completions: &'static Completions) {
         self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);

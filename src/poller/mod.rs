@@ -78,22 +78,6 @@ fn descriptor(stored: &AtomicI32) -> Option<i32> {
 }
 
 impl Poller {
-    /// A poller that never polled.
-    pub const fn new() -> Poller {
-        Poller {
-            epoll: AtomicI32::new(0),
-            kick: AtomicI32::new(0),
-            table: Lock::new(Table::EMPTY),
-            armed: AtomicU32::new(0),
-            is_led: AtomicBool::new(false),
-            reaper: AtomicU32::new(0),
-            counted: AtomicU32::new(0),
-            is_background: AtomicBool::new(false),
-            visitors: AtomicU32::new(SHUT),
-            completions: AtomicPtr::new(ptr::null_mut()),
-        }
-    }
-
     /// Says where the events go.
     pub fn open(&self, completions: &'static Completions) {
         self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);

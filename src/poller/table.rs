@@ -113,9 +113,6 @@ impl Registration {
 }
 
 impl Table {
-    /// Nothing is registered.
-    pub(super) const EMPTY: Table = Table { places: Stable::new(), private: List::EMPTY };
-
     fn place(&mut self, fd: i32) -> Option<&mut Registration> {
         let place = self.places.get(fd.unsigned_abs())?;
         // SAFETY: the lock is held, as `&mut self` shows, and the borrow ends with it.

@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn requests_leave_from_anywhere() {
-        let slab = Slab::new();
+        let slab = Slab::default();
         let requests: Vec<&Request> = (0..4)
             .map(|_| {
                 let task = Task::Poll { fd: 0, events: 0 };

@@ -182,7 +182,7 @@ struct Free {
 }
 
 /// The requests of one context. All-zero memory is an empty slab.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Slab {
     free: Lock<Free, true>,
     requests: Stable<Request>,
@@ -190,15 +190,6 @@ pub struct Slab {
 }
 
 impl Slab {
-    /// An empty slab.
-    pub const fn new() -> Slab {
-        Slab {
-            free: Lock::new(Free { head: 0, high: 0, sequence: 0 }),
-            requests: Stable::new(),
-            keys: Stable::new(),
-        }
-    }
-
     /// Makes a request with two references: the caller's, and the one for the asynchronous side.
     /// EAGAIN: no memory.
     pub fn insert(&self, work: Work) -> Result<&Request> {
@@ -344,7 +335,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_one_iocb_is_found_first() {
-        let slab = Slab::new();
+        let slab = Slab::default();
         let others = slab.insert(work(0x9000)).unwrap();
         let first = slab.insert(work(0x1000)).unwrap();
         assert!(slab.hold_oldest(0x1000).is_none(), "not armed");
@@ -362,7 +353,7 @@ mod tests {
 
     #[test]
     fn places_are_used_again_with_a_new_generation() {
-        let slab = Slab::new();
+        let slab = Slab::default();
         let request = slab.insert(work(0x1000)).unwrap();
         let (index, generation) = (request.index(), request.generation());
         end(&slab, request);
@@ -375,7 +366,7 @@ mod tests {
 
     #[test]
     fn many_requests_live_at_once() {
-        let slab = Slab::new();
+        let slab = Slab::default();
         for index in 0..10_000 {
             let request = slab.insert(work(index + 1)).unwrap();
             request.state.arm();

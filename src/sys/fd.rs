@@ -190,6 +190,23 @@ pub fn eventfd() -> Result<OwnedFd> {
     Ok(OwnedFd(fd as c_int).raised())
 }
 
+/// Whether the file behind `fd` may have POSIX record locks, which closing `fd` would drop if they
+/// are this process's.
+pub fn is_locked(fd: c_int) -> bool {
+    let mut range = libc::flock {
+        l_type: libc::F_WRLCK as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    // As the owner of an open file description we are in the way of our own process's locks too.
+    // SAFETY: the kernel reads and writes one `struct flock`.
+    let asked: Result<usize> =
+        unsafe { syscall!(SYS_fcntl, fd, libc::F_OFD_GETLK, &raw mut range) };
+    asked.is_ok() && i32::from(range.l_type) != libc::F_UNLCK
+}
+
 /// Whether there is no file behind `fd` but an object of the kernel: an eventfd, an epoll, ….
 pub fn is_anonymous(fd: c_int) -> bool {
     stat(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == 0)

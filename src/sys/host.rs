@@ -24,10 +24,7 @@ fn read_short(path: &CStr, text: &mut [u8]) -> Result<usize> {
 
 /// The last decimal number in `text`.
 fn last_number(text: &[u8]) -> Option<u64> {
-    let digits = text
-        .split(|byte| !byte.is_ascii_digit())
-        .filter(|digits| !digits.is_empty())
-        .next_back()?;
+    let digits = text.split(|byte| !byte.is_ascii_digit()).rfind(|digits| !digits.is_empty())?;
     digits.iter().try_fold(0u64, |number, digit| {
         number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
     })

@@ -305,7 +305,9 @@ mod tests {
 
     static READ_ONLY: [u64; 8] = [7; 8];
 
-    fn write_probes() -> [(&'static str, fn(usize) -> Result<()>); 2] {
+    type Probe = (&'static str, fn(usize) -> Result<()>);
+
+    fn write_probes() -> [Probe; 2] {
         [("sendfile", probe_write_by_sendfile), ("futex", probe_write_by_futex)]
     }
 
