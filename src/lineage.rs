@@ -1,6 +1,6 @@
 //! Whether this process is the one that made the contexts, or a forked child of it.
 
-use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::errno::Result;
 use crate::sys::mmap::{self, Protection};
 
@@ -8,6 +8,9 @@ const PAGE: usize = 4096;
 
 /// A word that a forked child finds empty; null before the first context.
 static IS_ORIGINAL: AtomicPtr<AtomicU32> = AtomicPtr::new(core::ptr::null_mut());
+
+/// A forked child has begun to make contexts of its own.
+static HAS_PARENT: AtomicBool = AtomicBool::new(false);
 
 fn word() -> Option<&'static AtomicU32> {
     // Acquire: pairs with the Release in `begin`.
@@ -18,7 +21,9 @@ fn word() -> Option<&'static AtomicU32> {
 /// This process makes contexts. Callers serialise themselves.
 pub fn begin() -> Result<()> {
     if let Some(word) = word() {
-        word.store(1, Ordering::Relaxed);
+        if word.swap(1, Ordering::Relaxed) == 0 {
+            HAS_PARENT.store(true, Ordering::Relaxed);
+        }
         return Ok(());
     }
     let page = mmap::anonymous(PAGE, Protection::ReadWrite)?;
@@ -43,4 +48,9 @@ pub fn forked() {
 #[inline]
 pub fn is_forked() -> bool {
     word().is_some_and(|word| word.load(Ordering::Relaxed) == 0)
+}
+
+/// Whether this process's memory holds rings of a process that it was forked from.
+pub fn has_parent() -> bool {
+    is_forked() || HAS_PARENT.load(Ordering::Relaxed)
 }

@@ -236,11 +236,6 @@ unsafe fn forget_parent(setup: &mut Setup) {
     }
 }
 
-/// Whether the process was forked from one that had contexts.
-fn is_child() -> bool {
-    epoch().is_some_and(|epoch| epoch.slots.is_empty())
-}
-
 /// io_setup: a context for `requested` events, whose address goes to the program's variable at
 /// `target`.
 pub fn setup(requested: u32, target: usize) -> Result<()> {
@@ -422,7 +417,7 @@ pub fn reap(address: usize, reap: &Reap) -> Result<usize> {
 /// A forked child sees its parent's rings, and libaio's wrapper looks no further.
 #[cold]
 fn is_inherited_and_empty(address: usize) -> bool {
-    let Ok(ring) = (match is_child() {
+    let Ok(ring) = (match lineage::has_parent() {
         true => mmap::read_safely::<AioRing>(address),
         false => Err(Errno::INVAL),
     }) else {

@@ -25,6 +25,7 @@ use compiler::Compiler;
 pub enum Outcome {
     /// Something that it needs is not on this machine.
     Skipped(String),
+    /// With what went wrong.
     Failed(String),
 }
 
