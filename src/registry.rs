@@ -13,6 +13,7 @@
 //! *Orderings*: a slot is filled before the Release store of its leaf; references are taken with
 //! Acquire and dropped with Release, io_destroy waits for them with Acquire.
 
+use core::cell::Cell;
 use core::ptr;
 
 use crate::abi::types::AioRing;
@@ -25,7 +26,7 @@ use crate::radix::{self, Radix};
 use crate::reaper;
 use crate::ring::Geometry;
 use crate::stable::{Stable, Zeroed};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Lock, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Lock, Ordering, thread_local};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::Protection;
 use crate::sys::{futex, host, mmap, user};
@@ -112,11 +113,55 @@ impl Reference {
 impl Drop for Reference {
     #[inline]
     fn drop(&mut self) {
-        // Release: what this call did is done for io_destroy, which waits with Acquire.
-        if self.slot.references.fetch_sub(1, Ordering::Release) == DEAD + 1 {
-            futex::wake(&self.slot.references, u32::MAX);
-        }
+        INSIDE.with(Inside::leave);
+        leave(self.slot);
     }
+}
+
+#[inline]
+fn leave(slot: &Slot) {
+    // Release: what this call did is done for io_destroy, which waits with Acquire.
+    if slot.references.fetch_sub(1, Ordering::Release) & DEAD != 0 {
+        futex::wake(&slot.references, u32::MAX);
+    }
+}
+
+/// The calls that a thread is inside: more than one if a signal handler has interrupted it and calls
+/// the library as well.
+struct Inside {
+    slots: [Cell<*const Slot>; Inside::DEPTH],
+    depth: Cell<usize>,
+}
+
+impl Inside {
+    /// Deeper calls are not noted.
+    const DEPTH: usize = 4;
+
+    #[inline]
+    fn enter(&self, slot: *const Slot) {
+        let depth = self.depth.get();
+        if let Some(place) = self.slots.get(depth) {
+            place.set(slot);
+        }
+        self.depth.set(depth + 1);
+    }
+
+    #[inline]
+    fn leave(&self) {
+        self.depth.set(self.depth.get() - 1);
+    }
+
+    /// How many of the calls are on `slot`.
+    fn count(&self, slot: *const Slot) -> u32 {
+        let calls = self.slots.iter().take(self.depth.get());
+        calls.filter(|inside| ptr::eq(inside.get(), slot)).count() as u32
+    }
+}
+
+thread_local! {
+    static INSIDE: Inside = const {
+        Inside { slots: [const { Cell::new(ptr::null()) }; Inside::DEPTH], depth: Cell::new(0) }
+    };
 }
 
 /// The context at `address`: EINVAL for anything else, fs/aio.c, lookup_ioctx.
@@ -153,13 +198,17 @@ fn epoch() -> Option<&'static Epoch> {
 fn enter(slot: &'static Slot, address: usize) -> Option<Reference> {
     // Acquire: pairs with the Release that brings a slot to life in `setup`.
     let references = slot.references.fetch_add(1, Ordering::Acquire);
-    let reference = Reference { slot };
     let is_it = references & DEAD == 0
         && slot.address.load(Ordering::Relaxed) == address
         // fs/aio.c, lookup_ioctx goes by the id in the ring: a program that changes it loses the
         // context until it is restored.
         && slot.id() == slot.context.completions.ring.shared_id().load(Ordering::Relaxed);
-    if is_it { Some(reference) } else { None }
+    if !is_it {
+        leave(slot);
+        return None;
+    }
+    INSIDE.with(|inside| inside.enter(slot));
+    Some(Reference { slot })
 }
 
 /// Removes `address` if it still leads to `slot`.
@@ -303,14 +352,22 @@ pub fn destroy(address: usize) -> Result<()> {
     }
     slot.context.kill();
     drop(reference);
-    // Acquire: pairs with the Release in `Reference::drop`.
+    // Calls that a signal handler, which this is, has interrupted do not end before we do.
+    let interrupted = INSIDE.with(|inside| inside.count(slot));
+    // Acquire: pairs with the Release in `leave`.
     let mut references = slot.references.load(Ordering::Acquire);
-    while references != DEAD {
+    while references > DEAD + interrupted {
         futex::wait(&slot.references, references);
-        // Acquire: pairs with the Release in `Reference::drop`.
+        // Acquire: pairs with the Release in `leave`.
         references = slot.references.load(Ordering::Acquire);
     }
     slot.context.tear_down();
+    if interrupted > 0 {
+        // They go on in this memory, so nobody gets it.
+        abandon(slot);
+        return Ok(());
+    }
+    slot.context.clear();
     let is_last = {
         let mut setup = SETUP.lock();
         let current = slot.address.swap(0, Ordering::Relaxed);
@@ -329,6 +386,16 @@ pub fn destroy(address: usize) -> Result<()> {
         reaper::retire();
     }
     Ok(())
+}
+
+/// Takes a dead context out of use without giving its memory back.
+#[cold]
+fn abandon(slot: &'static Slot) {
+    let mut setup = SETUP.lock();
+    let current = slot.address.swap(0, Ordering::Relaxed);
+    remove(current, slot);
+    setup.requested -= u64::from(slot.requested.load(Ordering::Relaxed));
+    setup.live -= 1;
 }
 
 /// What is at the address that a context had last.

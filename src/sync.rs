@@ -12,6 +12,9 @@
 pub use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
+/// Variables of a thread.
+pub use std::thread_local;
+
 pub use lock::{Guard, Lock, assert_no_context_lock};
 
 mod lock {

@@ -20,7 +20,8 @@ impl Context {
         self.is_dead.load(Ordering::Relaxed)
     }
 
-    /// Cancels polls, waits for the rest and gives everything back. No call is inside any more.
+    /// Cancels polls, waits for the rest and closes everything. No call is inside any more, but for
+    /// those that the calling thread, in a signal handler, has interrupted.
     ///
     /// Reads, writes and syncs that no worker has started are not cancelled but done: the kernel's
     /// are on their way when io_submit returns, and programs rely on that.
@@ -40,6 +41,10 @@ impl Context {
         self.completions.drain();
         pins::sweep();
         self.poller.close();
+    }
+
+    /// Gives the memory of requests back, after [`Context::tear_down`]. No call is inside any more.
+    pub fn clear(&self) {
         // SAFETY: every request is gone, no call is inside, and no worker holds a request.
         unsafe { self.completions.slab.clear() };
     }
