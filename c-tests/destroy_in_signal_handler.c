@@ -2,6 +2,7 @@
 #include "pending.h"
 
 #include <signal.h>
+#include <sys/time.h>
 
 static io_context_t ctx;
 static volatile sig_atomic_t destroyed = 1;
@@ -14,6 +15,7 @@ static void handler(int signal)
 
 int main(void)
 {
+	struct itimerval soon = { .it_value.tv_usec = 50000 };
 	struct sigaction action = { .sa_handler = handler };
 	struct channel channel = new_pipe();
 	struct io_event event;
@@ -26,7 +28,7 @@ int main(void)
 		if (polls)
 			submit_poll(ctx, &iocb, channel.in, POLLIN);
 		destroyed = 1;
-		MUST(setitimer(ITIMER_REAL, &(struct itimerval){ { 0, 0 }, { 0, 50000 } }, NULL));
+		MUST(setitimer(ITIMER_REAL, &soon, NULL));
 		expect(io_getevents(ctx, 1, 1, &event, NULL), -EINTR, "io_getevents");
 		expect(destroyed, 0, "io_destroy in the handler");
 		expect(io_destroy(ctx), -EINVAL, "io_destroy once more");
