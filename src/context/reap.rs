@@ -182,7 +182,9 @@ impl Context {
             pages = Pages::new();
             if awake != Awake::Enough {
                 let events = reap.events.wrapping_add(taken * size_of::<Event>());
-                let last = ring.take(max - taken, events, &mut pages);
+                // A handler may have destroyed the context: what that cancelled is lost.
+                let is_over = awake == Awake::Interrupted && self.is_dead();
+                let last = if is_over { Ok(0) } else { ring.take(max - taken, events, &mut pages) };
                 taken += last.unwrap_or(0);
                 return match awake {
                     _ if taken > 0 => Ok(taken),
