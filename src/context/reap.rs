@@ -83,6 +83,9 @@ enum Awake {
     NewRole,
 }
 
+/// How long a leader sleeps without a look around.
+const MOMENT: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
+
 /// When to give up, and with which mask to sleep.
 struct Limits {
     deadline: Option<timespec>,
@@ -235,8 +238,16 @@ impl Context {
                 if !self.poller.needs_harvest() {
                     return Awake::NewRole;
                 }
-                match leader.sleep(limits.left().as_ref(), limits.mask.as_ref()) {
-                    Ok(0) => return Awake::TimedOut,
+                // Not longer than a moment: the program may have closed the descriptors that we
+                // sleep on, and then nobody can wake us.
+                let left = limits.left();
+                let (span, is_last) = match &left {
+                    Some(left) if left.tv_sec < MOMENT.tv_sec => (left, true),
+                    _ => (&MOMENT, false),
+                };
+                match leader.sleep(Some(span), limits.mask.as_ref()) {
+                    Ok(0) if is_last => return Awake::TimedOut,
+                    Ok(0) if self.poller.repair() => return Awake::NewRole,
                     Err(Errno::INTR) => return Awake::Interrupted,
                     // With another eventfd in the node; or without descriptors at all.
                     Err(_) if self.poller.repair() => return Awake::NewRole,
