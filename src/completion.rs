@@ -134,9 +134,4 @@ impl Completions {
         }
         self.is_draining.store(false, Ordering::Relaxed);
     }
-
-    /// Requests that are not completely gone.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
-    }
 }

@@ -149,11 +149,6 @@ impl Ring {
         self.shared_magic().store(AIO_RING_MAGIC, Ordering::Release);
     }
 
-    /// Whether [`Ring::announce`] was called.
-    pub fn is_announced(&self) -> bool {
-        self.shared_magic().load(Ordering::Relaxed) == AIO_RING_MAGIC
-    }
-
     /// Events that wait to be taken.
     #[inline]
     pub fn occupancy(&self) -> u32 {

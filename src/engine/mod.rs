@@ -21,6 +21,3 @@ pub enum Place {
     /// By the asynchronous engine.
     Asynchronous,
 }
-
-/// The engines that this build can use, for people.
-pub const NAMES: &str = "inline, pool";

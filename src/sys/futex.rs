@@ -2,8 +2,8 @@
 
 use libc::{FUTEX_PRIVATE_FLAG, FUTEX_WAIT_BITSET, FUTEX_WAKE, SYS_futex, timespec};
 
-use crate::sync::{AtomicU32, Ordering};
-use crate::sys::errno::{Errno, Result};
+use crate::sync::AtomicU32;
+use crate::sys::errno::Result;
 use crate::sys::raw::syscall;
 
 /// Sleeps while `*word == value`, without a limit. May return for no reason: callers look again.
@@ -38,14 +38,6 @@ pub fn wait_until(word: &AtomicU32, value: u32, deadline: Option<&timespec>) -> 
     .map(|_| ())
 }
 
-/// Sleeps until `*word` is no longer `value`, whatever signals come.
-pub fn wait_while(word: &AtomicU32, value: u32) {
-    // Acquire: pairs with the Release of the thread that changes the word and wakes us.
-    while word.load(Ordering::Acquire) == value {
-        wait(word, value);
-    }
-}
-
 /// Wakes at most `count` sleepers.
 pub fn wake(word: &AtomicU32, count: u32) {
     // SAFETY: FUTEX_WAKE uses the address as a key and does not read it.
@@ -57,9 +49,4 @@ pub fn wake(word: &AtomicU32, count: u32) {
             count.min(i32::MAX as u32)
         )
     };
-}
-
-/// Whether `error` is only a reason to look again.
-pub fn is_spurious(error: Errno) -> bool {
-    error == Errno::AGAIN
 }
