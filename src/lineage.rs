@@ -2,6 +2,7 @@
 
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::errno::Result;
+use crate::sys::fd;
 use crate::sys::mmap::{self, Protection};
 
 const PAGE: usize = 4096;
@@ -12,6 +13,9 @@ static IS_ORIGINAL: AtomicPtr<AtomicU32> = AtomicPtr::new(core::ptr::null_mut())
 /// A forked child has begun to make contexts of its own.
 static HAS_PARENT: AtomicBool = AtomicBool::new(false);
 
+/// The process that began.
+static PROCESS: AtomicU32 = AtomicU32::new(0);
+
 fn word() -> Option<&'static AtomicU32> {
     // Acquire: pairs with the Release in `begin`.
     // SAFETY: null, or a page that stays mapped for ever.
@@ -20,6 +24,7 @@ fn word() -> Option<&'static AtomicU32> {
 
 /// This process makes contexts. Callers serialise themselves.
 pub fn begin() -> Result<()> {
+    PROCESS.store(std::process::id(), Ordering::Relaxed);
     if let Some(word) = word() {
         if word.swap(1, Ordering::Relaxed) == 0 {
             HAS_PARENT.store(true, Ordering::Relaxed);
@@ -53,4 +58,14 @@ pub fn is_forked() -> bool {
 /// Whether this process's memory holds rings of a process that it was forked from.
 pub fn has_parent() -> bool {
     is_forked() || HAS_PARENT.load(Ordering::Relaxed)
+}
+
+/// Whether the calling process only shares its memory with the one that began: clone(CLONE_VM).
+pub fn is_other_process() -> bool {
+    PROCESS.load(Ordering::Relaxed) != std::process::id()
+}
+
+/// Whether the calling process uses the same descriptors as the one that began: clone(CLONE_FILES).
+pub fn shares_descriptors() -> bool {
+    fd::is_shared_with(PROCESS.load(Ordering::Relaxed))
 }

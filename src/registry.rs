@@ -143,12 +143,13 @@ impl Inside {
         if let Some(place) = self.slots.get(depth) {
             place.set(slot);
         }
-        self.depth.set(depth + 1);
+        self.depth.set(depth.wrapping_add(1));
     }
 
     #[inline]
     fn leave(&self) {
-        self.depth.set(self.depth.get() - 1);
+        // Wrapping: a child of clone(CLONE_VM) may use the same variable at the same time.
+        self.depth.set(self.depth.get().wrapping_sub(1));
     }
 
     /// How many of the calls are on `slot`.

@@ -20,8 +20,8 @@
 //! Events are harvested by threads in io_getevents ([`leader`]); or by the reaper, once the poller
 //! is in background mode.
 //!
-//! divergence: epoll forgets a signalfd whose process is gone (POLLFREE); its polls stay pending,
-//! where the kernel's AIO completes them.
+//! divergence: a child of clone(CLONE_VM) without CLONE_FILES that polls anything but a signalfd: our
+//! descriptors end with it, and its polls with EBADF or never.
 //!
 //! *Locks*: `table` protects registrations and the lists of armed requests. A request is claimed
 //! under it and completed after it is released. epoll_ctl does not block.

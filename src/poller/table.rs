@@ -4,12 +4,14 @@ use core::cell::UnsafeCell;
 
 use libc::{EPOLLONESHOT, POLLERR, POLLHUP, S_IFCHR, S_IFIFO, S_IFMT};
 
+use crate::lineage;
 use crate::request::list::List;
 use crate::request::state::Claim;
 use crate::request::{Request, Slab, Task};
 use crate::stable::{Stable, Zeroed};
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
+use crate::sys::fd::OwnedFd;
 use crate::sys::{epoll, fd};
 
 /// What completes every poll: fs/aio.c, aio_poll adds them to the request's mask.
@@ -17,7 +19,9 @@ const ALWAYS: u16 = (POLLERR | POLLHUP) as u16;
 
 /// Marks the token of a private registration.
 const PRIVATE: u64 = 1 << 63;
-const GENERATION_MASK: u32 = 0x7fff_ffff;
+/// Marks the token of a process whose end completes a request.
+const END: u64 = 1 << 62;
+const GENERATION_MASK: u32 = 0x3fff_ffff;
 
 /// The registration of one descriptor number.
 #[derive(Debug, Default)]
@@ -67,6 +71,34 @@ fn number_token(fd: i32, generation: u32) -> u64 {
 
 fn private_token(request: &Request) -> u64 {
     PRIVATE | u64::from(request.generation() & GENERATION_MASK) << 32 | u64::from(request.index())
+}
+
+/// In [`Request::watch`]: the descriptors of the request are those of another process.
+const ELSEWHERE: i32 = -1;
+
+/// Watches the calling process for the end of a poll of its signalfd, if it is not the process that
+/// waits: a child of clone(CLONE_VM), whose signals go with it.
+///
+/// fs/signalfd.c, signalfd_cleanup (POLLFREE), and fs/aio.c, aio_poll_wake: the poll completes then.
+/// epoll would forget the file.
+#[cold]
+fn watch_process(epoll: i32, fd: i32, request: &Request) {
+    if !lineage::is_other_process() || !fd::is_link_to(fd, c"anon_inode:[signalfd]") {
+        return;
+    }
+    if !lineage::shares_descriptors() {
+        // Pin and epoll go with the process, and their numbers mean nothing to the one that waits;
+        // it finds its epoll missing.
+        let _ = request.unpin().map(OwnedFd::into_raw);
+        request.watch.store(ELSEWHERE, Ordering::Relaxed);
+        return;
+    }
+    if let Ok(process) = fd::own_process()
+        && epoll::add(epoll, process.raw(), libc::EPOLLIN as u32, private_token(request) | END)
+            .is_ok()
+    {
+        request.watch.store(process.into_raw() + 1, Ordering::Relaxed);
+    }
 }
 
 fn wanted(request: &Request) -> u16 {
@@ -140,6 +172,7 @@ impl Table {
                 return self.register_private(visit, request);
             }
             add_checked(visit.epoll, fd, bits, token)?;
+            watch_process(visit.epoll, fd, request);
         }
         place.generation = generation;
         place.is_known = true;
@@ -174,6 +207,9 @@ impl Table {
             }
             _ => return,
         }
+        if let watch @ 1.. = request.watch.swap(0, Ordering::Relaxed) {
+            fd::close(watch - 1);
+        }
         visit.armed.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -185,8 +221,15 @@ impl Table {
         let generation = (token >> 32) as u32 & GENERATION_MASK;
         if token & PRIVATE != 0 {
             let Some(request) = visit.slab.get(token as u32) else { return };
-            let is_current = request.generation() & GENERATION_MASK == generation
-                && request.registration.load(Ordering::Relaxed) == BY_PIN;
+            let is_alive = request.generation() & GENERATION_MASK == generation;
+            let registration = request.registration.load(Ordering::Relaxed);
+            if token & END != 0 {
+                if is_alive && registration != 0 {
+                    self.decide(visit, request, i64::from(POLLHUP));
+                }
+                return;
+            }
+            let is_current = is_alive && registration == BY_PIN;
             if is_current && !self.finish(visit, request, events) {
                 let pin = request.pin().unwrap_or(-1);
                 let _ = epoll::modify(visit.epoll, pin, one_shot(wanted(request)), token);
@@ -262,7 +305,11 @@ impl Table {
             // On the list all the same, for `decide` to take it off.
             self.private.push_front(visit.slab, request);
             request.registration.store(BY_PIN, Ordering::Relaxed);
-            self.decide(visit, request, error.to_res());
+            let result = match request.watch.load(Ordering::Relaxed) {
+                ELSEWHERE => i64::from(POLLHUP),
+                _ => error.to_res(),
+            };
+            self.decide(visit, request, result);
         }
     }
 

@@ -83,6 +83,9 @@ pub struct Request {
     /// Descriptor + 1 of our duplicate of the file; 0 without one.
     pin: AtomicI32,
     result: AtomicU64,
+    /// Descriptor + 1 of a process whose end completes a poll; 0 without one. Under the poller's
+    /// lock.
+    pub watch: AtomicI32,
     /// The poller's note how the request is registered, under the poller's lock.
     pub registration: AtomicU32,
     resfd: UnsafeCell<Option<Resfd>>,
@@ -215,6 +218,7 @@ impl Slab {
         request.generation.fetch_add(1, Ordering::Relaxed);
         request.pin.store(0, Ordering::Relaxed);
         request.registration.store(0, Ordering::Relaxed);
+        request.watch.store(0, Ordering::Relaxed);
         let iocb = work.iocb;
         // SAFETY: the place is free, so nobody else looks at the cells; what they hold is `None`
         // from `remove`, or zeros, neither of which needs dropping.
@@ -300,6 +304,11 @@ impl Slab {
         self.requests.for_each(|_, request| {
             if let Some(pin) = request.pin() {
                 visit(pin);
+            }
+            if let Some(watch) = request.watch.load(Ordering::Relaxed).checked_sub(1)
+                && watch >= 0
+            {
+                visit(watch);
             }
         });
     }

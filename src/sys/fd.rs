@@ -95,6 +95,15 @@ impl Identity {
     }
 }
 
+/// Whether another process has the same table of descriptors.
+pub fn is_shared_with(process: u32) -> bool {
+    const KCMP_FILES: usize = 2;
+    let own = std::process::id();
+    // SAFETY: kcmp takes no pointer here.
+    let order = unsafe { syscall!(SYS_kcmp, own, process, KCMP_FILES, 0, 0) };
+    order == Ok(0)
+}
+
 /// A descriptor that this library opened. Closed when dropped.
 #[derive(Debug, PartialEq, Eq)]
 pub struct OwnedFd(c_int);
@@ -278,6 +287,13 @@ pub fn reopen_for_reading(fd: c_int) -> Result<OwnedFd> {
         )
     }?;
     Ok(OwnedFd(new as c_int))
+}
+
+/// A descriptor that becomes readable when the calling process ends.
+pub fn own_process() -> Result<OwnedFd> {
+    // SAFETY: no pointer.
+    let fd = unsafe { syscall!(libc::SYS_pidfd_open, std::process::id(), 0) }?;
+    Ok(OwnedFd(fd as c_int).raised())
 }
 
 /// A nameless file in memory.
