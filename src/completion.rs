@@ -8,6 +8,7 @@
 //! *Locks*: callers hold no context lock, which debug builds check; those inside are leaves.
 
 use crate::abi::types::Event;
+use crate::fork_gate;
 use crate::pins;
 use crate::request::state::Put;
 use crate::request::{Request, Slab, Task, Work};
@@ -86,12 +87,14 @@ impl Completions {
     fn finish(&self, request: &Request, is_accepted: bool) {
         // The file first: who has the event finds it closed if the program closed it, as a peer
         // that waits for the end of the data expects.
+        let section = fork_gate::enter();
         match (request.unpin(), request.work().map(|work| &work.task)) {
             // Polls wait for pipes, sockets and the like, which have no locks.
             (pin, Some(Task::Poll { .. })) => drop(pin),
             (Some(pin), _) => pins::release(pin),
             (None, _) => {}
         }
+        drop(section);
         let resfd = request.take_resfd();
         if is_accepted && let Some(work) = request.work() {
             let event =

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Modules, bottom first; each uses only those before it (and `abi::types`):
-//! [`sync`], [`sys`]; [`lineage`], [`pins`], [`stable`], [`radix`], [`arena`], [`ring`], [`resfd`], [`waiters`], [`request`];
+//! [`sync`], [`sys`]; [`lineage`], [`fork_gate`], [`pins`], [`stable`], [`radix`], [`arena`], [`ring`], [`resfd`], [`waiters`], [`request`];
 //! [`completion`]; [`engine`], [`poller`], [`reaper`]; [`context`]; [`registry`]; [`abi`].
 //!
 //! The C interface is in `include/libaio.h`; the Rust items are public for the tests and the command
@@ -23,6 +23,7 @@ pub mod arena;
 pub mod completion;
 pub mod context;
 pub mod engine;
+pub mod fork_gate;
 pub mod lineage;
 pub mod pins;
 pub mod poller;

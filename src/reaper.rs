@@ -13,6 +13,7 @@ use core::ptr;
 
 use libc::{EPOLLIN, epoll_event};
 
+use crate::fork_gate;
 use crate::poller::Poller;
 use crate::sync::{AtomicU32, Lock, Ordering};
 use crate::sys::errno::Errno;
@@ -83,6 +84,7 @@ pub fn serve(poller: &'static Poller) -> bool {
         lost.end();
     }
     if reaper.is_none() {
+        let _section = fork_gate::enter();
         *reaper = start();
     }
     let Some(running) = reaper.as_mut() else { return false };

@@ -20,6 +20,7 @@ use crate::abi::types::AioRing;
 use crate::arena::{Arenas, PAGE, Region, View};
 use crate::context::{Caller, Context, Reap, Wait, deliver};
 use crate::engine::pool;
+use crate::fork_gate;
 use crate::lineage;
 use crate::pins;
 use crate::radix::{self, Radix};
@@ -230,8 +231,14 @@ fn first_use(setup: &mut Setup) -> Result<&'static Epoch> {
             let page = mmap::anonymous(PAGE, Protection::ReadWrite)?;
             // Where the kernel does not know it (before 4.14) the handler below does the work.
             let _ = mmap::wipe_on_fork(page, PAGE);
-            // SAFETY: the handler is an `extern "C" fn()` that may run in any child.
-            unsafe { libc::pthread_atfork(None, None, Some(after_fork)) };
+            // SAFETY: the handlers are `extern "C" fn()`s that may run around any fork.
+            unsafe {
+                libc::pthread_atfork(
+                    Some(fork_gate::prepare),
+                    Some(fork_gate::parent),
+                    Some(after_fork),
+                )
+            };
             let page = ptr::with_exposed_provenance_mut::<Epoch>(page);
             // Release: pairs with the Acquire in `epoch`.
             EPOCH.store(page, Ordering::Release);
@@ -253,6 +260,7 @@ fn first_use(setup: &mut Setup) -> Result<&'static Epoch> {
 /// What fork calls in the child. Async-signal-safe: only atomics, close and munmap.
 extern "C" fn after_fork() {
     lineage::forked();
+    fork_gate::child();
     // SAFETY: the child has one thread.
     unsafe {
         SETUP.force_unlock();

@@ -5,6 +5,7 @@
 //! the last of them, because a descriptor that stays open would keep registrations in the program's
 //! own epoll alive after the program has closed the eventfd.
 
+use crate::fork_gate::{self, Section};
 use crate::sync::Lock;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, OwnedFd};
@@ -74,7 +75,7 @@ pub struct Resfds {
 impl Resfds {
     /// Keeps the eventfd `number` open for a request. EBADF, EINVAL: see
     /// [`Signal::to_number`]; EMFILE.
-    pub fn acquire(&self, number: i32) -> Result<Resfd> {
+    pub fn acquire(&self, number: i32, _section: &Section) -> Result<Resfd> {
         let mut entries = self.entries.lock();
         for (index, entry) in entries.iter_mut().enumerate() {
             if entry.users > 0
@@ -98,6 +99,7 @@ impl Resfds {
 
     /// Lets go of an eventfd.
     pub fn release(&self, resfd: Resfd) {
+        let _section = fork_gate::enter();
         if let Some(index) = resfd.entry {
             let mut entries = self.entries.lock();
             let Some(entry) = entries.get_mut(usize::from(index)) else { return };
@@ -132,6 +134,10 @@ mod tests {
     use std::fs::File;
     use std::os::fd::AsRawFd;
 
+    fn acquire(resfds: &Resfds, eventfd: &OwnedFd) -> Resfd {
+        resfds.acquire(eventfd.raw(), &fork_gate::enter()).unwrap()
+    }
+
     fn count(fd: &OwnedFd) -> u64 {
         let mut count = [0u8; 8];
         // SAFETY: 8 bytes of our own.
@@ -144,8 +150,7 @@ mod tests {
         let resfds = Resfds::default();
         let eventfd = fd::eventfd().unwrap();
         let other = fd::duplicate(eventfd.raw()).unwrap();
-        let (first, second) =
-            (resfds.acquire(eventfd.raw()).unwrap(), resfds.acquire(eventfd.raw()).unwrap());
+        let (first, second) = (acquire(&resfds, &eventfd), acquire(&resfds, &eventfd));
         assert_eq!(first.signal.fd, second.signal.fd);
         drop(eventfd);
         first.signal().send();
@@ -161,10 +166,10 @@ mod tests {
     fn a_number_that_means_another_file_is_not_confused() {
         let resfds = Resfds::default();
         let (eventfd, other) = (fd::eventfd().unwrap(), fd::eventfd().unwrap());
-        let first = resfds.acquire(eventfd.raw()).unwrap();
+        let first = acquire(&resfds, &eventfd);
         // SAFETY: both numbers are ours.
         unsafe { libc::dup2(other.raw(), eventfd.raw()) };
-        let second = resfds.acquire(eventfd.raw()).unwrap();
+        let second = acquire(&resfds, &eventfd);
         assert_ne!(first.signal.fd, second.signal.fd);
         second.signal().send();
         assert_eq!(count(&other), 1);

@@ -9,6 +9,7 @@ use crate::abi::types::{Event, IOCB_FLAG_RESFD, Iocb};
 use crate::context::Context;
 use crate::engine::stream::Interruption;
 use crate::engine::{Place, choose, inline, pool};
+use crate::fork_gate::{self, Section};
 use crate::pins;
 use crate::reaper;
 use crate::request::decode::{self, Operation};
@@ -171,10 +172,10 @@ impl Context {
         match operation {
             Operation::Transfer(transfer) => {
                 if choose::transfer(fd, status, &transfer) == Place::Asynchronous
-                    && let Ok(file) = pin(fd)
+                    && let Ok((file, section)) = pin(fd)
                 {
                     let task = Task::Transfer(transfer, batch.origin(&file)?);
-                    return self.submit_to_pool(accepted, file, task);
+                    return self.submit_to_pool(accepted, file, section, task);
                 }
                 let res = inline::transfer(fd, status, &transfer, &mut batch.interruption)?;
                 let signal = batch.current_signal(accepted, signal);
@@ -182,10 +183,10 @@ impl Context {
             }
             Operation::Sync { data_only } => {
                 if choose::sync(fd) == Place::Asynchronous
-                    && let Ok(file) = pin(fd)
+                    && let Ok((file, section)) = pin(fd)
                 {
                     let task = Task::Sync { data_only, origin: batch.origin(&file)? };
-                    return self.submit_to_pool(accepted, file, task);
+                    return self.submit_to_pool(accepted, file, section, task);
                 }
                 let res = inline::sync(fd, data_only)?;
                 self.completions.post(accepted.event(res), signal);
@@ -198,15 +199,22 @@ impl Context {
 
     /// Hands a request to the workers; without any, does it here.
     #[cold]
-    fn submit_to_pool(&'static self, accepted: &Accepted, file: OwnedFd, task: Task) -> Result<()> {
+    fn submit_to_pool(
+        &'static self,
+        accepted: &Accepted,
+        file: OwnedFd,
+        section: Section,
+        task: Task,
+    ) -> Result<()> {
         let completions = &self.completions;
         let resfd = match accepted.has_resfd() {
-            true => Some(completions.resfds.acquire(accepted.iocb.resfd)?),
+            true => Some(completions.resfds.acquire(accepted.iocb.resfd, &section)?),
             false => None,
         };
         let work = Work { data: accepted.iocb.data, iocb: accepted.address, task };
         let request = completions.begin(work, resfd)?;
         request.set_pin(file);
+        drop(section);
         if self.lane.submit(request).is_err() && request.state.claim() == Claim::Won {
             request.set_result(pool::perform(request));
             completions.put(request);
@@ -272,13 +280,9 @@ impl Context {
             self.completions.post(accepted.event(i64::from(ready)), signal);
             return Ok(());
         }
-        let file = fd::duplicate(fd).map_err(|error| match error {
-            Errno::BADF => error,
-            _ => Errno::AGAIN,
-        })?;
         let completions = &self.completions;
         let resfd = match accepted.has_resfd() {
-            true => Some(completions.resfds.acquire(accepted.iocb.resfd)?),
+            true => Some(completions.resfds.acquire(accepted.iocb.resfd, &fork_gate::enter())?),
             false => None,
         };
         // Without somebody to signal the eventfd the program would wait for ever.
@@ -292,10 +296,22 @@ impl Context {
             }
             completions.ring.announce();
         }
+        let section = fork_gate::enter();
+        let file = match fd::duplicate(fd) {
+            Ok(file) => file,
+            Err(error) => {
+                drop(section);
+                if let Some(resfd) = resfd {
+                    completions.resfds.release(resfd);
+                }
+                return Err(if error == Errno::BADF { error } else { Errno::AGAIN });
+            }
+        };
         let task = Task::Poll { fd, events };
         let work = Work { data: accepted.iocb.data, iocb: accepted.address, task };
         let request = completions.begin(work, resfd)?;
         request.set_pin(file);
+        drop(section);
         match self.poller.arm(request) {
             Ok(()) => {
                 // Not any more if the program has closed our descriptors.
@@ -322,12 +338,14 @@ impl Polls {
     }
 }
 
-/// A descriptor that holds the file behind `fd` for a worker.
-fn pin(fd: i32) -> Result<OwnedFd> {
-    match pins::reuse(fd) {
-        Some(kept) => Ok(kept),
-        None => fd::duplicate(fd),
-    }
+/// A descriptor that holds the file behind `fd` for a worker, to be noted before the section ends.
+fn pin(fd: i32) -> Result<(OwnedFd, Section)> {
+    let section = fork_gate::enter();
+    let file = match pins::reuse(fd) {
+        Some(kept) => kept,
+        None => fd::duplicate(fd)?,
+    };
+    Ok((file, section))
 }
 
 /// fs/aio.c, aio_read and aio_write: whether the file can be read or written at all comes before

@@ -34,6 +34,7 @@ use core::ptr;
 use libc::epoll_event;
 
 use crate::completion::Completions;
+use crate::fork_gate;
 use crate::poller::table::{Table, Visit};
 use crate::request::Request;
 use crate::request::list::List;
@@ -182,6 +183,7 @@ impl Poller {
 
     /// Makes an epoll instance in place of none, or of a lost one. The lock is held.
     fn make(&self) -> Result<i32> {
+        let _section = fork_gate::enter();
         let (epoll, kick) = epoll::create_marked().map_err(|_| Errno::AGAIN)?;
         let number = epoll.into_raw();
         self.kick.store(kick.into_raw() + 1, Ordering::Relaxed);
@@ -299,6 +301,7 @@ impl Poller {
     /// Closes everything. No request is armed and no thread is inside.
     pub fn close(&self) {
         let is_ours = self.is_intact();
+        let _section = fork_gate::enter();
         for stored in [&self.epoll, &self.kick] {
             let fd = stored.swap(0, Ordering::Relaxed);
             if fd != 0 && is_ours {
