@@ -141,7 +141,7 @@ impl Arena {
         }
         // Old events behind the tail mean nothing to the next ring here; giving a few pages back
         // and taking them again costs more than the rest of io_setup.
-        if region.pages > KEPT_PAGES {
+        if region.pages > KEPT_PAGES || view != View::AtHome {
             let _ = mmap::discard(region.library, len);
         }
     }

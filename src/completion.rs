@@ -89,8 +89,12 @@ impl Completions {
         // that waits for the end of the data expects.
         let section = fork_gate::enter();
         match (request.unpin(), request.work().map(|work| &work.task)) {
-            // Polls wait for pipes, sockets and the like, which have no locks.
-            (pin, Some(Task::Poll { .. })) => drop(pin),
+            // The program has closed the pin and opened its own there.
+            (Some(pin), Some(Task::Transfer(_, origin) | Task::Sync { origin, .. }))
+                if !origin.file.is_behind(pin.raw()) =>
+            {
+                let _ = pin.into_raw();
+            }
             (Some(pin), _) => pins::release(pin),
             (None, _) => {}
         }

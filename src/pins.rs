@@ -22,6 +22,35 @@ static KEPT: Lock<Vec<Kept>> = Lock::new(Vec::new());
 /// How many there are, for a look without the lock.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
+/// A pin that is let go with care, unless it is taken out.
+#[derive(Debug)]
+pub struct Pin(Option<OwnedFd>);
+
+impl Pin {
+    /// Takes care of a duplicate.
+    pub fn new(pin: OwnedFd) -> Pin {
+        Pin(Some(pin))
+    }
+
+    /// The number; -1 once it is taken out.
+    pub fn raw(&self) -> i32 {
+        self.0.as_ref().map_or(-1, OwnedFd::raw)
+    }
+
+    /// Takes the descriptor out.
+    pub fn into_inner(mut self) -> Option<OwnedFd> {
+        self.0.take()
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        if let Some(pin) = self.0.take() {
+            release(pin);
+        }
+    }
+}
+
 /// Lets go of a pin, at once or when it does no harm.
 pub fn release(pin: OwnedFd) {
     if !fd::is_locked(pin.raw()) {
@@ -39,14 +68,18 @@ pub fn release(pin: OwnedFd) {
     COUNT.store(kept.len() as u32, Ordering::Relaxed);
 }
 
-/// A kept pin of the same open file as `number`, to be used again.
+/// A kept pin that serves as well as a duplicate of `number`, to be used again.
 pub fn reuse(number: i32) -> Option<OwnedFd> {
     if COUNT.load(Ordering::Relaxed) == 0 {
         return None;
     }
     let mut kept = KEPT.lock();
-    let index =
-        kept.iter().position(|kept| fd::is_same_file(kept.pin.raw(), number) == Ok(true))?;
+    let is_same = |kept: &Kept| fd::is_same_file(kept.pin.raw(), number) == Ok(true);
+    // Workers only use positions: another open of the same file in the same mode will do.
+    let is_alike = |kept: &Kept| {
+        kept.file.is_behind(number) && fd::status_flags(kept.pin.raw()) == fd::status_flags(number)
+    };
+    let index = kept.iter().position(is_same).or_else(|| kept.iter().position(is_alike))?;
     let found = kept.swap_remove(index);
     COUNT.store(kept.len() as u32, Ordering::Relaxed);
     // The program may have closed our number and opened its own there.

@@ -27,7 +27,9 @@ use crate::radix::{self, Radix};
 use crate::reaper;
 use crate::ring::Geometry;
 use crate::stable::{Stable, Zeroed};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Lock, Ordering, thread_local};
+use crate::sync::{
+    AtomicPtr, AtomicU32, AtomicUsize, Lock, Ordering, compiler_fence, thread_local,
+};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::Protection;
 use crate::sys::{futex, host, mmap, user};
@@ -140,17 +142,26 @@ impl Inside {
 
     #[inline]
     fn enter(&self, slot: *const Slot) {
+        // The depth first, so that a handler that comes in between uses the next place.
         let depth = self.depth.get();
+        self.depth.set(depth.wrapping_add(1));
+        // SeqCst: for a handler of this thread only; it pairs with its program order.
+        compiler_fence(Ordering::SeqCst);
         if let Some(place) = self.slots.get(depth) {
             place.set(slot);
         }
-        self.depth.set(depth.wrapping_add(1));
     }
 
     #[inline]
     fn leave(&self) {
         // Wrapping: a child of clone(CLONE_VM) may use the same variable at the same time.
-        self.depth.set(self.depth.get().wrapping_sub(1));
+        let depth = self.depth.get().wrapping_sub(1);
+        if let Some(place) = self.slots.get(depth) {
+            place.set(ptr::null());
+        }
+        // SeqCst: as in `enter`.
+        compiler_fence(Ordering::SeqCst);
+        self.depth.set(depth);
     }
 
     /// How many of the calls are on `slot`.
@@ -391,8 +402,7 @@ pub fn destroy(address: usize) -> Result<()> {
         setup.live == 0
     };
     if is_last {
-        pool::retire();
-        reaper::retire();
+        retire();
     }
     Ok(())
 }
@@ -405,6 +415,17 @@ fn abandon(slot: &'static Slot) {
     remove(current, slot);
     setup.requested -= u64::from(slot.requested.load(Ordering::Relaxed));
     setup.live -= 1;
+    let is_last = setup.live == 0;
+    drop(setup);
+    if is_last {
+        retire();
+    }
+}
+
+/// There is no context left: no thread of ours shall be.
+fn retire() {
+    pool::retire();
+    reaper::retire();
 }
 
 /// What is at the address that a context had last.

@@ -74,7 +74,7 @@ pub struct Resfds {
 
 impl Resfds {
     /// Keeps the eventfd `number` open for a request. EBADF, EINVAL: see
-    /// [`Signal::to_number`]; EMFILE.
+    /// [`Signal::to_number`]; EAGAIN: no descriptor is free.
     pub fn acquire(&self, number: i32, _section: &Section) -> Result<Resfd> {
         let mut entries = self.entries.lock();
         for (index, entry) in entries.iter_mut().enumerate() {
@@ -88,7 +88,11 @@ impl Resfds {
             }
         }
         let Signal { may_block, .. } = Signal::to_number(number)?;
-        let pin = fd::duplicate(number)?.into_raw();
+        let pin = fd::duplicate(number).map_err(|error| match error {
+            Errno::BADF => error,
+            _ => Errno::AGAIN,
+        })?;
+        let pin = pin.into_raw();
         let free = entries.iter_mut().enumerate().find(|(_, entry)| entry.users == 0);
         let entry = free.map(|(index, entry)| {
             *entry = Entry { number, pin, users: 1, may_block };

@@ -10,7 +10,8 @@
 //! *Orderings*: taking a lock is Acquire, leaving it is Release; they pair with each other.
 
 pub use core::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence,
+    fence,
 };
 /// Variables of a thread.
 pub use std::thread_local;

@@ -242,10 +242,12 @@ impl Context {
                 // sleep on, and then nobody can wake us.
                 let left = limits.left();
                 let (span, is_last) = match &left {
-                    Some(left) if left.tv_sec < MOMENT.tv_sec => (left, true),
-                    _ => (&MOMENT, false),
+                    // Between two sleeps a mask would not be in force.
+                    _ if limits.mask.is_some() => (left.as_ref(), true),
+                    Some(left) if left.tv_sec < MOMENT.tv_sec => (Some(left), true),
+                    _ => (Some(&MOMENT), false),
                 };
-                match leader.sleep(Some(span), limits.mask.as_ref()) {
+                match leader.sleep(span, limits.mask.as_ref()) {
                     Ok(0) if is_last => return Awake::TimedOut,
                     Ok(0) if self.poller.repair() => return Awake::NewRole,
                     Err(Errno::INTR) => return Awake::Interrupted,

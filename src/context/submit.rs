@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::engine::stream::Interruption;
 use crate::engine::{Place, choose, inline, pool};
 use crate::fork_gate::{self, Section};
-use crate::pins;
+use crate::pins::{self, Pin};
 use crate::reaper;
 use crate::request::decode::{self, Operation};
 use crate::request::state::Claim;
@@ -18,7 +18,7 @@ use crate::request::{Origin, Task, Work};
 use crate::resfd::Signal;
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{self, Identity, OwnedFd};
+use crate::sys::fd::{self, Identity};
 use crate::sys::poll;
 use crate::sys::user::{self, KeyAccess, Pages};
 
@@ -55,6 +55,9 @@ struct Batch {
 impl Batch {
     /// The eventfd of an iocb, open at this moment: EBADF, EINVAL.
     fn signal(&mut self, accepted: &Accepted) -> Result<Option<Signal>> {
+        if self.interruption.take_slept() {
+            self.signal = None;
+        }
         if !accepted.has_resfd() {
             return Ok(None);
         }
@@ -72,15 +75,17 @@ impl Batch {
     /// The eventfd again, unless the batch has slept and it is gone: the kernel holds it, here
     /// nothing must be written to what took its number.
     fn current_signal(&mut self, accepted: &Accepted, signal: Option<Signal>) -> Option<Signal> {
-        if signal.is_none() || !self.interruption.take_slept() {
-            return signal;
+        match self.interruption.take_slept() {
+            true => {
+                self.signal = None;
+                self.signal(accepted).ok().flatten()
+            }
+            false => signal,
         }
-        self.signal = None;
-        self.signal(accepted).ok().flatten()
     }
 
     /// What a worker has to respect when it works on `file`.
-    fn origin(&mut self, file: &OwnedFd) -> Result<Origin> {
+    fn origin(&mut self, file: &Pin) -> Result<Origin> {
         let credentials = *self.credentials.get_or_insert_with(Credentials::current);
         Ok(Origin { credentials, file: Identity::of(file.raw())? })
     }
@@ -115,6 +120,10 @@ impl Context {
         let mut submitted = 0;
         let mut failure = None;
         for index in 0..nr {
+            if batch.interruption.is_pending() && self.is_dead() {
+                // The handler has destroyed the context.
+                break;
+            }
             let accepted = match self.accept(batch, iocbs, index) {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -202,7 +211,7 @@ impl Context {
     fn submit_to_pool(
         &'static self,
         accepted: &Accepted,
-        file: OwnedFd,
+        file: Pin,
         section: Section,
         task: Task,
     ) -> Result<()> {
@@ -213,7 +222,9 @@ impl Context {
         };
         let work = Work { data: accepted.iocb.data, iocb: accepted.address, task };
         let request = completions.begin(work, resfd)?;
-        request.set_pin(file);
+        if let Some(file) = file.into_inner() {
+            request.set_pin(file);
+        }
         drop(section);
         if self.lane.submit(request).is_err() && request.state.claim() == Claim::Won {
             request.set_result(pool::perform(request));
@@ -298,7 +309,7 @@ impl Context {
         }
         let section = fork_gate::enter();
         let file = match fd::duplicate(fd) {
-            Ok(file) => file,
+            Ok(file) => Pin::new(file),
             Err(error) => {
                 drop(section);
                 if let Some(resfd) = resfd {
@@ -310,7 +321,9 @@ impl Context {
         let task = Task::Poll { fd, events };
         let work = Work { data: accepted.iocb.data, iocb: accepted.address, task };
         let request = completions.begin(work, resfd)?;
-        request.set_pin(file);
+        if let Some(file) = file.into_inner() {
+            request.set_pin(file);
+        }
         drop(section);
         match self.poller.arm(request) {
             Ok(()) => {
@@ -339,13 +352,13 @@ impl Polls {
 }
 
 /// A descriptor that holds the file behind `fd` for a worker, to be noted before the section ends.
-fn pin(fd: i32) -> Result<(OwnedFd, Section)> {
+fn pin(fd: i32) -> Result<(Pin, Section)> {
     let section = fork_gate::enter();
     let file = match pins::reuse(fd) {
         Some(kept) => kept,
         None => fd::duplicate(fd)?,
     };
-    Ok((file, section))
+    Ok((Pin::new(file), section))
 }
 
 /// fs/aio.c, aio_read and aio_write: whether the file can be read or written at all comes before

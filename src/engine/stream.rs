@@ -10,6 +10,7 @@ use core::ffi::c_int;
 use libc::{POLLIN, POLLOUT, RWF_DSYNC, RWF_NOWAIT, S_IFIFO, S_IFSOCK, iovec, pollfd, timespec};
 
 use crate::engine::inline::{file_type, may_use_nosignal, refused};
+use crate::pins::Pin;
 use crate::request::decode::{RWF_NOSIGNAL, Transfer};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
@@ -35,6 +36,11 @@ impl Interruption {
     /// Whether the batch has slept since it was last asked.
     pub fn take_slept(&mut self) -> bool {
         core::mem::take(&mut self.has_slept)
+    }
+
+    /// Whether a handler has run, or will.
+    pub fn is_pending(&self) -> bool {
+        self.is_pending
     }
 
     /// The batch ends: sends what the kernel would deliver now.
@@ -73,7 +79,7 @@ pub fn transfer(
     if is_ours {
         flags |= RWF_NOSIGNAL;
     }
-    let call = |iov: &[iovec], flags, interruption: &mut Interruption| {
+    let call = |fd, iov: &[iovec], flags, interruption: &mut Interruption| {
         // SAFETY: the elements are a private copy; the buffers are the program's.
         let moved = unsafe { file::vectored(direction, fd, iov, NO_OFFSET, flags) };
         if is_ours && moved == Err(Errno::PIPE) {
@@ -82,14 +88,17 @@ pub fn transfer(
         moved
     };
     if status.is_nonblocking() || transfer.flags.is_nowait() {
-        return match call(transfer.buffer.as_slice(), flags, interruption) {
+        return match call(fd, transfer.buffer.as_slice(), flags, interruption) {
             Ok(count) => Ok(count as i64),
             Err(error) => refused(fd, transfer, error),
         };
     }
     let mut deadline = None;
     let mut done = 0u64;
+    // From the first sleep on the file is held, whatever becomes of the number.
+    let mut held: Option<Pin> = None;
     loop {
+        let fd = held.as_ref().map_or(fd, Pin::raw);
         let rest;
         let iov = match done {
             0 => transfer.buffer.as_slice(),
@@ -100,14 +109,15 @@ pub fn transfer(
         };
         // Not a blocking call: after a handler with SA_RESTART that would go on waiting, where the
         // kernel's AIO gives up with EINTR (fs/aio.c, aio_rw_done). poll never restarts.
-        let mut moved = call(iov, flags | RWF_NOWAIT, interruption);
+        let mut moved = call(fd, iov, flags | RWF_NOWAIT, interruption);
         if moved == Err(Errno::OPNOTSUPP) && !fd::is_tty(fd) {
             // No FMODE_NOWAIT, or no read_iter and write_iter at all: the detector tells.
-            moved = call(iov, flags, interruption);
+            interruption.has_slept = true;
+            moved = call(fd, iov, flags, interruption);
         } else if moved == Err(Errno::OPNOTSUPP) {
             moved = Err(Errno::AGAIN);
             if poll::one(fd, readiness(direction)).is_ok_and(|ready| ready != 0) {
-                moved = call(iov, flags, interruption);
+                moved = call(fd, iov, flags, interruption);
             }
         }
         match moved {
@@ -123,6 +133,10 @@ pub fn transfer(
                     S_IFSOCK => fd::socket_timeout(fd, direction).map(|span| clock::after(&span)),
                     _ => None,
                 });
+                if held.is_none() {
+                    held = fd::duplicate(fd).ok().map(Pin::new);
+                }
+                let fd = held.as_ref().map_or(fd, Pin::raw);
                 if let Err(error) = wait_ready(fd, direction, deadline.as_ref(), interruption) {
                     return if done > 0 { Ok(done as i64) } else { refused(fd, transfer, error) };
                 }
