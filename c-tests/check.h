@@ -28,6 +28,7 @@
 #define _GNU_SOURCE
 #endif
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -471,6 +472,20 @@ static inline int scratch_direct(const char *name, size_t size, int fill)
 	if (fd == -1 && errno == EINVAL)
 		skip("no O_DIRECT on this file system");
 	return (int)MUST(fd);
+}
+
+/* Entries of a directory, "." and ".." among them. */
+static inline int entries(const char *path)
+{
+	DIR *directory = opendir(path);
+	int count = 0;
+
+	if (!directory)
+		die(path);
+	while (readdir(directory))
+		count++;
+	closedir(directory);
+	return count;
 }
 
 static inline bool filled_with(const void *memory, int fill, size_t size)

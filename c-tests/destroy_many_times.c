@@ -2,21 +2,6 @@
  * descriptor, no thread and no memory behind. */
 #include "pending.h"
 
-#include <dirent.h>
-
-static int entries(const char *path)
-{
-	DIR *directory = opendir(path);
-	int count = 0;
-
-	if (!directory)
-		die(path);
-	while (readdir(directory))
-		count++;
-	closedir(directory);
-	return count;
-}
-
 static long resident_pages(void)
 {
 	FILE *file = fopen("/proc/self/statm", "re");

@@ -1,21 +1,6 @@
 /* Description: when the last context is gone, so are all descriptors and threads. */
 #include "check.h"
 
-#include <dirent.h>
-
-static int entries(const char *path)
-{
-	DIR *directory = opendir(path);
-	int count = 0;
-
-	if (!directory)
-		die(path);
-	while (readdir(directory))
-		count++;
-	closedir(directory);
-	return count;
-}
-
 int main(void)
 {
 	int file = scratch_filled("file", 0, 4096, 'x');

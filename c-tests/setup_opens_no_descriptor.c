@@ -1,21 +1,7 @@
 /* Description: setting up a context takes no descriptor and no thread. */
 #include "check.h"
 
-#include <dirent.h>
 #include <sys/resource.h>
-
-static int entries(const char *path)
-{
-	DIR *directory = opendir(path);
-	int count = 0;
-
-	if (!directory)
-		die(path);
-	while (readdir(directory))
-		count++;
-	closedir(directory);
-	return count;
-}
 
 int main(void)
 {

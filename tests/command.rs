@@ -22,9 +22,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
-use support::command::{self, Ended};
+use support::command::{self, Ended, expect};
 use support::scratch::Scratch;
-use support::{Outcome, c, fail, library, shown, skip, trial};
+use support::{Outcome, c, library, shown, skip, trial};
 
 /// For one run of the command: the demonstration takes about 2 s, and more on a busy disk.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -76,10 +76,6 @@ fn run_program(program: impl AsRef<OsStr>) -> Command {
 
 fn ended(command: &mut Command) -> Outcome<Ended> {
     command::run(command, LIMIT)
-}
-
-fn expect(condition: bool, what: &str, ended: &Ended) -> Outcome {
-    if condition { Ok(()) } else { fail(format!("{what}\n{}", ended.report())) }
 }
 
 /// The command failed with `status` and one line of error that contains `words`, and printed

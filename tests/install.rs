@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
-use support::command::{self, Ended};
+use support::command::{self, Ended, expect};
 use support::scratch::Scratch;
 use support::{Outcome, c, fail, installed, library, shown, skip, trial};
 
@@ -63,10 +63,6 @@ fn install_of(library: &Path) -> Command {
 
 fn ended(command: &mut Command) -> Outcome<Ended> {
     command::run(command, LIMIT)
-}
-
-fn expect(condition: bool, what: &str, ended: &Ended) -> Outcome {
-    if condition { Ok(()) } else { fail(format!("{what}\n{}", ended.report())) }
 }
 
 fn expect_error(ended: &Ended, status: i32, words: &str) -> Outcome {

@@ -84,3 +84,8 @@ impl Ended {
         )
     }
 }
+
+/// The test fails unless `condition` holds for a command that has ended.
+pub fn expect(condition: bool, what: &str, ended: &Ended) -> Outcome {
+    if condition { Ok(()) } else { fail(format!("{what}\n{}", ended.report())) }
+}
