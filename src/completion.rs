@@ -11,7 +11,7 @@ use crate::abi::types::Event;
 use crate::fork_gate;
 use crate::pins;
 use crate::request::state::Put;
-use crate::request::{Request, Slab, Task, Work};
+use crate::request::{Request, Slab, Work};
 use crate::resfd::{Resfd, Resfds, Signal};
 use crate::ring::Ring;
 use crate::sync::{AtomicBool, AtomicU32, Ordering, assert_no_context_lock};
@@ -41,11 +41,23 @@ impl Completions {
     /// afterwards.
     #[inline]
     pub fn post(&self, event: Event, signal: Option<Signal>) {
+        self.publish(event, signal);
+        self.tell();
+    }
+
+    /// The first two thirds of [`Completions::post`]; [`Completions::tell`] is due.
+    #[inline]
+    fn publish(&self, event: Event, signal: Option<Signal>) {
         assert_no_context_lock();
         self.ring.post(event);
         if let Some(signal) = signal {
             signal.send();
         }
+    }
+
+    /// Wakes the waiters whose needs are met.
+    #[inline]
+    pub fn tell(&self) {
         self.waiters.news(|| self.ring.occupancy());
     }
 
@@ -68,10 +80,27 @@ impl Completions {
         }
     }
 
+    /// Requests that complete asynchronously and have not.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
     /// Drops a reference to a request; the last one posts its event.
     pub fn put(&self, request: &Request) {
         if request.state.put() == Put::Last {
             self.finish(request, true);
+            self.tell();
+            self.left();
+        }
+    }
+
+    /// As [`Completions::put`], by a thread that takes the events afterwards and then tells who is
+    /// left ([`Waiters::moved`]).
+    #[inline]
+    pub fn put_quietly(&self, request: &Request) {
+        if request.state.put() == Put::Last {
+            self.finish(request, true);
+            self.left();
         }
     }
 
@@ -81,24 +110,16 @@ impl Completions {
         let _ = request.state.put();
         if request.state.put() == Put::Last {
             self.finish(request, false);
+            self.left();
         }
     }
 
     fn finish(&self, request: &Request, is_accepted: bool) {
         // The file first: who has the event finds it closed if the program closed it, as a peer
         // that waits for the end of the data expects.
-        let section = fork_gate::enter();
-        match (request.unpin(), request.work().map(|work| &work.task)) {
-            // The program has closed the pin and opened its own there.
-            (Some(pin), Some(Task::Transfer(_, origin) | Task::Sync { origin, .. }))
-                if !origin.file.is_behind(pin.raw()) =>
-            {
-                let _ = pin.into_raw();
-            }
-            (Some(pin), _) => pins::release(pin),
-            (None, _) => {}
+        if request.pin().is_some() {
+            self.unpin(request);
         }
-        drop(section);
         let resfd = request.take_resfd();
         if is_accepted && let Some(work) = request.work() {
             let event =
@@ -106,14 +127,25 @@ impl Completions {
             // The place goes back before the event is seen, so that there is one for the request
             // that the program submits next.
             self.slab.remove(request);
-            self.post(event, resfd.as_ref().map(Resfd::signal));
+            self.publish(event, resfd.as_ref().map(Resfd::signal));
         } else {
             self.slab.remove(request);
         }
         if let Some(resfd) = resfd {
             self.resfds.release(resfd);
         }
-        self.left();
+    }
+
+    fn unpin(&self, request: &Request) {
+        let _section = fork_gate::enter();
+        match (request.unpin(), request.origin()) {
+            // The program has closed the pin and opened its own there.
+            (Some(pin), Some(origin)) if !origin.file.is_behind(pin.raw()) => {
+                let _ = pin.into_raw();
+            }
+            (Some(pin), _) => pins::release(pin),
+            (None, _) => {}
+        }
     }
 
     /// The last touch of a completing thread: the context may be gone afterwards.

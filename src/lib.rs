@@ -5,14 +5,15 @@
 //! reaps it.
 //!
 //! ```text
-//!   io_submit ─► abi ─► context/submit ─► request (decode, pin) ─┬─► engine: inline │ pool
+//!   io_submit ─► abi ─► context/submit ─► request (decode, pin) ─┬─► engine: inline │ uring │ pool
 //!                                                                └─► poller (epoll)
 //!   io_getevents ◄─ abi ◄─ context/reap ◄─ ring ◄─ completion ◄─── last reference dropped
 //!   io_cancel ─► abi ─► context/cancel: found under the lock, done outside it ─► engine or poller
 //! ```
 //!
 //! Modules, bottom first; each uses only those before it (and `abi::types`):
-//! [`sync`], [`sys`]; [`lineage`], [`fork_gate`], [`pins`], [`stable`], [`radix`], [`arena`], [`ring`], [`resfd`], [`waiters`], [`request`];
+//! [`sync`], [`sys`]; [`lineage`], [`fork_gate`], [`pins`], [`stable`], [`radix`], [`arena`],
+//! [`uring`], [`ring`], [`resfd`], [`waiters`], [`service`], [`request`];
 //! [`completion`]; [`engine`], [`poller`], [`reaper`]; [`context`]; [`registry`]; [`abi`].
 //!
 //! The C interface is in `include/libaio.h`; the Rust items are public for the tests and the command
@@ -33,7 +34,9 @@ pub mod registry;
 pub mod request;
 pub mod resfd;
 pub mod ring;
+pub mod service;
 pub mod stable;
 pub mod sync;
 pub mod sys;
+pub mod uring;
 pub mod waiters;

@@ -1,9 +1,9 @@
-//! The reaper: one thread that harvests polls for programs that do not call io_getevents for them,
-//! because they wait on an eventfd or read the ring by themselves.
+//! The reaper: one thread that harvests for programs that do not call io_getevents, because they wait
+//! on an eventfd or read the ring by themselves.
 //!
-//! It sleeps on an epoll instance of its own, in which the epoll instances of the contexts it serves
-//! are registered. It is started for the first of them and sent home with the last context. If the
-//! program closes its descriptors, another one takes its place.
+//! It sleeps on an epoll instance of its own, in which the epoll instances and the io_uring instances
+//! of the contexts it serves are registered. It is started for the first of them and sent home with
+//! the last. If the program closes its descriptors, another one takes its place.
 //!
 //! *Locks*: `REAPER` is taken to start, to serve and to stop, never by the thread while it works.
 //! Submission of a poll for a context that is served takes none.
@@ -11,10 +11,12 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use libc::{EPOLLIN, epoll_event};
+use libc::{EPOLLET, EPOLLIN, epoll_event};
 
+use crate::engine::uring::Uring;
 use crate::fork_gate;
 use crate::poller::Poller;
+use crate::service::Service;
 use crate::sync::{AtomicU32, Lock, Ordering};
 use crate::sys::errno::Errno;
 use crate::sys::fd::{self, OwnedFd};
@@ -28,7 +30,7 @@ struct Running {
     /// Readable when the thread shall leave.
     stop: i32,
     thread: thread::Thread,
-    /// Contexts that it harvests for.
+    /// Sources that it harvests.
     served: u32,
 }
 
@@ -63,21 +65,87 @@ impl Running {
     }
 }
 
-/// Whether the reaper harvests for a poller.
-pub fn is_serving(poller: &Poller) -> bool {
-    // Relaxed, both: a change by another thread is as good a moment later.
-    poller.is_background() && poller.reaper() == CURRENT.load(Ordering::Relaxed)
+/// Something that the reaper can harvest.
+#[derive(Clone, Copy, Debug)]
+pub enum Source {
+    /// Polls.
+    Poller(&'static Poller),
+    /// Reads, writes and syncs in io_uring.
+    Uring(&'static Uring),
 }
 
-/// Takes over the harvest for a poller. False: there is no descriptor or thread for it.
-pub fn serve(poller: &'static Poller) -> bool {
-    if is_serving(poller) {
-        return true;
+impl Source {
+    /// In the token of an [`Uring`]; addresses are even.
+    const IS_URING: usize = 1;
+
+    fn service(self) -> &'static Service {
+        match self {
+            Source::Poller(poller) => &poller.service,
+            Source::Uring(uring) => &uring.service,
+        }
     }
-    poller.repair();
-    let Ok(watched) = poller.prepare() else { return false };
+
+    fn token(self) -> u64 {
+        let token = match self {
+            Source::Poller(poller) => ptr::from_ref(poller).expose_provenance(),
+            Source::Uring(uring) => ptr::from_ref(uring).expose_provenance() | Source::IS_URING,
+        };
+        token as u64
+    }
+
+    fn from_token(token: u64) -> Source {
+        let address = token as usize & !Source::IS_URING;
+        match token as usize & Source::IS_URING {
+            // SAFETY: `serve` made the token from a `&'static Poller`.
+            0 => Source::Poller(unsafe { &*ptr::with_exposed_provenance(address) }),
+            // SAFETY: `serve` made the token from a `&'static Uring`.
+            _ => Source::Uring(unsafe { &*ptr::with_exposed_provenance(address) }),
+        }
+    }
+
+    /// The descriptor that tells of something to harvest, and how to wait for it.
+    fn watched(self) -> Option<(i32, u32)> {
+        match self {
+            Source::Poller(poller) => poller.epoll().map(|epoll| (epoll, EPOLLIN as u32)),
+            // Each completion wakes once, and a harvest takes all.
+            Source::Uring(uring) => {
+                uring.descriptor().map(|ring| (ring, (EPOLLIN | EPOLLET) as u32))
+            }
+        }
+    }
+
+    fn harvest(self) {
+        match self {
+            Source::Poller(poller) => poller.service.visit(|| poller.harvest()),
+            Source::Uring(uring) => uring.service.visit(|| uring.harvest_and_tell()),
+        }
+    }
+}
+
+/// Whether the reaper harvests for a source.
+fn is_serving(source: Source) -> bool {
+    let service = source.service();
+    // Relaxed, both: a change by another thread is as good a moment later.
+    service.is_background() && service.reaper() == CURRENT.load(Ordering::Relaxed)
+}
+
+/// Takes over the harvest for a source. False: there is no descriptor or thread for it.
+#[inline]
+pub fn serve(source: Source) -> bool {
+    is_serving(source) || begin(source)
+}
+
+#[cold]
+fn begin(source: Source) -> bool {
+    if let Source::Poller(poller) = source {
+        poller.repair();
+        if poller.prepare().is_err() {
+            return false;
+        }
+    }
+    let Some((watched, events)) = source.watched() else { return false };
     let mut reaper = REAPER.lock();
-    if is_serving(poller) {
+    if is_serving(source) {
         return true;
     }
     if let Some(lost) = reaper.take_if(|running| !running.is_intact()) {
@@ -88,43 +156,45 @@ pub fn serve(poller: &'static Poller) -> bool {
         *reaper = start();
     }
     let Some(running) = reaper.as_mut() else { return false };
-    poller.set_background(running.number);
-    let token = ptr::from_ref(poller).expose_provenance() as u64;
-    match epoll::add(running.epoll, watched, EPOLLIN as u32, token) {
-        Ok(()) => {
-            if poller.count_for(running.number) {
+    let service = source.service();
+    service.begin(running.number);
+    match epoll::add(running.epoll, watched, events, source.token()) {
+        // It is there already if another thread has lost sight of it.
+        Ok(()) | Err(Errno::EXIST) => {
+            if service.count_for(running.number) {
                 running.served += 1;
             }
             true
         }
         Err(_) => {
-            if poller.is_counted_for(running.number) {
+            if service.is_counted_for(running.number) {
                 running.served -= 1;
             }
             drop(reaper);
-            poller.shut();
+            service.shut();
             false
         }
     }
 }
 
-/// Stops harvesting for a poller; when it returns, the thread is not inside.
-pub fn release(poller: &Poller) {
-    if !poller.is_background() {
+/// Stops harvesting for a source; when it returns, the thread is not inside.
+pub fn release(source: Source) {
+    let service = source.service();
+    if !service.is_background() {
         return;
     }
     {
         let mut reaper = REAPER.lock();
         if let Some(running) =
-            reaper.as_mut().filter(|running| poller.is_counted_for(running.number))
+            reaper.as_mut().filter(|running| service.is_counted_for(running.number))
         {
             running.served -= 1;
-            if let Some(watched) = poller.epoll() {
+            if let Some((watched, _)) = source.watched() {
                 let _ = epoll::delete(running.epoll, watched);
             }
         }
     }
-    poller.shut();
+    service.shut();
 }
 
 /// Sends the thread home if it serves nobody, and waits until it is gone.
@@ -154,10 +224,7 @@ extern "C" fn reap(epoll: *mut c_void) -> *mut c_void {
             if event.u64 == epoll::MARK {
                 return ptr::null_mut();
             }
-            // SAFETY: `serve` passed a `&'static Poller`.
-            let poller: &'static Poller =
-                unsafe { &*ptr::with_exposed_provenance(event.u64 as usize) };
-            poller.harvest_in_background();
+            Source::from_token(event.u64).harvest();
         }
     }
 }

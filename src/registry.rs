@@ -33,6 +33,7 @@ use crate::sync::{
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::Protection;
 use crate::sys::{futex, host, mmap, user};
+use crate::uring::cache;
 
 /// io_destroy has begun, or the slot is free. (A slot that was never used has no address.)
 const DEAD: u32 = 1 << 31;
@@ -300,6 +301,7 @@ unsafe fn forget_parent(setup: &mut Setup) {
     // SAFETY: the caller's promise.
     unsafe {
         pins::reset_after_fork();
+        cache::reset_after_fork();
         pool::reset_after_fork();
         reaper::reset_after_fork();
     }
@@ -422,10 +424,23 @@ fn abandon(slot: &'static Slot) {
     }
 }
 
+/// Waits until nothing is in io_uring in any context.
+pub fn finish_all() {
+    SLOTS.for_each(|_, slot| {
+        let address = slot.address.load(Ordering::Relaxed);
+        if address != 0
+            && let Some(reference) = look_up(address)
+        {
+            reference.finish();
+        }
+    });
+}
+
 /// There is no context left: no thread of ours shall be.
 fn retire() {
     pool::retire();
     reaper::retire();
+    cache::clear();
 }
 
 /// What is at the address that a context had last.

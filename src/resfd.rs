@@ -112,7 +112,11 @@ impl Resfds {
                 return;
             }
         }
-        drop(OwnedFd::from_raw(resfd.signal.fd));
+        // This runs after the event was shown: a program that knows of our descriptors may have put
+        // a file of its own there meanwhile.
+        if fd::is_anonymous(resfd.signal.fd) {
+            drop(OwnedFd::from_raw(resfd.signal.fd));
+        }
     }
 
     /// Calls `visit` with every shared duplicate: for a forked child, where nobody holds the lock.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 /// Bottom first: a module imports from its own line and from lines above, never from below.
 const LAYERS: &[&[&str]] = &[
     &["sync", "sys", "abi::types"],
-    &["lineage", "fork_gate", "pins", "stable", "radix", "arena"],
-    &["ring", "resfd", "waiters", "request"],
+    &["lineage", "fork_gate", "pins", "stable", "radix", "arena", "uring"],
+    &["ring", "resfd", "waiters", "service", "request"],
     &["completion", "inode_guard"],
     &["engine", "poller", "reaper"],
     &["context"],

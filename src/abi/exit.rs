@@ -5,10 +5,12 @@
 
 use crate::engine::pool;
 use crate::lineage;
+use crate::registry;
 
 extern "C" fn at_exit() {
     // The parent's requests are the parent's.
     if !lineage::is_forked() {
+        registry::finish_all();
         pool::finish_all();
     }
 }

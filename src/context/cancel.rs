@@ -6,6 +6,7 @@
 use crate::context::Context;
 use crate::request::state::Claim;
 use crate::request::{Request, Task};
+use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 
 impl Context {
@@ -15,9 +16,17 @@ impl Context {
     pub fn cancel(&self, iocb: usize) -> Result<()> {
         // A poll that is ready has completed, for the kernel.
         self.poller.harvest();
+        if self.uring.has_news() {
+            self.uring.harvest_and_tell();
+        }
         while let Some(request) = self.completions.slab.hold_oldest(iocb) {
+            let is_running = request.ring.is_inside.load(Ordering::Relaxed);
             if self.cancel_held(request) {
                 return Ok(());
+            }
+            if is_running {
+                // The kernel is at work on it.
+                break;
             }
             // Its outcome was decided meanwhile; another one of the same iocb may be waiting.
         }
@@ -26,6 +35,11 @@ impl Context {
 
     /// Cancels a request to which the caller holds a reference, and drops that.
     pub(super) fn cancel_held(&self, request: &Request) -> bool {
+        if request.ring.is_inside.load(Ordering::Relaxed) {
+            let is_cancelled = self.uring.cancel(request);
+            self.completions.put(request);
+            return is_cancelled;
+        }
         let task = request.work().map(|work| &work.task);
         let (claim, result) = match task {
             // fs/aio.c, aio_poll_complete_work: the result of a cancelled poll is 0.

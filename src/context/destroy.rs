@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::pins;
-use crate::reaper;
+use crate::reaper::{self, Source};
 use crate::request::Task;
 use crate::sync::Ordering;
 
@@ -25,8 +25,9 @@ impl Context {
     ///
     /// Reads, writes and syncs that no worker has started are not cancelled but done: the kernel's
     /// are on their way when io_submit returns, and programs rely on that.
-    pub fn tear_down(&self) {
-        reaper::release(&self.poller);
+    pub fn tear_down(&'static self) {
+        reaper::release(Source::Poller(&self.poller));
+        reaper::release(Source::Uring(&self.uring));
         self.poller.harvest();
         let mut next = 0;
         while let Some((request, following)) = self.completions.slab.hold_next(next) {
@@ -38,9 +39,11 @@ impl Context {
             }
             next = following;
         }
+        self.uring.finish();
         self.completions.drain();
         pins::sweep();
         self.poller.close();
+        self.uring.close();
     }
 
     /// Gives the memory of requests back, after [`Context::tear_down`]. No call is inside any more.

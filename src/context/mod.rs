@@ -9,16 +9,21 @@
 
 #![deny(clippy::indexing_slicing)]
 
+mod batch;
 mod cancel;
 mod destroy;
 mod reap;
+mod sleep;
+mod start;
 mod submit;
 
 use crate::completion::Completions;
 use crate::engine::pool::Lane;
+use crate::engine::uring::Uring;
 use crate::poller::Poller;
+use crate::reaper::{self, Source};
 use crate::sync::{AtomicBool, Ordering};
-use crate::sys::fd;
+use crate::sys::{fd, host};
 
 pub use reap::{Caller, MaskArgument, Reap, Wait, deliver};
 
@@ -29,6 +34,9 @@ pub struct Context {
     pub completions: Completions,
     poller: Poller,
     lane: Lane,
+    uring: Uring,
+    /// Completions come to the ring without a call from now on.
+    is_background: AtomicBool,
     /// io_destroy has begun.
     is_dead: AtomicBool,
 }
@@ -38,15 +46,61 @@ impl Context {
     pub fn open(&'static self) {
         self.lane.open(&self.completions);
         self.poller.open(&self.completions);
+        self.uring.open(&self.completions, &self.lane);
+        let is_background = host::wants_background();
+        self.is_background.store(is_background, Ordering::Relaxed);
+        if is_background {
+            self.completions.ring.announce();
+        }
         self.is_dead.store(false, Ordering::Relaxed);
     }
 
-    /// Events that wait to be taken, after a look at the polls.
+    /// Events that wait to be taken, after a look at what has completed.
     pub fn occupancy(&self) -> u32 {
-        if self.poller.needs_harvest() && self.completions.ring.occupancy() == 0 {
-            self.poller.harvest();
+        if self.completions.ring.occupancy() == 0 {
+            if self.poller.needs_harvest() {
+                self.poller.harvest();
+            }
+            if self.uring.has_news() {
+                self.uring.harvest_and_tell();
+            }
         }
         self.completions.ring.occupancy()
+    }
+
+    /// Whether the reaper completes everything.
+    #[inline]
+    fn is_background(&self) -> bool {
+        self.is_background.load(Ordering::Relaxed)
+    }
+
+    /// Lets the reaper complete polls, and from now on everything. False: it cannot.
+    fn serve_polls(&'static self) -> bool {
+        reaper::serve(Source::Poller(&self.poller)) && self.serve_rest()
+    }
+
+    /// The same for what is in io_uring.
+    fn serve_uring(&'static self) -> bool {
+        reaper::serve(Source::Uring(&self.uring)) && self.serve_rest()
+    }
+
+    fn serve_rest(&'static self) -> bool {
+        if !self.is_background.swap(true, Ordering::Relaxed) {
+            // What is in flight already. Where that fails, callers go on looking.
+            if self.poller.epoll().is_some() {
+                reaper::serve(Source::Poller(&self.poller));
+            }
+            if self.uring.instance().is_some() {
+                reaper::serve(Source::Uring(&self.uring));
+            }
+            self.completions.ring.announce();
+        }
+        true
+    }
+
+    /// Waits until nothing is in io_uring: the program ends.
+    pub fn finish(&self) {
+        self.uring.finish();
     }
 
     /// Closes the descriptors that a forked child inherited.
@@ -55,6 +109,7 @@ impl Context {
     /// The caller is that child's only thread.
     pub unsafe fn close_after_fork(&self) {
         self.poller.close_after_fork();
+        self.uring.close_after_fork();
         self.completions.slab.for_each_pin(fd::close);
         // SAFETY: the caller's promise.
         unsafe { self.completions.resfds.force_unlock() };

@@ -3,24 +3,20 @@
 //! fs/aio.c, read_events: what is there is taken at once. Then the caller sleeps until the ring
 //! holds as many as it still wants; until then they stay in the ring, for anyone to take.
 //!
-//! Sleepers with polls to wait for share the work: one of them, the leader, sleeps on the epoll and
-//! completes what becomes ready; the others sleep on a word of their own. A leader that leaves calls
-//! another one.
+//! How callers sleep is in [`super::sleep`].
 
 use core::ffi::c_long;
 
-use libc::{pollfd, timespec};
+use libc::timespec;
 
 use crate::abi::types::Event;
 use crate::context::Context;
+use crate::context::sleep::{Awake, Sleeper};
 use crate::lineage;
-use crate::poller::leader::Leader;
-use crate::sys::clock::{self, Timeout};
+use crate::sys::clock::Timeout;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::poll::SigSet;
+use crate::sys::poll::{self, SigSet};
 use crate::sys::user::Pages;
-use crate::sys::{fd, futex, poll};
-use crate::waiters::{Sleep, Waiter};
 
 /// Who calls: the library's wrapper has a short cut that the system call has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,36 +62,6 @@ pub struct Wait {
     pub timeout: Timeout,
     /// The mask, if it changes.
     pub mask: Option<SigSet>,
-}
-
-/// Why a sleeper came back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Awake {
-    /// There may be enough events.
-    Enough,
-    /// The time is over.
-    TimedOut,
-    /// A signal handler ran.
-    Interrupted,
-    /// io_destroy began.
-    Dead,
-    /// Another way of sleeping is called for.
-    NewRole,
-}
-
-/// How long a leader sleeps without a look around.
-const MOMENT: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
-
-/// When to give up, and with which mask to sleep.
-struct Limits {
-    deadline: Option<timespec>,
-    mask: Option<SigSet>,
-}
-
-impl Limits {
-    fn left(&self) -> Option<timespec> {
-        self.deadline.as_ref().map(clock::until)
-    }
 }
 
 impl Reap {
@@ -159,10 +125,10 @@ impl Context {
         let ring = &self.completions.ring;
         let mut pages = Pages::new();
         let mut taken = 0;
-        if self.poller.needs_harvest() && (ring.occupancy() as usize) < max {
-            self.poller.harvest();
+        let sleeper = Sleeper::new(self, wait);
+        if (ring.occupancy() as usize) < max {
+            sleeper.harvest();
         }
-        let mut limits = None;
         loop {
             let events = reap.events.wrapping_add(taken * size_of::<Event>());
             match ring.take(max - taken, events, &mut pages) {
@@ -172,13 +138,10 @@ impl Context {
             if taken >= min || wait.timeout == Timeout::Zero {
                 return Ok(taken);
             }
-            let limits = limits.get_or_insert_with(|| Limits {
-                deadline: wait.timeout.deadline(),
-                mask: wait.mask,
-            });
-            let awake = self.sleep(u32::try_from(min - taken).unwrap_or(u32::MAX), limits);
+            let awake = sleeper.sleep(u32::try_from(min - taken).unwrap_or(u32::MAX));
             if lineage::is_forked() {
                 // A handler has forked, and this is the child: the ring is not here any more.
+                sleeper.forget();
                 return Err(Errno::INTR);
             }
             // The program may have unmapped anything meanwhile.
@@ -187,7 +150,13 @@ impl Context {
                 let events = reap.events.wrapping_add(taken * size_of::<Event>());
                 // A handler may have destroyed the context: what that cancelled is lost.
                 let is_over = awake == Awake::Interrupted && self.is_dead();
-                let last = if is_over { Ok(0) } else { ring.take(max - taken, events, &mut pages) };
+                let last = match is_over {
+                    true => Ok(0),
+                    false => {
+                        sleeper.harvest();
+                        ring.take(max - taken, events, &mut pages)
+                    }
+                };
                 taken += last.unwrap_or(0);
                 return match awake {
                     _ if taken > 0 => Ok(taken),
@@ -195,141 +164,6 @@ impl Context {
                     Awake::Dead => Err(last.err().unwrap_or(Errno::INVAL)),
                     _ => last,
                 };
-            }
-        }
-    }
-
-    /// Sleeps until the ring holds `need` events, or something else ends the wait.
-    fn sleep(&self, need: u32, limits: &Limits) -> Awake {
-        loop {
-            let leader = match self.poller.needs_harvest() {
-                true => self.poller.lead(),
-                false => None,
-            };
-            let awake = match leader {
-                Some(leader) => self.lead(need, limits, &leader),
-                None => self.follow(need, limits),
-            };
-            // We may have been woken to lead and leave instead.
-            self.poller.find_leader();
-            if awake != Awake::NewRole {
-                return awake;
-            }
-        }
-    }
-
-    /// What ends a wait for `need` events, if something does.
-    fn news(&self, need: u32) -> Option<Awake> {
-        if self.is_dead() {
-            return Some(Awake::Dead);
-        }
-        (self.completions.ring.occupancy() >= need).then_some(Awake::Enough)
-    }
-
-    /// Sleeps on the epoll, completing polls, as the only thread that does.
-    fn lead(&self, need: u32, limits: &Limits, leader: &Leader<'_>) -> Awake {
-        let waiter = Waiter::new(need, Sleep::Eventfd(leader.kick()));
-        self.completions.waiters.join(waiter, |waiter| {
-            loop {
-                self.poller.harvest();
-                if let Some(awake) = self.news(need) {
-                    return awake;
-                }
-                if !self.poller.needs_harvest() {
-                    return Awake::NewRole;
-                }
-                // Not longer than a moment: the program may have closed the descriptors that we
-                // sleep on, and then nobody can wake us.
-                let left = limits.left();
-                let (span, is_last) = match &left {
-                    // Between two sleeps a mask would not be in force.
-                    _ if limits.mask.is_some() => (left.as_ref(), true),
-                    Some(left) if left.tv_sec < MOMENT.tv_sec => (Some(left), true),
-                    _ => (Some(&MOMENT), false),
-                };
-                match leader.sleep(span, limits.mask.as_ref()) {
-                    Ok(0) if is_last => return Awake::TimedOut,
-                    Ok(0) if self.poller.repair() => return Awake::NewRole,
-                    Err(Errno::INTR) => return Awake::Interrupted,
-                    // With another eventfd in the node; or without descriptors at all.
-                    Err(_) if self.poller.repair() => return Awake::NewRole,
-                    Err(_) => return self.look_now_and_then(need, limits),
-                    Ok(_) => waiter.rest(),
-                }
-            }
-        })
-    }
-
-    /// Sleeps until somebody brings news.
-    fn follow(&self, need: u32, limits: &Limits) -> Awake {
-        match limits.mask {
-            None => {
-                let waiter = Waiter::new(need, Sleep::Futex);
-                self.wait_as(need, limits, waiter, |waiter| {
-                    futex::wait_until(waiter.word(), 0, limits.deadline.as_ref())
-                })
-            }
-            // Only ppoll exchanges the mask and goes to sleep in one step.
-            Some(mask) => match fd::eventfd() {
-                Ok(own) => {
-                    let waiter = Waiter::new(need, Sleep::Eventfd(own.raw()));
-                    self.wait_as(need, limits, waiter, |_| {
-                        let mut fds = [pollfd { fd: own.raw(), events: libc::POLLIN, revents: 0 }];
-                        let woken = poll::wait(&mut fds, limits.left().as_ref(), Some(&mask));
-                        fd::eventfd_drain(own.raw());
-                        match woken {
-                            Ok(0) => Err(Errno::TIMEDOUT),
-                            result => result.map(|_| ()),
-                        }
-                    })
-                }
-                Err(_) => self.look_now_and_then(need, limits),
-            },
-        }
-    }
-
-    fn wait_as(
-        &self,
-        need: u32,
-        limits: &Limits,
-        waiter: Waiter,
-        sleep: impl Fn(&Waiter) -> Result<()>,
-    ) -> Awake {
-        self.completions.waiters.join(waiter, |waiter| {
-            loop {
-                if let Some(awake) = self.news(need) {
-                    return awake;
-                }
-                if self.poller.needs_harvest() && !self.poller.is_led() {
-                    return Awake::NewRole;
-                }
-                match sleep(waiter) {
-                    Err(Errno::TIMEDOUT) => return Awake::TimedOut,
-                    Err(Errno::INTR) => return Awake::Interrupted,
-                    Ok(()) | Err(Errno::AGAIN) => waiter.rest(),
-                    Err(_) => return self.look_now_and_then(need, limits),
-                }
-            }
-        })
-    }
-
-    /// No descriptor is left to be woken by.
-    #[cold]
-    fn look_now_and_then(&self, need: u32, limits: &Limits) -> Awake {
-        const STEP: timespec = timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-        loop {
-            self.poller.harvest();
-            if let Some(awake) = self.news(need) {
-                return awake;
-            }
-            let left = limits.left().unwrap_or(STEP);
-            if left.tv_sec == 0 && left.tv_nsec == 0 {
-                return Awake::TimedOut;
-            }
-            let is_short = left.tv_sec == 0 && left.tv_nsec < STEP.tv_nsec;
-            let step = if is_short { left } else { STEP };
-            if poll::wait(&mut [], Some(&step), limits.mask.as_ref()) == Err(Errno::INTR) {
-                return Awake::Interrupted;
             }
         }
     }

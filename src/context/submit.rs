@@ -1,95 +1,26 @@
 //! io_submit: iocbs in order, each to the end of its submission before the next.
 //!
-//! Polls that follow each other wait for each other for a moment: one poll(2) asks for the readiness
-//! of all of them.
+//! Two kinds wait for each other for a moment. Polls that follow each other: one poll(2) asks for the
+//! readiness of all of them. Requests for io_uring: they enter the kernel together, unless one could
+//! be overtaken by what follows it ([`super::batch::Queue`]).
 
 use libc::pollfd;
 
-use crate::abi::types::{Event, IOCB_FLAG_RESFD, Iocb};
+use crate::abi::types::Iocb;
 use crate::context::Context;
-use crate::engine::stream::Interruption;
-use crate::engine::{Place, choose, inline, pool};
-use crate::fork_gate::{self, Section};
-use crate::pins::{self, Pin};
-use crate::reaper;
-use crate::request::decode::{self, Operation};
-use crate::request::state::Claim;
-use crate::request::{Origin, Task, Work};
-use crate::resfd::Signal;
-use crate::sys::cred::Credentials;
+use crate::context::batch::{Accepted, Batch};
+use crate::engine::{Place, choose, inline};
+use crate::fork_gate;
+use crate::pins::Pin;
+use crate::request::decode::{self, Operation, Transfer};
+use crate::request::{Task, Work};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{self, Identity};
+use crate::sys::fd::{self, StatusFlags};
 use crate::sys::poll;
-use crate::sys::user::{self, KeyAccess, Pages};
+use crate::sys::user;
 
 /// How many polls are looked at together.
 const POLLS: usize = 16;
-
-/// An iocb that has passed the checks before the look-up of its file, and holds a slot.
-#[derive(Clone, Copy)]
-struct Accepted {
-    iocb: Iocb,
-    address: usize,
-    key: KeyAccess,
-}
-
-impl Accepted {
-    fn event(&self, res: i64) -> Event {
-        Event { data: self.iocb.data, obj: self.address as u64, res, res2: 0 }
-    }
-
-    fn has_resfd(&self) -> bool {
-        self.iocb.flags & IOCB_FLAG_RESFD != 0
-    }
-}
-
-/// What one call of io_submit remembers from iocb to iocb.
-struct Batch {
-    pages: Pages,
-    interruption: Interruption,
-    /// The last eventfd that was found good, and its number.
-    signal: Option<(i32, Signal)>,
-    credentials: Option<Credentials>,
-}
-
-impl Batch {
-    /// The eventfd of an iocb, open at this moment: EBADF, EINVAL.
-    fn signal(&mut self, accepted: &Accepted) -> Result<Option<Signal>> {
-        if self.interruption.take_slept() {
-            self.signal = None;
-        }
-        if !accepted.has_resfd() {
-            return Ok(None);
-        }
-        let number = accepted.iocb.resfd;
-        match self.signal {
-            Some((known, signal)) if known == number => Ok(Some(signal)),
-            _ => {
-                let signal = Signal::to_number(number)?;
-                self.signal = Some((number, signal));
-                Ok(Some(signal))
-            }
-        }
-    }
-
-    /// The eventfd again, unless the batch has slept and it is gone: the kernel holds it, here
-    /// nothing must be written to what took its number.
-    fn current_signal(&mut self, accepted: &Accepted, signal: Option<Signal>) -> Option<Signal> {
-        match self.interruption.take_slept() {
-            true => {
-                self.signal = None;
-                self.signal(accepted).ok().flatten()
-            }
-            false => signal,
-        }
-    }
-
-    /// What a worker has to respect when it works on `file`.
-    fn origin(&mut self, file: &Pin) -> Result<Origin> {
-        let credentials = *self.credentials.get_or_insert_with(Credentials::current);
-        Ok(Origin { credentials, file: Identity::of(file.raw())? })
-    }
-}
 
 /// Polls in a row.
 struct Polls {
@@ -101,15 +32,11 @@ impl Context {
     /// Submits up to `nr` iocbs, whose addresses are in the array at `iocbs`. Returns how many were
     /// accepted; the error of the first one, if none was.
     pub fn submit(&'static self, nr: usize, iocbs: usize) -> Result<usize> {
-        let mut batch = Batch {
-            pages: Pages::new(),
-            interruption: Interruption::default(),
-            signal: None,
-            credentials: None,
-        };
+        let mut batch = Batch::new();
         // fs/aio.c, io_submit: more than the ring holds are silently left.
         let nr = nr.min(self.completions.ring.nr() as usize);
         let submitted = self.submit_batch(&mut batch, nr, iocbs);
+        self.flush(&mut batch);
         batch.interruption.end();
         submitted
     }
@@ -173,64 +100,59 @@ impl Context {
     #[inline]
     fn submit_one(&'static self, batch: &mut Batch, accepted: &Accepted) -> Result<()> {
         let fd = accepted.iocb.fildes;
-        let status = fd::status_flags(fd)?;
-        let signal = batch.signal(accepted)?;
+        let status = batch.status(fd)?;
+        batch.signal(accepted)?;
         user::write_key(accepted.address, accepted.key)?;
         let operation = decode::operation(&accepted.iocb, status, &mut batch.pages)
             .map_err(|error| order_of_errors(&accepted.iocb, error))?;
         match operation {
             Operation::Transfer(transfer) => {
-                if choose::transfer(fd, status, &transfer) == Place::Asynchronous
-                    && let Ok((file, section)) = pin(fd)
-                {
-                    let task = Task::Transfer(transfer, batch.origin(&file)?);
-                    return self.submit_to_pool(accepted, file, section, task);
+                if choose::may_be_asynchronous(status, &transfer) {
+                    return self.submit_direct(batch, accepted, status, transfer);
                 }
-                let res = inline::transfer(fd, status, &transfer, &mut batch.interruption)?;
-                let signal = batch.current_signal(accepted, signal);
-                self.completions.post(accepted.event(res), signal);
+                self.transfer_here(batch, accepted, status, &transfer)
             }
             Operation::Sync { data_only } => {
-                if choose::sync(fd) == Place::Asynchronous
-                    && let Ok((file, section)) = pin(fd)
-                {
-                    let task = Task::Sync { data_only, origin: batch.origin(&file)? };
-                    return self.submit_to_pool(accepted, file, section, task);
+                if choose::sync(fd) == Place::Asynchronous {
+                    return self.submit_sync(batch, accepted, data_only);
                 }
-                let res = inline::sync(fd, data_only)?;
-                self.completions.post(accepted.event(res), signal);
+                self.sync_here(batch, accepted, data_only)
             }
             // `submit` takes polls out.
-            Operation::Poll { .. } => return Err(Errno::INVAL),
+            Operation::Poll { .. } => Err(Errno::INVAL),
         }
+    }
+
+    /// Does a transfer in the calling thread.
+    #[inline]
+    pub(super) fn transfer_here(
+        &'static self,
+        batch: &mut Batch,
+        accepted: &Accepted,
+        status: StatusFlags,
+        transfer: &Transfer,
+    ) -> Result<()> {
+        // What came before starts before.
+        self.flush(batch);
+        let signal = batch.signal(accepted)?;
+        let fd = accepted.iocb.fildes;
+        let res = inline::transfer(fd, status, transfer, &mut batch.interruption)?;
+        let signal = batch.current_signal(accepted, signal);
+        self.completions.post(accepted.event(res), signal);
         Ok(())
     }
 
-    /// Hands a request to the workers; without any, does it here.
-    #[cold]
-    fn submit_to_pool(
+    /// Does a sync in the calling thread.
+    pub(super) fn sync_here(
         &'static self,
+        batch: &mut Batch,
         accepted: &Accepted,
-        file: Pin,
-        section: Section,
-        task: Task,
+        data_only: bool,
     ) -> Result<()> {
-        let completions = &self.completions;
-        let resfd = match accepted.has_resfd() {
-            true => Some(completions.resfds.acquire(accepted.iocb.resfd, &section)?),
-            false => None,
-        };
-        let work = Work { data: accepted.iocb.data, iocb: accepted.address, task };
-        let request = completions.begin(work, resfd)?;
-        if let Some(file) = file.into_inner() {
-            request.set_pin(file);
-        }
-        drop(section);
-        if self.lane.submit(request).is_err() && request.state.claim() == Claim::Won {
-            request.set_result(pool::perform(request));
-            completions.put(request);
-        }
-        completions.put(request);
+        self.flush(batch);
+        let signal = batch.signal(accepted)?;
+        let res = inline::sync(accepted.iocb.fildes, data_only)?;
+        self.completions.post(accepted.event(res), signal);
         Ok(())
     }
 
@@ -297,15 +219,12 @@ impl Context {
             false => None,
         };
         // Without somebody to signal the eventfd the program would wait for ever.
-        let is_background = resfd.is_some() || self.poller.is_background();
-        if is_background {
-            if !reaper::serve(&self.poller) {
-                if let Some(resfd) = resfd {
-                    completions.resfds.release(resfd);
-                }
-                return Err(Errno::AGAIN);
+        let is_background = resfd.is_some() || self.is_background();
+        if is_background && !self.serve_polls() {
+            if let Some(resfd) = resfd {
+                completions.resfds.release(resfd);
             }
-            completions.ring.announce();
+            return Err(Errno::AGAIN);
         }
         let section = fork_gate::enter();
         let file = match fd::duplicate(fd) {
@@ -329,7 +248,7 @@ impl Context {
             Ok(()) => {
                 // Not any more if the program has closed our descriptors.
                 if is_background {
-                    reaper::serve(&self.poller);
+                    self.serve_polls();
                 }
                 completions.put(request);
             }
@@ -349,16 +268,6 @@ impl Polls {
             self.count += 1;
         }
     }
-}
-
-/// A descriptor that holds the file behind `fd` for a worker, to be noted before the section ends.
-fn pin(fd: i32) -> Result<(Pin, Section)> {
-    let section = fork_gate::enter();
-    let file = match pins::reuse(fd) {
-        Some(kept) => kept,
-        None => fd::duplicate(fd)?,
-    };
-    Ok((Pin::new(file), section))
 }
 
 /// fs/aio.c, aio_read and aio_write: whether the file can be read or written at all comes before

@@ -2,55 +2,109 @@
 //!
 //! Buffered I/O always is. Direct I/O is asynchronous only when a device has to work: not for holes,
 //! not past the end, not when it is refused for its alignment. A write that extends the file or
-//! fills a hole runs in the caller too, so that it survives a SIGKILL as it does with the kernel.
+//! fills a hole runs in the caller too, so that it survives a SIGKILL as it does with the kernel:
+//! io_uring finds out by an attempt, the pool by asking for the blocks.
 //! Syncs are asynchronous on files and directories; a file without an `fsync` refuses at once.
 
 use libc::{RLIMIT_FSIZE, S_IFBLK, S_IFDIR, S_IFMT, S_IFREG};
 
 use crate::engine::Place;
 use crate::request::decode::Transfer;
-use crate::sys::fd::{self, StatusFlags};
+use crate::sys::errno::Result;
+use crate::sys::fd::{self, Identity, StatusFlags};
 use crate::sys::file::{self, Blocks, Direction};
 
 /// The smallest unit of direct I/O. Devices with a larger one refuse by themselves, later.
 const SECTOR: usize = 512;
 
-/// Where a read or write belongs.
-#[inline]
-pub fn transfer(fd: i32, status: StatusFlags, transfer: &Transfer) -> Place {
-    if status.is_direct() { direct(fd, status, transfer) } else { Place::Caller }
+/// What an operation's place depends on, as it was a moment ago.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// Which file it is.
+    pub identity: Identity,
+    /// `S_IFMT` of its mode.
+    kind: u32,
+    size: u64,
 }
 
-#[cold]
-fn direct(fd: i32, status: StatusFlags, transfer: &Transfer) -> Place {
-    let buffer = &transfer.buffer;
-    let is_refused =
-        !buffer.is_aligned(SECTOR) || !(transfer.offset as usize).is_multiple_of(SECTOR);
-    let is_special = transfer.flags.is_file_dependent() || transfer.flags.is_noappend();
-    if buffer.is_empty() || is_refused || is_special {
-        return Place::Caller;
+impl Facts {
+    /// Those of the file behind `fd`.
+    pub fn of(fd: i32) -> Result<Facts> {
+        let stat = fd::stat(fd)?;
+        Ok(Facts {
+            identity: Identity::of_stat(&stat),
+            kind: stat.st_mode & S_IFMT,
+            size: stat.st_size as u64,
+        })
     }
-    let Ok(stat) = fd::stat(fd) else { return Place::Caller };
-    match stat.st_mode & S_IFMT {
-        S_IFBLK => return Place::Asynchronous,
+}
+
+/// Whether a read or write may have another place than the caller.
+#[inline]
+pub fn may_be_asynchronous(status: StatusFlags, transfer: &Transfer) -> bool {
+    status.is_direct() && !is_refused_or_special(transfer)
+}
+
+fn is_refused_or_special(transfer: &Transfer) -> bool {
+    let buffer = &transfer.buffer;
+    buffer.is_empty()
+        || !buffer.is_aligned(SECTOR)
+        || !(transfer.offset as usize).is_multiple_of(SECTOR)
+        || transfer.flags.is_file_dependent()
+        || transfer.flags.is_noappend()
+}
+
+/// The place of a direct read or write, as far as it is known without looking at blocks.
+pub fn direct(status: StatusFlags, transfer: &Transfer, facts: &Facts) -> Place {
+    match facts.kind {
+        S_IFBLK => {}
+        S_IFREG if is_beyond(status, transfer, facts) => return Place::Caller,
         S_IFREG => {}
         // O_DIRECT on a pipe means packets.
         _ => return Place::Caller,
     }
-    let (offset, len) = (transfer.offset as u64, buffer.len());
-    let end = offset.saturating_add(len);
-    let size = stat.st_size as u64;
-    let is_synchronous = match transfer.direction {
-        Direction::Read => offset >= size || file::blocks(fd, offset, len) == Ok(Blocks::None),
+    match transfer.direction {
+        Direction::Write if !transfer.flags.is_nowait() => Place::Attempt,
+        _ => Place::Asynchronous,
+    }
+}
+
+fn is_beyond(status: StatusFlags, transfer: &Transfer, facts: &Facts) -> bool {
+    let offset = transfer.offset as u64;
+    match transfer.direction {
+        Direction::Read => offset >= facts.size,
         Direction::Write => {
             status.is_append()
                 || transfer.flags.is_append()
-                || end > size
-                || fd::limit(RLIMIT_FSIZE).is_some_and(|limit| end > limit)
-                || matches!(file::blocks(fd, offset, len), Ok(Blocks::None | Blocks::Partly))
+                || offset.saturating_add(transfer.buffer.len()) > facts.size
+        }
+    }
+}
+
+/// The place of a direct read or write after a look at the blocks: [`Place::Caller`] or
+/// [`Place::Asynchronous`].
+#[cold]
+pub fn by_blocks(fd: i32, status: StatusFlags, transfer: &Transfer) -> Place {
+    let Ok(facts) = Facts::of(fd) else { return Place::Caller };
+    if direct(status, transfer, &facts) == Place::Caller || facts.kind == S_IFBLK {
+        return direct(status, transfer, &facts).decided();
+    }
+    let (offset, len) = (transfer.offset as u64, transfer.buffer.len());
+    let blocks = file::blocks(fd, offset, len);
+    let is_synchronous = match transfer.direction {
+        Direction::Read => blocks == Ok(Blocks::None),
+        Direction::Write => {
+            matches!(blocks, Ok(Blocks::None | Blocks::Partly))
+                || fd::limit(RLIMIT_FSIZE).is_some_and(|limit| offset + len > limit)
         }
     };
     if is_synchronous { Place::Caller } else { Place::Asynchronous }
+}
+
+impl Place {
+    fn decided(self) -> Place {
+        if self == Place::Attempt { Place::Asynchronous } else { self }
+    }
 }
 
 /// Where an `fsync` belongs. In the caller it is only a question whether the file has one.
@@ -105,7 +159,31 @@ mod tests {
             priority: None,
         };
         let fd = file.as_raw_fd();
-        transfer(fd, fd::status_flags(fd).unwrap(), &wanted)
+        let status = fd::status_flags(fd).unwrap();
+        match may_be_asynchronous(status, &wanted) {
+            true => by_blocks(fd, status, &wanted),
+            false => Place::Caller,
+        }
+    }
+
+    #[test]
+    fn what_changes_no_size_is_attempted() {
+        let Some(file) = sparse("choose-attempt") else { return };
+        let facts = Facts::of(file.as_raw_fd()).unwrap();
+        let status = fd::status_flags(file.as_raw_fd()).unwrap();
+        let place = |direction, offset, flags| {
+            let buffer = Buffer::one(1 << 20, BLOCK).unwrap();
+            let flags = RwFlags::from_bits(flags);
+            let wanted = Transfer { direction, buffer, offset, flags, priority: None };
+            direct(status, &wanted, &facts)
+        };
+        let size = 4 * BLOCK as i64;
+        assert_eq!(place(Direction::Write, 0, 0), Place::Attempt);
+        assert_eq!(place(Direction::Write, 0, libc::RWF_NOWAIT), Place::Asynchronous);
+        assert_eq!(place(Direction::Write, 0, libc::RWF_APPEND), Place::Caller);
+        assert_eq!(place(Direction::Write, size, 0), Place::Caller);
+        assert_eq!(place(Direction::Read, 0, 0), Place::Asynchronous);
+        assert_eq!(place(Direction::Read, size, 0), Place::Caller);
     }
 
     #[test]

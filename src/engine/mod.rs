@@ -1,23 +1,28 @@
 //! Engines: how reads, writes and syncs are done.
 //!
 //! *The contract.* [`inline::transfer`] and [`inline::sync`] run in the calling thread and return
-//! the outcome. An asynchronous engine takes a request that is already pinned and has two
-//! references; it claims the request before it starts, stores the result and puts its reference,
-//! in any thread. Until it has started, `cancel` may claim the request in its place.
+//! the outcome. An asynchronous engine takes a request that has two references, and puts one of them
+//! when the outcome is decided, in any thread: it claims the request, stores the result and puts its
+//! reference. [`uring`] submits in the calling thread and decides when a completion is taken; the
+//! kernel holds the file. [`pool`] has threads and takes requests that are pinned; it serves where
+//! io_uring does not. `cancel` may decide in place of the pool until it has started.
 //!
 //! What the kernel does inside io_submit is done in the caller, in the same order, with the same
-//! signals and rights; what it does asynchronously goes to the asynchronous engine ([`choose`]).
+//! signals and rights; what it does asynchronously goes to an asynchronous engine ([`choose`]).
 
 pub mod choose;
 pub mod inline;
 pub mod pool;
 pub mod stream;
+pub mod uring;
 
 /// How one operation is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// By the caller, before io_submit returns.
     Caller,
-    /// By the asynchronous engine.
+    /// By an asynchronous engine.
     Asynchronous,
+    /// By an asynchronous engine if that works without blocking, else by the caller.
+    Attempt,
 }

@@ -69,12 +69,14 @@ impl Lane {
         unsafe { &*self.completions.load(Ordering::Relaxed) }
     }
 
-    /// Queues a request that is pinned. Refused: the caller does the work; it has claimed nothing.
-    pub fn submit(&'static self, request: &Request) -> Result<(), Refused> {
-        let credentials = match request.work().map(|work| &work.task) {
-            Some(Task::Transfer(_, origin) | Task::Sync { origin, .. }) => origin.credentials,
-            _ => return Err(Refused),
-        };
+    /// Queues a request that is pinned, to be done with the rights of `credentials`. Refused: the
+    /// caller does the work; it has claimed nothing.
+    pub fn submit(
+        &'static self,
+        request: &Request,
+        credentials: Credentials,
+    ) -> Result<(), Refused> {
+        request.set_credentials(credentials);
         if !POOL.may_serve(credentials) {
             return Err(Refused);
         }
@@ -410,7 +412,7 @@ pub fn perform(request: &Request) -> i64 {
         Task::Transfer(_, origin) | Task::Sync { origin, .. } if !origin.file.is_behind(fd) => {
             Err(Errno::BADF)
         }
-        Task::Transfer(transfer, origin) => with_rights(origin.credentials, || {
+        Task::Transfer(transfer, _) => with_rights(request.credentials(), || {
             let own = transfer.priority.map(|priority| {
                 let own = thread::io_priority();
                 thread::set_io_priority(priority);
@@ -433,8 +435,8 @@ pub fn perform(request: &Request) -> i64 {
             }
             moved
         }),
-        Task::Sync { data_only, origin } => {
-            with_rights(origin.credentials, || file::sync(fd, *data_only).map(|()| 0))
+        Task::Sync { data_only, .. } => {
+            with_rights(request.credentials(), || file::sync(fd, *data_only).map(|()| 0))
         }
         Task::Poll { .. } => Err(Errno::INVAL),
     };

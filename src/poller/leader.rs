@@ -49,16 +49,22 @@ impl Leader<'_> {
     }
 
     /// Sleeps until a poll may be ready, somebody kicks, or `timeout` has passed, with `mask` in
-    /// force meanwhile. Returns 0 for the latter. EINTR: a handler ran; EBADF: the program has
-    /// closed a descriptor of ours.
-    pub fn sleep(&self, timeout: Option<&timespec>, mask: Option<&SigSet>) -> Result<usize> {
+    /// force meanwhile; or `other`, a descriptor, is readable. Returns 0 for the timeout. EINTR: a
+    /// handler ran; EBADF: the program has closed a descriptor of ours.
+    pub fn sleep(
+        &self,
+        timeout: Option<&timespec>,
+        mask: Option<&SigSet>,
+        other: Option<i32>,
+    ) -> Result<usize> {
         let (Some(epoll), Some(kick)) = (self.poller.epoll(), self.poller.kick()) else {
             return Err(Errno::BADF);
         };
         let on = |fd| pollfd { fd, events: POLLIN, revents: 0 };
-        let mut fds = [on(epoll), on(kick)];
+        // poll(2) ignores negative numbers.
+        let mut fds = [on(epoll), on(kick), on(other.unwrap_or(-1))];
         let woken = poll::wait(&mut fds, timeout, mask)?;
-        let [on_epoll, on_kick] = fds;
+        let [on_epoll, on_kick, _] = fds;
         if (on_epoll.revents | on_kick.revents) & POLLNVAL != 0 {
             return Err(Errno::BADF);
         }

@@ -39,9 +39,10 @@ use crate::poller::table::{Table, Visit};
 use crate::request::Request;
 use crate::request::list::List;
 use crate::request::state::Claim;
+use crate::service::Service;
 use crate::sync::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Lock, Ordering};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::{epoll, fd, futex};
+use crate::sys::{epoll, fd};
 
 /// See the module. All-zero memory is a poller that never polled.
 #[derive(Debug)]
@@ -55,19 +56,10 @@ pub struct Poller {
     armed: AtomicU32,
     /// A waiter sleeps on the epoll.
     is_led: AtomicBool,
-    /// Which reaper harvests; 0: none.
-    reaper: AtomicU32,
-    /// Which reaper counts this poller among those it serves; 0: none.
-    counted: AtomicU32,
-    /// The reaper harvests, or shall.
-    is_background: AtomicBool,
-    /// Threads of the reaper inside, and [`SHUT`].
-    visitors: AtomicU32,
+    /// The reaper harvests, or does not.
+    pub service: Service,
     completions: AtomicPtr<Completions>,
 }
-
-/// No reaper may come in.
-const SHUT: u32 = 1 << 31;
 
 /// A descriptor from its stored form.
 fn descriptor(stored: &AtomicI32) -> Option<i32> {
@@ -82,8 +74,7 @@ impl Poller {
     /// Says where the events go.
     pub fn open(&self, completions: &'static Completions) {
         self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
-        self.is_background.store(false, Ordering::Relaxed);
-        self.reaper.store(0, Ordering::Relaxed);
+        self.service.open();
     }
 
     fn completions(&self) -> &'static Completions {
@@ -112,61 +103,7 @@ impl Poller {
     pub fn needs_harvest(&self) -> bool {
         // SeqCst: a waiter that joined the list before it looks here is seen by `arm`, or sees the
         // poll; see `find_leader`.
-        self.armed.load(Ordering::SeqCst) != 0 && !self.is_background()
-    }
-
-    /// Whether the reaper harvests, or shall.
-    pub fn is_background(&self) -> bool {
-        self.is_background.load(Ordering::Relaxed)
-    }
-
-    /// Which reaper harvests; 0: none.
-    pub fn reaper(&self) -> u32 {
-        self.reaper.load(Ordering::Relaxed)
-    }
-
-    /// From here on the reaper of this number harvests.
-    pub fn set_background(&self, reaper: u32) {
-        // AcqRel: a late visit of the reaper that finds the poller open sees what belongs to it.
-        self.visitors.fetch_and(!SHUT, Ordering::AcqRel);
-        self.reaper.store(reaper, Ordering::Relaxed);
-        self.is_background.store(true, Ordering::Relaxed);
-    }
-
-    /// Harvests for the reaper, unless [`Poller::shut`] came first.
-    pub fn harvest_in_background(&self) {
-        // Acquire: pairs with the Release in `set_background`.
-        if self.visitors.fetch_add(1, Ordering::Acquire) & SHUT == 0 {
-            self.harvest();
-        }
-        // Release: our harvest is over for who waits in `shut`.
-        if self.visitors.fetch_sub(1, Ordering::Release) == SHUT + 1 {
-            futex::wake(&self.visitors, u32::MAX);
-        }
-    }
-
-    /// Keeps the reaper out and waits until it has left.
-    pub fn shut(&self) {
-        // AcqRel: pairs with both sides of `harvest_in_background`.
-        let mut visitors = self.visitors.fetch_or(SHUT, Ordering::AcqRel) | SHUT;
-        while visitors != SHUT {
-            futex::wait(&self.visitors, visitors);
-            // Acquire: pairs with the Release in `harvest_in_background`.
-            visitors = self.visitors.load(Ordering::Acquire);
-        }
-        self.is_background.store(false, Ordering::Relaxed);
-        self.reaper.store(0, Ordering::Relaxed);
-        self.counted.store(0, Ordering::Relaxed);
-    }
-
-    /// Notes that a reaper serves this poller. False: it was noted before. Under the reaper's lock.
-    pub fn count_for(&self, reaper: u32) -> bool {
-        self.counted.swap(reaper, Ordering::Relaxed) != reaper
-    }
-
-    /// Whether a reaper serves this poller. Under the reaper's lock.
-    pub fn is_counted_for(&self, reaper: u32) -> bool {
-        self.counted.load(Ordering::Relaxed) == reaper
+        self.armed.load(Ordering::SeqCst) != 0 && !self.service.is_background()
     }
 
     /// Makes the epoll instance if there is none. EAGAIN: no descriptor or memory.
@@ -209,7 +146,7 @@ impl Poller {
                 return false;
             }
             let Ok(epoll) = self.make() else { return false };
-            self.reaper.store(0, Ordering::Relaxed);
+            self.service.lose();
             let mut visit = self.visit(epoll);
             table.rebuild(&mut visit);
             visit.done

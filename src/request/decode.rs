@@ -61,6 +61,12 @@ pub const RWF_NOSIGNAL: c_int = 0x100;
 const RWF_KNOWN: c_int = 0x1ff;
 
 impl RwFlags {
+    /// Flags that were checked elsewhere.
+    #[cfg(test)]
+    pub fn from_bits(bits: c_int) -> RwFlags {
+        RwFlags(bits)
+    }
+
     /// For `preadv2` and `pwritev2`.
     pub fn bits(self) -> c_int {
         self.0

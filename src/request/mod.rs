@@ -15,16 +15,18 @@
 pub mod buffer;
 pub mod decode;
 pub mod list;
+pub mod progress;
 pub mod state;
 
 use core::cell::UnsafeCell;
 
 use crate::request::decode::Transfer;
 use crate::request::list::Links;
+use crate::request::progress::Progress;
 use crate::request::state::State;
 use crate::resfd::Resfd;
 use crate::stable::{Stable, Zeroed};
-use crate::sync::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Lock, Ordering};
+use crate::sync::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Lock, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{Identity, OwnedFd};
@@ -39,9 +41,9 @@ pub enum Task {
         /// The bits that complete it.
         events: u16,
     },
-    /// Read or write, by a worker.
+    /// Read or write.
     Transfer(Transfer, Origin),
-    /// `fsync` or `fdatasync`, by a worker.
+    /// `fsync` or `fdatasync`.
     Sync {
         /// See [`decode::Operation::Sync`].
         data_only: bool,
@@ -50,13 +52,29 @@ pub enum Task {
     },
 }
 
-/// What a worker has to respect.
+/// On what a request works.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin {
-    /// The submitter's rights.
-    pub credentials: Credentials,
-    /// What is behind the pin, unless the program has closed our descriptor and opened its own.
+    /// The program's descriptor, as long as the request is being submitted.
+    pub number: i32,
+    /// The file: what is behind the pin too, unless the program has closed our descriptor and opened
+    /// its own.
     pub file: Identity,
+}
+
+/// What the io_uring engine notes of a request.
+#[derive(Debug, Default)]
+pub struct RingNotes {
+    /// Who goes on if the attempt fails.
+    pub progress: Progress,
+    /// It is in an instance of io_uring.
+    pub is_inside: AtomicBool,
+    /// It was submitted with RWF_NOWAIT, for which the program has not asked.
+    pub is_gentle: AtomicBool,
+    /// Somebody tries to cancel it.
+    pub is_cancelled: AtomicBool,
+    /// What the kernel said to that, under the harvest's lock; 1: nothing yet.
+    pub answer: AtomicI32,
 }
 
 /// What a request is made of.
@@ -88,6 +106,10 @@ pub struct Request {
     pub watch: AtomicI32,
     /// The poller's note how the request is registered, under the poller's lock.
     pub registration: AtomicU32,
+    /// For the io_uring engine.
+    pub ring: RingNotes,
+    /// The submitter's rights, for a worker of the pool.
+    credentials: [AtomicU64; 2],
     resfd: UnsafeCell<Option<Resfd>>,
     work: UnsafeCell<Option<Work>>,
 }
@@ -114,6 +136,28 @@ impl Request {
     pub fn work(&self) -> Option<&Work> {
         // SAFETY: written before the request was shared, and not again while a reference is held.
         unsafe { (*self.work.get()).as_ref() }
+    }
+
+    /// Notes the submitter's rights, before a worker gets the request.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        // Relaxed: the lock of the queue publishes them.
+        for (word, value) in self.credentials.iter().zip(credentials.to_words()) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// The submitter's rights, in the pool.
+    pub fn credentials(&self) -> Credentials {
+        let [low, high] = &self.credentials;
+        Credentials::from_words([low.load(Ordering::Relaxed), high.load(Ordering::Relaxed)])
+    }
+
+    /// On what it works, unless it is a poll.
+    pub fn origin(&self) -> Option<&Origin> {
+        match self.work().map(|work| &work.task) {
+            Some(Task::Transfer(_, origin) | Task::Sync { origin, .. }) => Some(origin),
+            _ => None,
+        }
     }
 
     /// Keeps the file open until [`Request::unpin`].
@@ -219,6 +263,8 @@ impl Slab {
         request.pin.store(0, Ordering::Relaxed);
         request.registration.store(0, Ordering::Relaxed);
         request.watch.store(0, Ordering::Relaxed);
+        request.ring.is_inside.store(false, Ordering::Relaxed);
+        request.ring.is_cancelled.store(false, Ordering::Relaxed);
         let iocb = work.iocb;
         // SAFETY: the place is free, so nobody else looks at the cells; what they hold is `None`
         // from `remove`, or zeros, neither of which needs dropping.

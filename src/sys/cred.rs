@@ -65,6 +65,11 @@ impl Credentials {
         [u64::from(self.fsuid) << 32 | u64::from(self.fsgid), self.effective]
     }
 
+    /// From [`Credentials::to_words`].
+    pub fn from_words([ids, effective]: [u64; 2]) -> Credentials {
+        Credentials { fsuid: (ids >> 32) as u32, fsgid: ids as u32, effective }
+    }
+
     /// Gives the calling thread these rights, as far as it may. The process keeps its own.
     pub fn adopt(self) {
         // The group first: after a change of the user id it may not be allowed any more.

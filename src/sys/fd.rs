@@ -86,7 +86,12 @@ pub struct Identity {
 impl Identity {
     /// That of the file behind `fd`.
     pub fn of(fd: c_int) -> Result<Identity> {
-        stat(fd).map(|stat| Identity { device: stat.st_dev, inode: stat.st_ino })
+        stat(fd).map(|stat| Identity::of_stat(&stat))
+    }
+
+    /// That of a file with this `stat`.
+    pub fn of_stat(stat: &libc::stat) -> Identity {
+        Identity { device: stat.st_dev, inode: stat.st_ino }
     }
 
     /// Whether `fd` is open on this file.

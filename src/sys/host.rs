@@ -67,6 +67,12 @@ pub fn may_request(requested: u32, sum: u64) -> bool {
     requested <= DEFAULT_MAX_NR || limit().is_some_and(|limit| requested <= limit)
 }
 
+/// Whether every context shall be served in the background: UAIO_RING=always.
+pub fn wants_background() -> bool {
+    static WANTED: OnceBool = OnceBool::new();
+    WANTED.get_or_init(|| is_set(c"UAIO_RING", b"always"))
+}
+
 /// Whether the environment variable `name` has this value. In programs with more rights than their
 /// user the environment says nothing.
 pub fn is_set(name: &CStr, value: &[u8]) -> bool {

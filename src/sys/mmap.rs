@@ -2,8 +2,9 @@
 
 use libc::{
     MADV_DONTFORK, MADV_REMOVE, MADV_WIPEONFORK, MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE,
-    MAP_PRIVATE, MAP_SHARED, MREMAP_MAYMOVE, PROT_NONE, PROT_READ, PROT_WRITE, SYS_madvise,
-    SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap, SYS_process_vm_readv, c_int, iovec,
+    MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MREMAP_MAYMOVE, PROT_NONE, PROT_READ, PROT_WRITE,
+    SYS_madvise, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap, SYS_process_vm_readv, c_int,
+    iovec,
 };
 
 use crate::sys::errno::{Errno, Result};
@@ -108,6 +109,13 @@ pub fn protect(addr: usize, len: usize, protection: Protection) -> Result<()> {
 pub fn dont_fork(addr: usize, len: usize) -> Result<()> {
     // SAFETY: no effect in this process.
     unsafe { syscall!(SYS_madvise, addr, len, MADV_DONTFORK) }.map(|_| ())
+}
+
+/// Memory that the driver behind `fd` shares, for reading and writing.
+pub fn device(fd: c_int, len: usize, offset: u64) -> Result<usize> {
+    let protection = Protection::ReadWrite.bits();
+    // SAFETY: without MAP_FIXED the kernel picks free addresses; nothing of ours is replaced.
+    unsafe { syscall!(SYS_mmap, 0, len, protection, MAP_SHARED | MAP_POPULATE, fd, offset) }
 }
 
 /// Makes a forked child find zeros in the range, which must be private anonymous memory.

@@ -16,4 +16,5 @@ pub mod poll;
 pub mod raw;
 pub mod signal;
 pub mod thread;
+pub mod uring;
 pub mod user;

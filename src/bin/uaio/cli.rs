@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lexopt::prelude::{Long, Short, Value};
 
+use crate::bench;
 use crate::failure::Failure;
 use crate::help;
 
@@ -26,6 +27,13 @@ pub enum Command {
         program: OsString,
         /// Its arguments.
         args: Vec<OsString>,
+    },
+    /// Compare the library with kernel AIO.
+    Bench(bench::options::Options),
+    /// Make one measurement; for `bench` only.
+    BenchWorker {
+        /// What to measure.
+        job: String,
     },
     /// Install the library.
     Install(Install),
@@ -57,6 +65,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Failur
         }
         Some(Value(command)) => match command.to_str() {
             Some("run") => parse_run(&mut parser),
+            Some("bench") => bench::options::parse(&mut parser),
+            Some(bench::WORKER) => parse_worker(&mut parser),
             Some("install") => parse_install(&mut parser),
             Some("help") => parse_help(&mut parser),
             _ => Err(usage("", format!("unknown command '{}'", command.display()))),
@@ -82,6 +92,15 @@ fn parse_run(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
             }
             Some(other) => return Err(unexpected("run", other)),
         }
+    }
+}
+
+/// Not a command for users, and in no help.
+fn parse_worker(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
+    let job = parser.value().map_err(|error| usage("", error))?;
+    match job.into_string() {
+        Ok(job) => Ok(Command::BenchWorker { job }),
+        Err(_) => Err(usage("", "a job is no text")),
     }
 }
 
@@ -130,6 +149,7 @@ fn parse_help(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
         None => help::GENERAL,
         Some(Value(topic)) => match topic.to_str() {
             Some("run") => help::RUN,
+            Some("bench") => help::BENCH,
             Some("install") => help::INSTALL,
             _ => return Err(usage("", format!("no help on '{}'", topic.display()))),
         },
@@ -141,14 +161,16 @@ fn parse_help(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
     }
 }
 
-fn next<'a>(
+/// The next argument after `command`.
+pub fn next<'a>(
     parser: &'a mut lexopt::Parser,
     command: &str,
 ) -> Result<Option<lexopt::Arg<'a>>, Failure> {
     parser.next().map_err(|error| usage(command, error))
 }
 
-fn path(parser: &mut lexopt::Parser, command: &str) -> Result<PathBuf, Failure> {
+/// The value of an option that is a path.
+pub fn path(parser: &mut lexopt::Parser, command: &str) -> Result<PathBuf, Failure> {
     let value = parser.value().map_err(|error| usage(command, error))?;
     if value.is_empty() {
         return Err(usage(command, "a path is empty"));
@@ -156,12 +178,13 @@ fn path(parser: &mut lexopt::Parser, command: &str) -> Result<PathBuf, Failure> 
     Ok(PathBuf::from(value))
 }
 
-fn unexpected(command: &str, arg: lexopt::Arg) -> Failure {
+/// An option that `command` does not have.
+pub fn unexpected(command: &str, arg: lexopt::Arg) -> Failure {
     usage(command, arg.unexpected())
 }
 
 /// An error with a pointer to the help that explains what is right.
-fn usage(command: &str, message: impl std::fmt::Display) -> Failure {
+pub fn usage(command: &str, message: impl std::fmt::Display) -> Failure {
     let help =
         if command.is_empty() { "uaio --help".into() } else { format!("uaio help {command}") };
     Failure::Usage(format!("{message} (see '{help}')"))

@@ -5,10 +5,12 @@ pub const GENERAL: &str = "\
 uaio: libaio.so.1 in user space, without any kernel AIO call
 
 usage: uaio run [--library PATH] [--] [PROGRAM [ARGS...]]
+       uaio bench [options]
        uaio install --prefix DIR [options]
        uaio help [COMMAND]
 
   run        runs a program on this libaio; without a program, a demonstration
+  bench      compares this libaio with the system's, on kernel AIO
   install    installs the library, its header, libaio.pc and this command
   help       explains a command
 
@@ -34,6 +36,33 @@ current directory, and removes it.
 
       --library PATH    uses the library PATH instead of the one beside this command
   -h, --help            prints this text
+";
+
+/// `uaio help bench`.
+pub const BENCH: &str = "\
+usage: uaio bench [options]
+
+Measures the system's libaio on kernel AIO and this libaio on each of its engines in one run, in
+random order, and prints tables of the ratios with their spread. Each measurement is a process of
+its own; any wrong result is a failure. Where there is no kernel AIO, the first engine is what the
+others are compared with.
+
+It works in a temporary directory in the current one, with a file of 256 MiB (64 MiB with
+--quick), and removes it. About a quarter of an hour; not much else should run on the machine.
+
+      --quick            some of the workloads, shorter: ends in 60 s
+      --only PART        only workloads whose names contain PART; may be repeated
+      --list             prints the names of the workloads, and what they are
+      --pairs N          rounds of each workload (default: 7)
+      --seconds S        length of each measurement (default: 0.5; with --quick, 0.09)
+      --engines LIST     of uring, pool and driver, with commas (default: uring,pool)
+      --file PATH        works in the directory PATH, or with the empty file PATH
+      --json FILE        writes all figures to FILE
+      --svg FILE         draws bars of the ratios and curves of the latency to FILE
+      --markdown         prints the tables as Markdown
+      --library PATH     measures the library PATH instead of the one beside this command
+      --native PATH      compares with the libaio PATH instead of the system's
+  -h, --help             prints this text
 ";
 
 /// `uaio help install`.

@@ -1,8 +1,9 @@
-//! `uaio`: runs programs on this libaio, and installs it.
+//! `uaio`: runs programs on this libaio, measures it, and installs it.
 //!
-//! What the user asked for is decided in `cli`; `run`, `demo` and `install` do it. Errors end here:
+//! What the user asked for is decided in `cli`; `run`, `demo`, `bench` and `install` do it. Errors end here:
 //! one message on standard error, and exit status 2 for bad input, 1 for a job that failed.
 
+mod bench;
 mod cli;
 mod demo;
 mod elf;
@@ -25,6 +26,8 @@ fn main() -> ExitCode {
         Command::Print(text) => output::say(&text),
         Command::Demo { library } => demo::run(library.as_deref()),
         Command::Run { library, program, args } => run::exec(library.as_deref(), &program, &args),
+        Command::Bench(options) => bench::run(&options),
+        Command::BenchWorker { job } => bench::run_worker(&job),
         Command::Install(options) => install::run(&options),
     });
     match result {

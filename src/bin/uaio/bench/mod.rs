@@ -1,0 +1,178 @@
+//! `uaio bench`: our library against kernel AIO, on this machine, now.
+//!
+//! Each measurement is a process of its own (`worker`), which loads one libaio. The sides of a
+//! comparison take turns in random order, round by round, and it is the ratio of two neighbours
+//! that counts: machines change their speed from second to second.
+
+mod child;
+mod job;
+mod measure;
+pub mod options;
+mod plan;
+mod plot;
+mod progress;
+mod random;
+mod report;
+mod results;
+mod stats;
+mod subjects;
+mod table;
+mod worker;
+mod workspace;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::failure::Failure;
+use crate::output;
+use crate::signals::Signals;
+pub use child::WORKER;
+use measure::Measurer;
+use options::Options;
+use plan::Workload;
+use progress::Progress;
+use report::Files;
+use results::{FORMAT, Results, Settings, SubjectFacts};
+use subjects::{Subject, Subjects, VARIABLES};
+pub use worker::run as run_worker;
+use workspace::Workspace;
+
+const PAIRS: usize = 7;
+const SECONDS: f64 = 0.5;
+const QUICK_SECONDS: f64 = 0.09;
+const DATA_BYTES: u64 = 256 << 20;
+const QUICK_DATA_BYTES: u64 = 64 << 20;
+/// `--quick` ends within a minute, with the file made, removed and drawn.
+const QUICK_LIMIT: Duration = Duration::from_secs(55);
+
+/// Measures, and prints the tables.
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let start = Instant::now();
+    let plan = chosen(options)?;
+    if options.list {
+        return output::say(&list(&plan));
+    }
+    let subjects = subjects::find(options)?;
+    let files = Files::open(options)?;
+    let results = measure(options, &plan, &subjects, start)?;
+    files.write(&results)?;
+    output::say(&report::text(&results, options.markdown))?;
+    report::failure(&results.workloads)
+}
+
+fn measure(
+    options: &Options,
+    plan: &[Workload],
+    subjects: &Subjects,
+    start: Instant,
+) -> Result<Results, Failure> {
+    let signals = Signals::hold()?;
+    let quick = options.quick;
+    let place = options.place.as_deref().unwrap_or(Path::new("."));
+    let data_bytes = if quick { QUICK_DATA_BYTES } else { DATA_BYTES };
+    let pairs = options.pairs.unwrap_or(PAIRS);
+    let seconds = options.seconds.unwrap_or(if quick { QUICK_SECONDS } else { SECONDS });
+    let steps = pairs * subjects.all.len();
+    output::remark(&announcement(plan.len(), subjects, pairs, seconds, quick));
+
+    let mut machine = report::machine();
+    let workspace = Workspace::create(place, data_bytes, &signals)?;
+    let deadline = quick.then(|| start + QUICK_LIMIT);
+    let all = &subjects.all;
+    let measurer = Measurer {
+        subjects: all,
+        workspace: &workspace,
+        signals: &signals,
+        pairs,
+        seconds,
+        deadline,
+    };
+    let workloads = measurer.run(plan, &mut Progress::new(plan.len(), steps))?;
+    machine.load[1] = report::load();
+    let settings = Settings {
+        quick,
+        pairs,
+        seconds,
+        place: std::fs::canonicalize(place).unwrap_or_default(),
+        file_system: report::file_system(workspace.path()),
+        data_bytes,
+    };
+    Ok(Results {
+        format: FORMAT,
+        uaio: env!("CARGO_PKG_VERSION").to_string(),
+        machine,
+        settings,
+        base: all.first().map_or("", |base| base.name).to_string(),
+        no_native: subjects.no_native.clone(),
+        subjects: all.iter().map(facts).collect(),
+        workloads,
+    })
+}
+
+/// The workloads that the options ask for.
+fn chosen(options: &Options) -> Result<Vec<Workload>, Failure> {
+    let all = plan::all();
+    for pattern in &options.only {
+        if !all.iter().any(|workload| workload.name.contains(pattern)) {
+            return Err(Failure::Usage(format!(
+                "no workload's name contains '{pattern}' (see 'uaio bench --list')"
+            )));
+        }
+    }
+    let is_chosen = |workload: &Workload| match options.only.as_slice() {
+        [] => workload.quick || !options.quick,
+        patterns => patterns.iter().any(|pattern| workload.name.contains(pattern)),
+    };
+    Ok(all.into_iter().filter(is_chosen).collect())
+}
+
+fn list(plan: &[Workload]) -> String {
+    let width = plan.iter().map(|workload| workload.name.len()).max().unwrap_or(0);
+    plan.iter().map(|it| format!("{:width$}  {}\n", it.name, it.about)).collect()
+}
+
+fn announcement(
+    workloads: usize,
+    subjects: &Subjects,
+    pairs: usize,
+    seconds: f64,
+    quick: bool,
+) -> String {
+    let all = &subjects.all;
+    let names: Vec<&str> = all.iter().map(|subject| subject.name).collect();
+    let each = seconds * (1.0 + measure::WARM_UP) + measure::OVERHEAD;
+    let estimate = (workloads * all.len() * pairs) as f64 * each;
+    let estimate = if quick { estimate.min(QUICK_LIMIT.as_secs_f64()) } else { estimate };
+    let estimate = match estimate {
+        ..100.0 => format!("{estimate:.0} s"),
+        _ => format!("{:.0} min", estimate / 60.0),
+    };
+    let mut text = String::new();
+    if let Some(problem) = &subjects.no_native {
+        text += &format!("no comparison with kernel AIO: {problem}\n");
+    }
+    if cfg!(debug_assertions) {
+        text += "this is a debug build: its figures mean little\n";
+    }
+    let names = names.join(", ");
+    text + &format!("{workloads} workloads, {pairs} rounds of {names}: about {estimate}\n")
+}
+
+fn facts(subject: &Subject) -> SubjectFacts {
+    let values = VARIABLES.iter().zip(subject.values);
+    SubjectFacts {
+        name: subject.name.to_string(),
+        library: subject.library.clone(),
+        environment: values
+            .filter_map(|(name, value)| Some((name.to_string(), value?.to_string())))
+            .chain(other_variables())
+            .collect(),
+    }
+}
+
+/// Variables of the library that the user has set, and that the workers inherit.
+fn other_variables() -> impl Iterator<Item = (String, String)> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    let all = std::env::vars_os().map(move |(name, value)| (text(name), text(value)));
+    all.filter(|(name, _)| name.starts_with("UAIO_") && !VARIABLES.contains(&name.as_str()))
+}

@@ -1,0 +1,210 @@
+//! What is printed and written at the end.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::options::Options;
+use super::results::{Machine, Measured, NOISE_LIMIT, Results, Status};
+use super::subjects::Engine;
+use super::{plot, table, workspace};
+use crate::failure::Failure;
+
+/// Fewer rounds than these are not worth a ratio.
+const ENOUGH_PAIRS: usize = 7;
+
+/// The files that were asked for, opened before anything is measured.
+pub struct Files {
+    json: Option<Output>,
+    svg: Option<Output>,
+}
+
+/// A file that goes away again if nothing is written to it.
+struct Output {
+    path: PathBuf,
+    file: File,
+    is_fresh: bool,
+}
+
+impl Files {
+    /// Opens what the options name.
+    pub fn open(options: &Options) -> Result<Files, Failure> {
+        let open = |path: &Option<PathBuf>| path.as_deref().map(Output::open).transpose();
+        Ok(Files { json: open(&options.json)?, svg: open(&options.svg)? })
+    }
+
+    /// Fills them.
+    pub fn write(self, results: &Results) -> Result<(), Failure> {
+        if let Some(json) = self.json {
+            let text = serde_json::to_string_pretty(results)
+                .map_err(|error| Failure::Job(format!("JSON: {error}")))?;
+            json.write(&(text + "\n"))?;
+        }
+        if let Some(svg) = self.svg {
+            let text = plot::draw(results)
+                .map_err(|error| Failure::Job(format!("cannot draw: {error}")))?;
+            svg.write(&text)?;
+        }
+        Ok(())
+    }
+}
+
+impl Output {
+    fn open(path: &Path) -> Result<Output, Failure> {
+        let is_fresh = !path.exists();
+        let file = File::options().write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|error| {
+            let reason = crate::failure::reason(&error);
+            Failure::Usage(format!("cannot write '{}': {reason}", path.display()))
+        })?;
+        Ok(Output { path: path.to_path_buf(), file, is_fresh })
+    }
+
+    fn write(mut self, text: &str) -> Result<(), Failure> {
+        // What is no regular file cannot be made shorter, and need not be.
+        let is_regular = self.file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let emptied = if is_regular { self.file.set_len(0) } else { Ok(()) };
+        let written = emptied.and_then(|()| self.file.write_all(text.as_bytes()));
+        written.map_err(|error| Failure::io(format_args!("'{}'", self.path.display()), &error))?;
+        self.is_fresh = false;
+        Ok(())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if self.is_fresh {
+            // Then an empty file stays.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The tables and the verdict.
+pub fn text(results: &Results, markdown: bool) -> String {
+    let machine = &results.machine;
+    let base = &results.base;
+    let mut text = format!(
+        "uaio {} on Linux {}, {} CPUs, {}, file system {}\n",
+        results.uaio, machine.kernel, machine.cpus, machine.arch, results.settings.file_system
+    );
+    text += &format!(
+        "Rows of {base} are absolute, with the width of the middle half of the rounds; all others are\n\
+         their side / {base}: the median of the ratios of {} rounds, with the middle half. Of op/s\n\
+         more is better, of CPU, p50 and p99 (submit to reap) less.\n\n",
+        results.settings.pairs
+    );
+    text += &table::ratios(results, markdown);
+    if let Some(polls) = table::polls(results, markdown) {
+        text +=
+            "\nCPU time of a poll beyond the write and the read that make it ready and end it:\n\n";
+        text += &polls;
+    }
+    if let Some(submits) = table::submits(results, markdown) {
+        text += "\nDuration of the io_submit call (medians over the rounds):\n\n";
+        text += &submits;
+    }
+    let notes = notes(results);
+    if !notes.is_empty() {
+        text += "\n";
+        notes.iter().for_each(|note| text += &format!("{note}\n"));
+    }
+    text
+}
+
+/// What the reader must know to believe the tables.
+fn notes(results: &Results) -> Vec<String> {
+    let mut notes = table::absent(&results.workloads);
+    if let Some(problem) = &results.no_native {
+        notes.push(format!("no comparison with kernel AIO: {problem}"));
+    }
+    if cfg!(debug_assertions) {
+        notes.push("this is a debug build: its figures mean little".to_string());
+    }
+    if results.settings.pairs < ENOUGH_PAIRS {
+        notes.push(format!("fewer than {ENOUGH_PAIRS} rounds: the ratios are not worth much"));
+    }
+    let (load, cpus) = (results.machine.load[0], results.machine.cpus);
+    if load > cpus as f64 {
+        notes.push(format!("the load average was {load} at the beginning, for {cpus} CPUs"));
+    }
+    notes.extend(without_uring(results));
+    notes.extend(noise(results));
+    notes
+}
+
+/// Sides that should have used an io_uring for direct I/O but did not.
+fn without_uring(results: &Results) -> Option<String> {
+    let lacks = |name: &&str| {
+        let asynchronous = results.workloads.iter().filter(|it| it.workload.is_asynchronous());
+        let rounds = asynchronous.flat_map(|it| &it.rounds);
+        rounds.filter_map(|round| round.samples.get(*name)).any(|sample| !sample.uring)
+    };
+    let engines = [Engine::Uring, Engine::Driver].map(Engine::name);
+    let names: Vec<&str> = engines.into_iter().filter(lacks).collect();
+    (!names.is_empty())
+        .then(|| format!("no io_uring was seen in direct I/O of: {}", names.join(", ")))
+}
+
+/// Whether the machine was quiet enough.
+fn noise(results: &Results) -> Option<String> {
+    let measured = results.workloads.iter().filter(|it| it.base.is_some());
+    let noisy: Vec<&str> =
+        measured.clone().filter(|it| it.noisy).map(|it| it.name.as_str()).collect();
+    if noisy.is_empty() {
+        return None;
+    }
+    let (count, of) = (noisy.len(), measured.count());
+    let verdict = if 2 * count > of { "the machine was too noisy" } else { "too noisy" };
+    Some(format!(
+        "{verdict} for {count} of {of} workloads (~), whose own throughput on {} varied by more than \
+         {:.0} %: {}",
+        results.base,
+        NOISE_LIMIT * 100.0,
+        noisy.join(", ")
+    ))
+}
+
+/// An error if a measurement failed.
+pub fn failure(workloads: &[Measured]) -> Result<(), Failure> {
+    let is_failed = |it: &&Measured| matches!(it.status, Status::Failed(_));
+    let names: Vec<&str> = workloads.iter().filter(is_failed).map(|it| it.name.as_str()).collect();
+    match names.as_slice() {
+        [] => Ok(()),
+        names => Err(Failure::Job(format!("measurements failed: {}", names.join(", ")))),
+    }
+}
+
+/// The machine, before the measurements.
+pub fn machine() -> Machine {
+    let read = |path| fs::read_to_string(path).unwrap_or_default().trim().to_string();
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    Machine {
+        kernel: read("/proc/sys/kernel/osrelease"),
+        arch: std::env::consts::ARCH.to_string(),
+        cpus: std::thread::available_parallelism().map_or(0, usize::from),
+        load: [load(), 0.0],
+        time: time.map_or(0, |time| time.as_secs()),
+    }
+}
+
+/// The load average of the last minute.
+pub fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0)
+}
+
+/// The name of the file system at `path`, or its number.
+pub fn file_system(path: &Path) -> String {
+    match workspace::file_system(path).map(|(_, kind)| kind) {
+        Ok(libc::EXT4_SUPER_MAGIC) => "ext4".to_string(),
+        Ok(libc::XFS_SUPER_MAGIC) => "xfs".to_string(),
+        Ok(libc::BTRFS_SUPER_MAGIC) => "btrfs".to_string(),
+        Ok(libc::TMPFS_MAGIC) => "tmpfs".to_string(),
+        Ok(libc::OVERLAYFS_SUPER_MAGIC) => "overlayfs".to_string(),
+        Ok(libc::NFS_SUPER_MAGIC) => "nfs".to_string(),
+        Ok(kind) => format!("{kind:#x}"),
+        Err(error) => crate::failure::reason(&error),
+    }
+}

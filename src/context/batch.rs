@@ -1,0 +1,200 @@
+//! What one call of io_submit remembers from iocb to iocb.
+
+use crate::abi::types::{Event, IOCB_FLAG_RESFD, Iocb};
+use crate::engine::choose::Facts;
+use crate::engine::stream::Interruption;
+use crate::request::Request;
+use crate::request::decode::Transfer;
+use crate::resfd::Signal;
+use crate::sys::cred::Credentials;
+use crate::sys::errno::Result;
+use crate::sys::fd::{self, StatusFlags};
+use crate::sys::file::Direction;
+use crate::sys::user::{KeyAccess, Pages};
+
+/// How many requests enter the kernel together at most.
+pub(super) const QUEUED: usize = 32;
+/// How many files are remembered.
+const FILES: usize = 4;
+
+/// An iocb that has passed the checks before the look-up of its file, and holds a slot.
+#[derive(Clone, Copy)]
+pub(super) struct Accepted {
+    pub(super) iocb: Iocb,
+    pub(super) address: usize,
+    pub(super) key: KeyAccess,
+}
+
+impl Accepted {
+    pub(super) fn event(&self, res: i64) -> Event {
+        Event { data: self.iocb.data, obj: self.address as u64, res, res2: 0 }
+    }
+
+    pub(super) fn has_resfd(&self) -> bool {
+        self.iocb.flags & IOCB_FLAG_RESFD != 0
+    }
+}
+
+/// A descriptor that was looked up.
+#[derive(Clone, Copy)]
+struct File {
+    number: i32,
+    status: StatusFlags,
+    facts: Option<Facts>,
+}
+
+/// Requests for io_uring that have not entered the kernel.
+pub(super) struct Queue {
+    pub(super) requests: [Option<&'static Request>; QUEUED],
+    pub(super) count: usize,
+    /// Where the writes among them go: from, to; in all files.
+    writes: [(u64, u64); QUEUED],
+    write_count: usize,
+}
+
+/// See the module.
+pub(super) struct Batch {
+    pub(super) pages: Pages,
+    pub(super) interruption: Interruption,
+    pub(super) queue: Queue,
+    /// The last eventfd that was found good, and its number.
+    signal: Option<(i32, Signal)>,
+    credentials: Option<Credentials>,
+    files: [Option<File>; FILES],
+    next_file: usize,
+}
+
+impl Batch {
+    pub(super) fn new() -> Batch {
+        Batch {
+            pages: Pages::new(),
+            interruption: Interruption::default(),
+            queue: Queue {
+                requests: [None; QUEUED],
+                count: 0,
+                writes: [(0, 0); QUEUED],
+                write_count: 0,
+            },
+            signal: None,
+            credentials: None,
+            files: [None; FILES],
+            next_file: 0,
+        }
+    }
+
+    /// The status flags of an iocb's file: EBADF. They are asked for once in a batch: what another
+    /// thread changes meanwhile might as well have come later.
+    #[inline]
+    pub(super) fn status(&mut self, number: i32) -> Result<StatusFlags> {
+        if let Some(file) = self.files.iter().flatten().find(|file| file.number == number) {
+            return Ok(file.status);
+        }
+        let status = fd::status_flags(number)?;
+        if let Some(place) = self.files.get_mut(self.next_file % FILES) {
+            *place = Some(File { number, status, facts: None });
+            self.next_file += 1;
+        }
+        Ok(status)
+    }
+
+    /// What the place of a direct transfer depends on. Known sizes may be too small, if the batch has
+    /// made the file grow.
+    pub(super) fn facts(&mut self, number: i32) -> Result<Facts> {
+        let file = self.files.iter_mut().flatten().find(|file| file.number == number);
+        match file {
+            Some(File { facts: Some(facts), .. }) => Ok(*facts),
+            Some(file) => {
+                let facts = Facts::of(number)?;
+                file.facts = Some(facts);
+                Ok(facts)
+            }
+            None => Facts::of(number),
+        }
+    }
+
+    /// After something that may have taken long: nothing is known of descriptors.
+    fn forget_if_slept(&mut self) -> bool {
+        let has_slept = self.interruption.take_slept();
+        if has_slept {
+            self.signal = None;
+            self.files = [None; FILES];
+        }
+        has_slept
+    }
+
+    /// The eventfd of an iocb, open at this moment: EBADF, EINVAL.
+    pub(super) fn signal(&mut self, accepted: &Accepted) -> Result<Option<Signal>> {
+        self.forget_if_slept();
+        if !accepted.has_resfd() {
+            return Ok(None);
+        }
+        let number = accepted.iocb.resfd;
+        match self.signal {
+            Some((known, signal)) if known == number => Ok(Some(signal)),
+            _ => {
+                let signal = Signal::to_number(number)?;
+                self.signal = Some((number, signal));
+                Ok(Some(signal))
+            }
+        }
+    }
+
+    /// The eventfd again, unless the batch has slept and it is gone: the kernel holds it, here
+    /// nothing must be written to what took its number.
+    pub(super) fn current_signal(
+        &mut self,
+        accepted: &Accepted,
+        signal: Option<Signal>,
+    ) -> Option<Signal> {
+        match self.forget_if_slept() {
+            true => self.signal(accepted).ok().flatten(),
+            false => signal,
+        }
+    }
+
+    /// The rights that a worker has to respect.
+    pub(super) fn credentials(&mut self) -> Credentials {
+        *self.credentials.get_or_insert_with(Credentials::current)
+    }
+}
+
+impl Queue {
+    /// Whether what is queued has to enter the kernel before a transfer may: a queued write that the
+    /// caller has to do after all must not come after what follows it. Ranges are compared whatever
+    /// the file: two descriptors may mean one.
+    pub(super) fn is_in_the_way_of(&self, transfer: &Transfer) -> bool {
+        let (from, to) = range(transfer);
+        let writes = self.writes.iter().take(self.write_count);
+        self.count == QUEUED || writes.into_iter().any(|(start, end)| from < *end && *start < to)
+    }
+
+    /// The same for a sync.
+    pub(super) fn is_in_the_way_of_syncs(&self) -> bool {
+        self.count == QUEUED || self.write_count > 0
+    }
+
+    /// Adds a request; there is room, as one of the above has told.
+    pub(super) fn push(&mut self, request: &'static Request, transfer: Option<&Transfer>) {
+        if let Some(place) = self.requests.get_mut(self.count) {
+            *place = Some(request);
+            self.count += 1;
+        }
+        if let Some(transfer) = transfer.filter(|one| one.direction == Direction::Write)
+            && let Some(place) = self.writes.get_mut(self.write_count)
+        {
+            *place = range(transfer);
+            self.write_count += 1;
+        }
+    }
+
+    /// Takes everything out.
+    pub(super) fn take(&mut self) -> ([Option<&'static Request>; QUEUED], usize) {
+        self.write_count = 0;
+        (self.requests, core::mem::take(&mut self.count))
+    }
+}
+
+fn range(transfer: &Transfer) -> (u64, u64) {
+    let offset = transfer.offset as u64;
+    (offset, offset.saturating_add(transfer.buffer.len()))
+}

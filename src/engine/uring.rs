@@ -1,0 +1,448 @@
+//! The io_uring engine: the calling thread submits, and whoever looks takes the completions.
+//!
+//! *Attempts.* A write is first submitted with RWF_NOWAIT: on blocks that exist it is on its way to
+//! the device when io_submit returns. What would block (a hole, a lock, a file system that cannot)
+//! comes back at once, is *set back*, and the submitter decides what to do: see
+//! [`crate::request::progress`]. Without that flag the kernel would hand it to a worker of its own,
+//! which is slow, has no signals, and is lost if the process is killed. Everything else is submitted
+//! as it is; what the kernel gives up because the submitting thread has ended (-ECANCELED) is
+//! submitted again.
+//!
+//! *The file* is held by the kernel from submission on. A request that may have to be submitted again
+//! holds it by a pin, or finds it by its identity under the program's number.
+//!
+//! *Orderings*: see `needs_watch`; the rest is that of the completion queue.
+
+use core::ptr;
+
+use libc::RWF_NOWAIT;
+
+use crate::completion::Completions;
+use crate::engine::pool::{self, Lane};
+use crate::fork_gate;
+use crate::pins;
+use crate::request::decode::Transfer;
+use crate::request::list::List;
+use crate::request::progress::Turn;
+use crate::request::state::Claim;
+use crate::request::{Request, Task};
+use crate::service::Service;
+use crate::sync::{AtomicPtr, AtomicU32, Lock, Ordering};
+use crate::sys::cred::Credentials;
+use crate::sys::errno::Errno;
+use crate::sys::fd;
+use crate::sys::file::Direction;
+use crate::sys::host;
+use crate::sys::uring::{Cqe, Sqe};
+use crate::uring::{self, Instance, Sharing, cache};
+
+/// The one of a context. All-zero memory has no instance.
+#[derive(Debug)]
+pub struct Uring {
+    /// Null before the first request that needs it; then until the context is closed.
+    instance: AtomicPtr<Instance>,
+    making: Lock<()>,
+    /// Requests to go without an instance, after one could not be made.
+    pause: AtomicU32,
+    /// Requests in the instance whose completions were not taken.
+    in_flight: AtomicU32,
+    /// The reaper harvests, or does not.
+    pub service: Service,
+    completions: AtomicPtr<Completions>,
+    lane: AtomicPtr<Lane>,
+}
+
+/// What a harvest found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Harvest {
+    /// Completions were taken.
+    pub has_moved: bool,
+    /// Some of them were meant to wake somebody.
+    pub has_kicks: bool,
+}
+
+/// Marks the completion of a cancellation.
+const CANCELLATION: u64 = 1 << 63;
+const GENERATION_MASK: u32 = 0x3fff_ffff;
+/// In [`crate::request::RingNotes::answer`]: the kernel has not answered.
+const NO_ANSWER: i32 = 1;
+
+fn token(request: &Request) -> u64 {
+    u64::from(request.generation() & GENERATION_MASK) << 32 | u64::from(request.index())
+}
+
+/// The request that a token means, if it still lives.
+fn request_of(completions: &'static Completions, token: u64) -> Option<&'static Request> {
+    let request = completions.slab.get(token as u32)?;
+    let generation = (token >> 32) as u32 & GENERATION_MASK;
+    (request.generation() & GENERATION_MASK == generation).then_some(request)
+}
+
+impl Uring {
+    /// Says where the events of this engine go, and who does what it cannot do.
+    pub fn open(&self, completions: &'static Completions, lane: &'static Lane) {
+        self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
+        self.lane.store(ptr::from_ref(lane).cast_mut(), Ordering::Relaxed);
+        self.pause.store(0, Ordering::Relaxed);
+        self.service.open();
+    }
+
+    fn completions(&self) -> &'static Completions {
+        // SAFETY: `open` came before the first request and stored a `&'static`.
+        unsafe { &*self.completions.load(Ordering::Relaxed) }
+    }
+
+    fn lane(&self) -> &'static Lane {
+        // SAFETY: as in `completions`.
+        unsafe { &*self.lane.load(Ordering::Relaxed) }
+    }
+
+    /// The instance, if there is one.
+    #[inline]
+    pub fn instance(&self) -> Option<&Instance> {
+        // Acquire: pairs with the Release in `make`.
+        // SAFETY: it lives until `close`, which comes when no call is inside the context.
+        unsafe { self.instance.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// The descriptor that becomes readable with completions.
+    pub fn descriptor(&self) -> Option<i32> {
+        self.instance().filter(|instance| instance.is_ours()).map(Instance::descriptor)
+    }
+
+    /// Whether requests can be submitted; makes the instance if there is none.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        match self.instance() {
+            Some(instance) => !instance.is_broken(),
+            None => self.make(),
+        }
+    }
+
+    #[cold]
+    fn make(&self) -> bool {
+        if !uring::may_work() {
+            return false;
+        }
+        let pause = self.pause.load(Ordering::Relaxed);
+        if pause > 0 {
+            self.pause.store(pause - 1, Ordering::Relaxed);
+            return false;
+        }
+        let _making = self.making.lock();
+        if self.instance().is_some() {
+            return true;
+        }
+        let sharing = match host::is_set(c"UAIO_URING", b"single") {
+            true => Sharing::Owner,
+            false => Sharing::Threads,
+        };
+        let completions = uring::completions_for(self.completions().ring.nr());
+        let Ok(instance) = cache::acquire(completions, sharing) else {
+            // No descriptor or no memory; perhaps later.
+            const PAUSE: u32 = 256;
+            self.pause.store(PAUSE, Ordering::Relaxed);
+            return false;
+        };
+        let instance = Box::into_raw(instance);
+        self.completions().waiters.set_ring(instance);
+        // Release: pairs with the Acquire in `instance`.
+        self.instance.store(instance, Ordering::Release);
+        // A waiter that sleeps on polls does not watch it yet.
+        self.completions().waiters.wake_all();
+        true
+    }
+
+    /// Whether somebody who waits has to look for completions.
+    #[inline]
+    pub fn needs_watch(&self) -> bool {
+        // SeqCst: a waiter that joined the list before it looks here is seen by `submit`, or sees the
+        // request.
+        self.in_flight.load(Ordering::SeqCst) != 0 && !self.service.is_background()
+    }
+
+    /// Requests in the instance.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether a look at the completion queue is worth while.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        self.instance().is_some_and(Instance::has_news)
+    }
+
+    /// Submits requests to which the caller holds the submitter's references; how many were taken.
+    /// The others are as before.
+    pub fn submit(&self, requests: &[Option<&Request>]) -> usize {
+        let Some(instance) = self.instance() else { return 0 };
+        for request in requests.iter().flatten() {
+            request.ring.is_inside.store(true, Ordering::Relaxed);
+            request.state.arm();
+        }
+        let count = requests.len() as u32;
+        // SeqCst: see `needs_watch`. Before the submission, which may complete at once.
+        let before = self.in_flight.fetch_add(count, Ordering::SeqCst);
+        let (taken, _) = instance.submit(requests.len(), |index| {
+            requests.get(index).copied().flatten().map_or(Sqe::nop(), entry)
+        });
+        for request in requests.iter().skip(taken).flatten() {
+            request.ring.is_inside.store(false, Ordering::Relaxed);
+        }
+        if taken < requests.len() {
+            self.in_flight.fetch_sub(count - taken as u32, Ordering::Relaxed);
+        }
+        if before == 0 {
+            self.completions().waiters.wake_followers();
+        }
+        taken
+    }
+
+    /// After a submission: sees to it that requests which failed at once are set back.
+    pub fn look_for_setbacks(&self) {
+        let Some(instance) = self.instance().filter(|instance| instance.has_news()) else {
+            return;
+        };
+        // Completions of others are left to those who wait for them.
+        let is_setback = |cqe: Cqe| {
+            is_retriable(cqe.res)
+                && cqe.user_data & CANCELLATION == 0
+                && request_of(self.completions(), cqe.user_data)
+                    .is_some_and(|request| request.ring.is_gentle.load(Ordering::Relaxed))
+        };
+        if instance.any(is_setback) {
+            self.harvest_and_tell();
+        }
+    }
+
+    /// Takes the completions that are there, and wakes whom their events satisfy.
+    pub fn harvest_and_tell(&self) {
+        let harvest = self.harvest();
+        self.tell(harvest);
+    }
+
+    /// What is due after [`Uring::harvest`], once the caller has taken its events.
+    #[inline]
+    pub fn tell(&self, harvest: Harvest) {
+        if harvest.has_moved {
+            let completions = self.completions();
+            completions.waiters.moved(harvest.has_kicks, || completions.ring.occupancy());
+        }
+    }
+
+    /// Takes the completions that are there. [`Uring::tell`] is due.
+    pub fn harvest(&self) -> Harvest {
+        let mut harvest = Harvest::default();
+        let Some(instance) = self.instance().filter(|instance| instance.has_news()) else {
+            return harvest;
+        };
+        let completions = self.completions();
+        let (mut done, mut again) = (List::EMPTY, List::EMPTY);
+        let mut count = 0;
+        instance.harvest(|cqe| {
+            harvest.has_moved = true;
+            if cqe.user_data == uring::KICK {
+                harvest.has_kicks = true;
+                return;
+            }
+            let Some(request) = request_of(completions, cqe.user_data & !CANCELLATION) else {
+                return;
+            };
+            if cqe.user_data & CANCELLATION != 0 {
+                // Release: pairs with the Acquire in `cancel`.
+                request.ring.answer.store(cqe.res, Ordering::Release);
+                return;
+            }
+            count += 1;
+            request.ring.is_inside.store(false, Ordering::Relaxed);
+            request.set_result(i64::from(cqe.res));
+            match is_final(request, cqe.res) {
+                true => done.push_back(&completions.slab, request),
+                false if request.ring.progress.set_back() == Turn::Own => {
+                    again.push_back(&completions.slab, request);
+                }
+                false => {}
+            }
+        });
+        while let Some(request) = done.first(&completions.slab) {
+            done.remove(&completions.slab, request);
+            end(completions, request);
+        }
+        while let Some(request) = again.first(&completions.slab) {
+            again.remove(&completions.slab, request);
+            self.submit_again(request);
+        }
+        if count > 0 {
+            self.in_flight.fetch_sub(count, Ordering::Relaxed);
+        }
+        harvest
+    }
+
+    /// Submits a request once more, without conditions; the submitter has left it.
+    #[cold]
+    fn submit_again(&self, request: &Request) {
+        if !hold_file(request) {
+            // divergence: the program has closed the descriptor meanwhile; the result says why the
+            // kernel gave up.
+            return end(self.completions(), request);
+        }
+        request.ring.is_gentle.store(false, Ordering::Relaxed);
+        request.ring.progress.begin_alone();
+        if self.submit(&[Some(request)]) == 0 {
+            self.submit_elsewhere(request, Credentials::current());
+        }
+    }
+
+    /// Hands a pinned request to the pool, or does it here.
+    #[cold]
+    pub fn submit_elsewhere(&self, request: &Request, credentials: Credentials) {
+        if self.lane().submit(request, credentials).is_err() && request.state.claim() == Claim::Won
+        {
+            request.set_result(pool::perform(request));
+            self.completions().put(request);
+        }
+    }
+
+    /// Tries to cancel a request. The caller holds a reference and no lock. True: its event will say,
+    /// or says, -ECANCELED.
+    pub fn cancel(&self, request: &Request) -> bool {
+        let Some(instance) = self.instance() else { return false };
+        let notes = &request.ring;
+        if notes.is_cancelled.swap(true, Ordering::Relaxed) {
+            // Another thread is at it.
+            return false;
+        }
+        notes.answer.store(NO_ANSWER, Ordering::Relaxed);
+        let user_data = token(request);
+        let cancellation = Sqe::cancel(user_data).marked(user_data | CANCELLATION);
+        let (submitted, _) = instance.submit(1, |_| cancellation);
+        if submitted == 1 {
+            self.harvest_and_tell();
+        }
+        // Acquire: pairs with the Release in `harvest`. The kernel answers inside the submission, and
+        // harvests exclude each other: the answer is here.
+        if submitted == 1 && notes.answer.load(Ordering::Acquire) == 0 {
+            return true;
+        }
+        notes.is_cancelled.store(false, Ordering::Relaxed);
+        // It may have given up for the reason that we asked, in the last moment.
+        !request.state.is_open() && request.result() == Errno::CANCELED.to_res()
+    }
+
+    /// Waits until nothing is in the instance, whatever signals come.
+    pub fn finish(&self) {
+        const LONGEST: libc::timespec = libc::timespec { tv_sec: 1, tv_nsec: 0 };
+        const SHORT: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        while let Some(instance) = self.instance() {
+            self.harvest_and_tell();
+            if self.in_flight.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            match instance.wait(1, Some(&LONGEST), None) {
+                Ok(()) | Err(Errno::TIME | Errno::INTR) => {}
+                // The queue fills all the same.
+                Err(_) => {
+                    let _ = crate::sys::poll::wait(&mut [], Some(&SHORT), None);
+                }
+            }
+        }
+    }
+
+    /// Gives the instance back. Nothing is in flight and no call is inside.
+    pub fn close(&self) {
+        self.completions().waiters.set_ring(ptr::null());
+        let instance = self.instance.swap(ptr::null_mut(), Ordering::Relaxed);
+        if !instance.is_null() {
+            // SAFETY: `make` took it out of a box, and nobody uses it any more.
+            cache::release(unsafe { Box::from_raw(instance) });
+        }
+    }
+
+    /// Closes what a forked child inherited.
+    pub fn close_after_fork(&self) {
+        if let Some(instance) = self.instance() {
+            cache::close_after_fork(instance);
+        }
+        self.instance.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+}
+
+/// The outcome of a request is decided: completes it.
+fn end(completions: &Completions, request: &Request) {
+    // Nobody else decides about a request in io_uring.
+    let claim = request.state.claim();
+    debug_assert_eq!(claim, Claim::Won);
+    completions.put_quietly(request);
+}
+
+/// Results after which an attempt is followed by another one.
+fn is_retriable(res: i32) -> bool {
+    [Errno::AGAIN, Errno::OPNOTSUPP, Errno::CANCELED, Errno::INTR]
+        .iter()
+        .any(|error| res == error.to_return())
+}
+
+/// Whether a result is for the program.
+fn is_final(request: &Request, res: i32) -> bool {
+    if !is_retriable(res) {
+        return true;
+    }
+    let is_gentle = request.ring.is_gentle.load(Ordering::Relaxed);
+    let is_cancelled = request.ring.is_cancelled.load(Ordering::Relaxed);
+    match res {
+        _ if res == Errno::CANCELED.to_return() => is_cancelled,
+        // A worker of the kernel was told to stop.
+        _ if res == Errno::INTR.to_return() => false,
+        _ => !is_gentle,
+    }
+}
+
+/// Makes sure that a request holds its file. False: it is out of reach.
+pub fn hold_file(request: &Request) -> bool {
+    if request.pin().is_some() {
+        return true;
+    }
+    let Some(origin) = request.origin() else { return false };
+    let _section = fork_gate::enter();
+    let Ok(pin) = fd::duplicate(origin.number) else { return false };
+    if !origin.file.is_behind(pin.raw()) {
+        pins::release(pin);
+        return false;
+    }
+    request.set_pin(pin);
+    true
+}
+
+/// The entry of a request.
+fn entry(request: &Request) -> Sqe {
+    let sqe = match request.work().map(|work| &work.task) {
+        Some(Task::Transfer(transfer, origin)) => {
+            transfer_entry(transfer, request.pin().unwrap_or(origin.number), request)
+        }
+        Some(Task::Sync { data_only, origin }) => {
+            Sqe::sync(request.pin().unwrap_or(origin.number), *data_only)
+        }
+        _ => Sqe::nop(),
+    };
+    sqe.marked(token(request))
+}
+
+fn transfer_entry(transfer: &Transfer, fd: i32, request: &Request) -> Sqe {
+    let is_gentle = request.ring.is_gentle.load(Ordering::Relaxed);
+    let flags = transfer.flags.bits() | if is_gentle { RWF_NOWAIT } else { 0 };
+    let offset = transfer.offset as u64;
+    let list = transfer.buffer.as_slice();
+    let (array, count) = (list.as_ptr().addr() as u64, list.len() as u32);
+    let sqe = match (list, transfer.direction) {
+        ([one], Direction::Read) => {
+            Sqe::read(fd, one.iov_base.addr() as u64, one.iov_len as u32, offset)
+        }
+        ([one], Direction::Write) => {
+            Sqe::write(fd, one.iov_base.addr() as u64, one.iov_len as u32, offset)
+        }
+        (_, Direction::Read) => Sqe::readv(fd, array, count, offset),
+        (_, Direction::Write) => Sqe::writev(fd, array, count, offset),
+    };
+    sqe.with(flags, transfer.priority.unwrap_or(0))
+}

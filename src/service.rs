@@ -1,0 +1,93 @@
+//! Whether the background thread harvests for a source of completions, and the door through which it
+//! comes in: closed before what it harvests goes away.
+//!
+//! The background thread knows a source by its address, and may come late: the memory of a source is
+//! never unmapped, and behind a closed door it finds nothing.
+
+use crate::sync::{AtomicBool, AtomicU32, Ordering};
+use crate::sys::futex;
+
+/// Nobody may come in.
+const SHUT: u32 = 1 << 31;
+
+/// See the module. All-zero memory is a source that nobody serves.
+#[derive(Debug, Default)]
+pub struct Service {
+    /// Which reaper harvests; 0: none.
+    reaper: AtomicU32,
+    /// Which reaper counts this source among those it serves; 0: none.
+    counted: AtomicU32,
+    /// The reaper harvests, or shall.
+    is_background: AtomicBool,
+    /// Threads of the reaper inside, and [`SHUT`].
+    visitors: AtomicU32,
+}
+
+impl Service {
+    /// A context begins.
+    pub fn open(&self) {
+        self.is_background.store(false, Ordering::Relaxed);
+        self.reaper.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether the reaper harvests, or shall.
+    #[inline]
+    pub fn is_background(&self) -> bool {
+        self.is_background.load(Ordering::Relaxed)
+    }
+
+    /// Which reaper harvests; 0: none.
+    pub fn reaper(&self) -> u32 {
+        self.reaper.load(Ordering::Relaxed)
+    }
+
+    /// The reaper has to look anew: what it watches was replaced.
+    pub fn lose(&self) {
+        self.reaper.store(0, Ordering::Relaxed);
+    }
+
+    /// From here on the reaper of this number harvests.
+    pub fn begin(&self, reaper: u32) {
+        // AcqRel: pairs with the Acquire in `visit`: a late visit of the reaper that finds the door
+        // open sees what belongs to the source. Release for the same.
+        self.visitors.fetch_and(!SHUT, Ordering::AcqRel);
+        self.reaper.store(reaper, Ordering::Relaxed);
+        self.is_background.store(true, Ordering::Relaxed);
+    }
+
+    /// Harvests for the reaper, unless [`Service::shut`] came first.
+    pub fn visit(&self, harvest: impl FnOnce()) {
+        // Acquire: pairs with the Release in `begin`.
+        if self.visitors.fetch_add(1, Ordering::Acquire) & SHUT == 0 {
+            harvest();
+        }
+        // Release: our harvest is over for who waits in `shut`.
+        if self.visitors.fetch_sub(1, Ordering::Release) == SHUT + 1 {
+            futex::wake(&self.visitors, u32::MAX);
+        }
+    }
+
+    /// Keeps the reaper out and waits until it has left.
+    pub fn shut(&self) {
+        // AcqRel: pairs with both sides of `visit`: Acquire with its Release, Release with its Acquire.
+        let mut visitors = self.visitors.fetch_or(SHUT, Ordering::AcqRel) | SHUT;
+        while visitors != SHUT {
+            futex::wait(&self.visitors, visitors);
+            // Acquire: pairs with the Release in `visit`.
+            visitors = self.visitors.load(Ordering::Acquire);
+        }
+        self.is_background.store(false, Ordering::Relaxed);
+        self.reaper.store(0, Ordering::Relaxed);
+        self.counted.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes that a reaper serves this source. False: it was noted before. Under the reaper's lock.
+    pub fn count_for(&self, reaper: u32) -> bool {
+        self.counted.swap(reaper, Ordering::Relaxed) != reaper
+    }
+
+    /// Whether a reaper serves this source. Under the reaper's lock.
+    pub fn is_counted_for(&self, reaper: u32) -> bool {
+        self.counted.load(Ordering::Relaxed) == reaper
+    }
+}

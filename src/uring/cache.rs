@@ -1,0 +1,88 @@
+//! Instances between two contexts: making one takes longer than everything else in io_setup and
+//! io_destroy. The last io_destroy closes them.
+
+use crate::fork_gate;
+use crate::sync::Lock;
+use crate::sys::errno::{Errno, Result};
+use crate::uring::{Instance, Sharing, is_refusal, may_work, refuse};
+
+/// The most instances that wait.
+const MOST: usize = 16;
+
+static CACHE: Lock<[Option<Box<Instance>>; MOST]> = Lock::new([const { None }; MOST]);
+
+/// An instance with `completions` entries in its completion queue ([`super::completions_for`]).
+///
+/// ENOSYS: io_uring is refused for good; other errors: not now.
+pub fn acquire(completions: u32, sharing: Sharing) -> Result<Box<Instance>> {
+    if !may_work() {
+        return Err(Errno::NOSYS);
+    }
+    while sharing == Sharing::Threads {
+        let found = CACHE
+            .lock()
+            .iter_mut()
+            .find_map(|kept| kept.take_if(|kept| kept.params.cq_entries == completions));
+        match found {
+            Some(instance) if instance.is_ours() => return Ok(instance),
+            Some(lost) => close(lost),
+            None => break,
+        }
+    }
+    let _section = fork_gate::enter();
+    Instance::new(completions, sharing).map(Box::new).map_err(|error| {
+        if is_refusal(error) || error == Errno::INVAL {
+            refuse();
+            return Errno::NOSYS;
+        }
+        error
+    })
+}
+
+/// Takes an instance back in which nothing is in flight.
+pub fn release(instance: Box<Instance>) {
+    if !instance.is_broken() && !instance.is_owned() {
+        instance.harvest(|_| {});
+        let mut cache = CACHE.lock();
+        if let Some(place) = cache.iter_mut().find(|place| place.is_none()) {
+            *place = Some(instance);
+            return;
+        }
+    }
+    close(instance);
+}
+
+/// Closes an instance.
+fn close(instance: Box<Instance>) {
+    let _section = fork_gate::enter();
+    drop(instance);
+}
+
+/// Closes all that wait: there is no context left.
+pub fn clear() {
+    loop {
+        let Some(instance) = CACHE.lock().iter_mut().find_map(Option::take) else { return };
+        close(instance);
+    }
+}
+
+/// Closes what a forked child has inherited of an instance, which it cannot use.
+pub fn close_after_fork(instance: &Instance) {
+    instance.close_after_fork();
+}
+
+/// A forked child has none.
+///
+/// # Safety
+/// No other thread exists.
+pub unsafe fn reset_after_fork() {
+    // SAFETY: the caller's promise.
+    unsafe { CACHE.force_unlock() };
+    for kept in CACHE.lock().iter_mut() {
+        if let Some(instance) = kept.take() {
+            instance.close_after_fork();
+            // Not dropped: its mappings are not there, and free() is not for signal handlers.
+            core::mem::forget(instance);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Where a thread has registered instances, so that it enters them by a number that the program
+//! cannot close or replace, and without a look at the table of descriptors.
+//!
+//! A thread registers an instance that it enters again and again; until then it uses the descriptor
+//! and looks whether it is still ours. A registration holds the instance until the thread ends or
+//! comes by after the instance was closed.
+
+use core::cell::Cell;
+
+use crate::lineage;
+use crate::sync::{AtomicU64, Ordering, thread_local};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::uring::{self, Name};
+use crate::uring::Instance;
+
+/// Half of what the kernel lets a thread have: the program may register its own.
+const PLACES: usize = 8;
+/// Entries by descriptor before an instance is registered, and before another one gives up its place.
+const PATIENCE: u32 = 4;
+const NOWHERE: u32 = u32::MAX;
+
+struct Place {
+    /// Id of the instance; 0 for none.
+    id: Cell<u64>,
+    /// The kernel's number for it, or [`NOWHERE`].
+    number: Cell<u32>,
+    /// Recent uses, up to [`PATIENCE`].
+    uses: Cell<u32>,
+}
+
+struct Places {
+    places: [Place; PLACES],
+    /// [`CLOSED`] when this thread last looked.
+    closed: Cell<u64>,
+}
+
+/// Instances that were closed.
+static CLOSED: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static PLACES_OF_THREAD: Places = const {
+        Places {
+            places: [const {
+                Place { id: Cell::new(0), number: Cell::new(NOWHERE), uses: Cell::new(0) }
+            }; PLACES],
+            closed: Cell::new(0),
+        }
+    };
+}
+
+impl Place {
+    fn clear(&self) {
+        self.id.set(0);
+        self.uses.set(0);
+        let number = self.number.replace(NOWHERE);
+        if number != NOWHERE {
+            let _ = uring::unregister_ring(number);
+        }
+    }
+}
+
+impl Places {
+    fn of(&self, id: u64) -> Option<&Place> {
+        self.places.get(id as usize % PLACES)
+    }
+}
+
+/// An instance was closed: registrations of it shall go.
+pub(super) fn closed() {
+    CLOSED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Lets go of the calling thread's registration of an instance.
+pub(super) fn forget(instance: &Instance) {
+    PLACES_OF_THREAD.with(|places| {
+        if let Some(place) = places.of(instance.id).filter(|place| place.id.get() == instance.id) {
+            place.clear();
+        }
+    });
+}
+
+/// How the calling thread names an instance. EBADF: the program has closed or replaced the descriptor.
+#[inline]
+pub(super) fn name(instance: &Instance) -> Result<Name> {
+    PLACES_OF_THREAD.with(|places| {
+        if let Some(place) = places.of(instance.id)
+            && place.id.get() == instance.id
+            && place.number.get() != NOWHERE
+            && places.closed.get() == CLOSED.load(Ordering::Relaxed)
+        {
+            return Ok(Name::Registered(place.number.get()));
+        }
+        look_up(places, instance)
+    })
+}
+
+#[cold]
+fn look_up(places: &Places, instance: &Instance) -> Result<Name> {
+    let closed = CLOSED.load(Ordering::Relaxed);
+    if places.closed.replace(closed) != closed {
+        for place in &places.places {
+            if place.id.get() != instance.id {
+                place.clear();
+            }
+        }
+    }
+    let descriptor = Name::Descriptor(instance.descriptor());
+    let Some(place) = places.of(instance.id) else { return Ok(descriptor) };
+    let is_its = place.id.get() == instance.id;
+    if is_its && place.number.get() != NOWHERE {
+        return Ok(Name::Registered(place.number.get()));
+    }
+    if !instance.is_ours() {
+        return Err(Errno::BADF);
+    }
+    if !is_its {
+        // Another one keeps the place as long as it is used more often.
+        let uses = place.uses.get();
+        if uses > 0 {
+            place.uses.set(uses - 1);
+            return Ok(descriptor);
+        }
+        place.clear();
+        place.id.set(instance.id);
+    }
+    place.uses.set(place.uses.get() + 1);
+    if place.uses.get() < PATIENCE
+        || !instance.can_register()
+        // Registrations belong to the task, and these variables would not.
+        || lineage::is_other_process()
+    {
+        place.uses.set(place.uses.get().min(PATIENCE));
+        return Ok(descriptor);
+    }
+    match uring::register_ring(instance.descriptor()) {
+        Ok(number) => {
+            place.number.set(number);
+            Ok(Name::Registered(number))
+        }
+        Err(_) => Ok(descriptor),
+    }
+}
