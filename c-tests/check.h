@@ -225,9 +225,10 @@ static inline void sleep_ms(long ms)
 #define EVENTUALLY(condition)                                                  \
 	do {                                                                   \
 		long eventually_end = now_ms() + 10000;                        \
-		while (!(condition) && now_ms() < eventually_end)              \
+		bool eventually_so;                                            \
+		while (!(eventually_so = (condition)) && now_ms() < eventually_end) \
 			sleep_ms(1);                                           \
-		if (!(condition))                                              \
+		if (!eventually_so)                                            \
 			fail("%s:%d: never: %s", __FILE__, __LINE__, #condition); \
 	} while (0)
 

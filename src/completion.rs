@@ -138,13 +138,8 @@ impl Completions {
 
     fn unpin(&self, request: &Request) {
         let _section = fork_gate::enter();
-        match (request.unpin(), request.origin()) {
-            // The program has closed the pin and opened its own there.
-            (Some(pin), Some(origin)) if !origin.file.is_behind(pin.raw()) => {
-                let _ = pin.into_raw();
-            }
-            (Some(pin), _) => pins::release(pin),
-            (None, _) => {}
+        if let Some(pin) = request.unpin() {
+            pins::release(pin);
         }
     }
 

@@ -162,6 +162,12 @@ impl Waiters {
         sleep(&waiter)
     }
 
+    /// Whether nobody waits, or nobody has for long.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
     /// Says where waiters sleep in io_uring; it stays there until the context is closed.
     pub fn set_ring(&self, instance: *const Instance) {
         // Release: pairs with the Acquire in `kick`.

@@ -1,7 +1,6 @@
 //! What one call of io_submit remembers from iocb to iocb.
 
 use crate::abi::types::{Event, IOCB_FLAG_RESFD, Iocb};
-use crate::engine::choose::Facts;
 use crate::engine::stream::Interruption;
 use crate::request::Request;
 use crate::request::decode::Transfer;
@@ -40,7 +39,6 @@ impl Accepted {
 struct File {
     number: i32,
     status: StatusFlags,
-    facts: Option<Facts>,
 }
 
 /// Requests for io_uring that have not entered the kernel.
@@ -50,6 +48,8 @@ pub(super) struct Queue {
     /// Where the writes among them go: from, to; in all files.
     writes: [(u64, u64); QUEUED],
     write_count: usize,
+    /// The range that covers all writes of the batch which a worker of the kernel has got.
+    rest: Option<(u64, u64)>,
 }
 
 /// See the module.
@@ -74,6 +74,7 @@ impl Batch {
                 count: 0,
                 writes: [(0, 0); QUEUED],
                 write_count: 0,
+                rest: None,
             },
             signal: None,
             credentials: None,
@@ -91,25 +92,10 @@ impl Batch {
         }
         let status = fd::status_flags(number)?;
         if let Some(place) = self.files.get_mut(self.next_file % FILES) {
-            *place = Some(File { number, status, facts: None });
+            *place = Some(File { number, status });
             self.next_file += 1;
         }
         Ok(status)
-    }
-
-    /// What the place of a direct transfer depends on. Known sizes may be too small, if the batch has
-    /// made the file grow.
-    pub(super) fn facts(&mut self, number: i32) -> Result<Facts> {
-        let file = self.files.iter_mut().flatten().find(|file| file.number == number);
-        match file {
-            Some(File { facts: Some(facts), .. }) => Ok(*facts),
-            Some(file) => {
-                let facts = Facts::of(number)?;
-                file.facts = Some(facts);
-                Ok(facts)
-            }
-            None => Facts::of(number),
-        }
     }
 
     /// After something that may have taken long: nothing is known of descriptors.
@@ -173,18 +159,42 @@ impl Queue {
         self.count == QUEUED || self.write_count > 0
     }
 
-    /// Adds a request; there is room, as one of the above has told.
-    pub(super) fn push(&mut self, request: &'static Request, transfer: Option<&Transfer>) {
-        if let Some(place) = self.requests.get_mut(self.count) {
-            *place = Some(request);
-            self.count += 1;
-        }
-        if let Some(transfer) = transfer.filter(|one| one.direction == Direction::Write)
+    /// Notes a transfer that is about to be added.
+    pub(super) fn note(&mut self, transfer: &Transfer) {
+        if transfer.direction == Direction::Write
             && let Some(place) = self.writes.get_mut(self.write_count)
         {
             *place = range(transfer);
             self.write_count += 1;
         }
+    }
+
+    /// Adds a request; there is room, as `is_in_the_way_of` has told.
+    pub(super) fn push(&mut self, request: &'static Request) {
+        if let Some(place) = self.requests.get_mut(self.count) {
+            *place = Some(request);
+            self.count += 1;
+        }
+    }
+
+    /// A worker of the kernel has got a transfer: what follows may overtake it.
+    pub(super) fn leave_behind(&mut self, transfer: &Transfer) {
+        if transfer.direction == Direction::Write {
+            let (from, to) = range(transfer);
+            let (start, end) = self.rest.unwrap_or((from, to));
+            self.rest = Some((start.min(from), end.max(to)));
+        }
+    }
+
+    /// Whether a transfer could overtake a write that was left behind.
+    pub(super) fn is_left_behind(&self, transfer: &Transfer) -> bool {
+        let (from, to) = range(transfer);
+        self.rest.is_some_and(|(start, end)| from < end && start < to)
+    }
+
+    /// Whether there was something left behind; not any more.
+    pub(super) fn forget_rest(&mut self) -> bool {
+        self.rest.take().is_some()
     }
 
     /// Takes everything out.

@@ -2,16 +2,18 @@
 
 use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
+use crate::engine::choose::Facts;
 use crate::engine::{Place, choose, inline, pool, uring};
 use crate::fork_gate::{self, Section};
 use crate::pins::{self, Pin};
 use crate::request::decode::Transfer;
 use crate::request::progress::Turn;
 use crate::request::state::Claim;
-use crate::request::{Origin, Request, Task, Work};
+use crate::request::{Request, Task, Work};
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, Identity, StatusFlags};
+use crate::sys::file::Direction;
 
 impl Context {
     /// Submits a direct read or write.
@@ -23,37 +25,34 @@ impl Context {
         transfer: Transfer,
     ) -> Result<()> {
         let fd = accepted.iocb.fildes;
-        let Ok(facts) = batch.facts(fd) else {
-            return self.transfer_here(batch, accepted, status, &transfer);
-        };
-        let place = choose::direct(status, &transfer, &facts);
-        if place == Place::Caller {
+        let is_append = status.is_append() || transfer.flags.is_append();
+        if transfer.direction == Direction::Write && is_append {
             return self.transfer_here(batch, accepted, status, &transfer);
         }
-        if !self.can_use_uring(accepted) {
+        if !status.is_opened_by_path() || !self.can_use_uring(accepted) {
             self.flush(batch);
             if choose::by_blocks(fd, status, &transfer) == Place::Asynchronous
                 && let Ok(file) = pin(fd)
             {
-                let task = |origin| Task::Transfer(transfer, origin);
-                return self.submit_to_pool(batch, accepted, file, task);
+                return self.submit_to_pool(batch, accepted, file, Task::Transfer(transfer));
             }
             return self.transfer_here(batch, accepted, status, &transfer);
         }
         if batch.queue.is_in_the_way_of(&transfer) {
             self.flush(batch);
         }
-        let origin = Origin { number: fd, file: facts.identity };
+        if batch.queue.is_left_behind(&transfer) {
+            self.wait_for_rest(batch);
+        }
         let section = fork_gate::enter();
-        let request = self.begin(accepted, &section, Task::Transfer(transfer, origin))?;
+        // An answer that it would block is for us, unless the program has asked for it.
+        let is_gentle = !transfer.flags.is_nowait();
+        batch.queue.note(&transfer);
+        let request = self.begin(accepted, &section, Task::Transfer(transfer))?;
         drop(section);
-        request.ring.is_gentle.store(place == Place::Attempt, Ordering::Relaxed);
+        request.ring.is_gentle.store(is_gentle, Ordering::Relaxed);
         request.ring.progress.begin();
-        let transfer = match request.work().map(|work| &work.task) {
-            Some(Task::Transfer(transfer, _)) => Some(transfer),
-            _ => None,
-        };
-        batch.queue.push(request, transfer);
+        batch.queue.push(request);
         Ok(())
     }
 
@@ -68,24 +67,22 @@ impl Context {
         if !can_use_uring || batch.queue.is_in_the_way_of_syncs() {
             self.flush(batch);
         }
+        self.wait_for_rest(batch);
         let fd = accepted.iocb.fildes;
         // A sync in io_uring goes to a worker of the kernel, which looks for the file when it starts.
         let Ok((file, section)) = pin(fd) else {
             return self.sync_here(batch, accepted, data_only);
         };
         if !can_use_uring {
-            let task = |origin| Task::Sync { data_only, origin };
+            let task = Task::Sync { data_only };
             return self.submit_to_pool(batch, accepted, (file, section), task);
         }
-        let origin = Origin { number: fd, file: Identity::of(file.raw())? };
-        let request = self.begin(accepted, &section, Task::Sync { data_only, origin })?;
-        if let Some(file) = file.into_inner() {
-            request.set_pin(file);
-        }
+        let request = self.begin(accepted, &section, Task::Sync { data_only })?;
+        give_pin(request, file);
         drop(section);
         request.ring.is_gentle.store(false, Ordering::Relaxed);
         request.ring.progress.begin();
-        batch.queue.push(request, None);
+        batch.queue.push(request);
         Ok(())
     }
 
@@ -106,7 +103,9 @@ impl Context {
             true => Some(completions.resfds.acquire(accepted.iocb.resfd, section)?),
             false => None,
         };
-        completions.begin(Work { data: accepted.iocb.data, iocb: accepted.address, task }, resfd)
+        let number = accepted.iocb.fildes;
+        let work = Work { data: accepted.iocb.data, iocb: accepted.address, number, task };
+        completions.begin(work, resfd)
     }
 
     /// Lets what is queued enter the kernel, and sees to what comes back at once.
@@ -120,16 +119,12 @@ impl Context {
     fn flush_queue(&'static self, batch: &mut Batch) {
         let (requests, count) = batch.queue.take();
         let requests = requests.get(..count).unwrap_or_default();
-        let is_attempt = |request: &&Request| request.ring.is_gentle.load(Ordering::Relaxed);
-        let has_attempts = requests.iter().flatten().any(is_attempt);
         let submitted = self.uring.submit(requests);
-        if has_attempts {
-            self.uring.look_for_setbacks();
-        }
+        self.uring.look_after_submission();
         for (index, request) in requests.iter().flatten().enumerate() {
-            let is_back = index >= submitted || request.ring.progress.end_submission() == Turn::Own;
-            if is_back {
-                self.go_on(batch, request);
+            let is_refused = index >= submitted;
+            if is_refused || request.ring.progress.end_submission() == Turn::Own {
+                self.go_on(batch, request, is_refused);
             }
             self.completions.put(request);
         }
@@ -138,29 +133,49 @@ impl Context {
     /// A request that io_uring has not taken, or has given back: does it here, if it blocks as it
     /// would in the kernel's io_submit, or elsewhere.
     #[cold]
-    fn go_on(&'static self, batch: &mut Batch, request: &'static Request) {
+    fn go_on(&'static self, batch: &mut Batch, request: &'static Request, is_refused: bool) {
         let Some(work) = request.work() else { return };
-        if let Task::Transfer(transfer, origin) = &work.task {
-            let fd = origin.number;
-            let Ok(status) = batch.status(fd) else {
-                return self.decide(request, Errno::BADF.to_res());
+        let fd = work.number;
+        if let Task::Transfer(transfer) = &work.task {
+            let is_synchronous = match (batch.status(fd), is_refused) {
+                (Ok(status), true) => choose::by_blocks(fd, status, transfer) == Place::Caller,
+                (Ok(status), false) => Facts::of(fd).is_ok_and(|facts| {
+                    choose::direct(status, transfer, &facts) == Place::Caller
+                        || self.uring.is_first_setback(facts.identity)
+                }),
+                (Err(_), _) => return self.decide(request, Errno::BADF.to_res()),
             };
-            if choose::by_blocks(fd, status, transfer) == Place::Caller {
-                if request.state.claim() == Claim::Won {
-                    let result = inline::transfer(fd, status, transfer, &mut batch.interruption);
-                    request.set_result(result.unwrap_or_else(Errno::to_res));
-                    self.completions.put(request);
-                }
-                return;
+            if is_synchronous {
+                return self.perform_here(batch, request, transfer);
             }
+            batch.queue.leave_behind(transfer);
         }
         if !uring::hold_file(request) {
             return self.decide(request, Errno::BADF.to_res());
         }
         request.ring.is_gentle.store(false, Ordering::Relaxed);
         request.ring.progress.begin_alone();
-        if !self.uring.is_ready() || self.uring.submit(&[Some(request)]) == 0 {
+        if is_refused || self.uring.submit(&[Some(request)]) == 0 {
             self.uring.submit_elsewhere(request, batch.credentials());
+        }
+    }
+
+    fn perform_here(&self, batch: &mut Batch, request: &Request, transfer: &Transfer) {
+        let Some(number) = request.work().map(|work| work.number) else { return };
+        if request.state.claim() == Claim::Won {
+            let result = batch.status(number).and_then(|status| {
+                inline::transfer(number, status, transfer, &mut batch.interruption)
+            });
+            request.set_result(result.unwrap_or_else(Errno::to_res));
+            self.completions.put(request);
+        }
+    }
+
+    /// Before something that must not overtake a write which a worker of the kernel has got: waits
+    /// for it, as the kernel's io_submit waits for the blocks.
+    pub(super) fn wait_for_rest(&self, batch: &mut Batch) {
+        if batch.queue.forget_rest() {
+            self.uring.finish();
         }
     }
 
@@ -179,14 +194,11 @@ impl Context {
         batch: &mut Batch,
         accepted: &Accepted,
         (file, section): (Pin, Section),
-        task: impl FnOnce(Origin) -> Task,
+        task: Task,
     ) -> Result<()> {
-        let origin = Origin { number: accepted.iocb.fildes, file: Identity::of(file.raw())? };
         let credentials = batch.credentials();
-        let request = self.begin(accepted, &section, task(origin))?;
-        if let Some(file) = file.into_inner() {
-            request.set_pin(file);
-        }
+        let request = self.begin(accepted, &section, task)?;
+        give_pin(request, file);
         drop(section);
         if self.lane.submit(request, credentials).is_err() && request.state.claim() == Claim::Won {
             request.set_result(pool::perform(request));
@@ -194,6 +206,13 @@ impl Context {
         }
         self.completions.put(request);
         Ok(())
+    }
+}
+
+fn give_pin(request: &Request, file: Pin) {
+    let identity = Identity::of(file.raw()).ok();
+    if let Some(file) = file.into_inner() {
+        request.set_pin(file, identity);
     }
 }
 

@@ -134,6 +134,7 @@ impl Context {
     ) -> Result<()> {
         // What came before starts before.
         self.flush(batch);
+        self.wait_for_rest(batch);
         let signal = batch.signal(accepted)?;
         let fd = accepted.iocb.fildes;
         let res = inline::transfer(fd, status, transfer, &mut batch.interruption)?;
@@ -237,11 +238,11 @@ impl Context {
                 return Err(if error == Errno::BADF { error } else { Errno::AGAIN });
             }
         };
-        let task = Task::Poll { fd, events };
-        let work = Work { data: accepted.iocb.data, iocb: accepted.address, task };
+        let task = Task::Poll { events };
+        let work = Work { data: accepted.iocb.data, iocb: accepted.address, number: fd, task };
         let request = completions.begin(work, resfd)?;
         if let Some(file) = file.into_inner() {
-            request.set_pin(file);
+            request.set_pin(file, None);
         }
         drop(section);
         match self.poller.arm(request) {

@@ -54,7 +54,7 @@ fn is_refused_or_special(transfer: &Transfer) -> bool {
         || transfer.flags.is_noappend()
 }
 
-/// The place of a direct read or write, as far as it is known without looking at blocks.
+/// The place of a direct read or write, without a look at blocks.
 pub fn direct(status: StatusFlags, transfer: &Transfer, facts: &Facts) -> Place {
     match facts.kind {
         S_IFBLK => {}
@@ -63,10 +63,7 @@ pub fn direct(status: StatusFlags, transfer: &Transfer, facts: &Facts) -> Place 
         // O_DIRECT on a pipe means packets.
         _ => return Place::Caller,
     }
-    match transfer.direction {
-        Direction::Write if !transfer.flags.is_nowait() => Place::Attempt,
-        _ => Place::Asynchronous,
-    }
+    Place::Asynchronous
 }
 
 fn is_beyond(status: StatusFlags, transfer: &Transfer, facts: &Facts) -> bool {
@@ -81,13 +78,12 @@ fn is_beyond(status: StatusFlags, transfer: &Transfer, facts: &Facts) -> bool {
     }
 }
 
-/// The place of a direct read or write after a look at the blocks: [`Place::Caller`] or
-/// [`Place::Asynchronous`].
+/// The place of a direct read or write after a look at the blocks.
 #[cold]
 pub fn by_blocks(fd: i32, status: StatusFlags, transfer: &Transfer) -> Place {
     let Ok(facts) = Facts::of(fd) else { return Place::Caller };
     if direct(status, transfer, &facts) == Place::Caller || facts.kind == S_IFBLK {
-        return direct(status, transfer, &facts).decided();
+        return direct(status, transfer, &facts);
     }
     let (offset, len) = (transfer.offset as u64, transfer.buffer.len());
     let blocks = file::blocks(fd, offset, len);
@@ -99,12 +95,6 @@ pub fn by_blocks(fd: i32, status: StatusFlags, transfer: &Transfer) -> Place {
         }
     };
     if is_synchronous { Place::Caller } else { Place::Asynchronous }
-}
-
-impl Place {
-    fn decided(self) -> Place {
-        if self == Place::Attempt { Place::Asynchronous } else { self }
-    }
 }
 
 /// Where an `fsync` belongs. In the caller it is only a question whether the file has one.
@@ -167,8 +157,8 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_no_size_is_attempted() {
-        let Some(file) = sparse("choose-attempt") else { return };
+    fn what_changes_the_size_is_done_here() {
+        let Some(file) = sparse("choose-size") else { return };
         let facts = Facts::of(file.as_raw_fd()).unwrap();
         let status = fd::status_flags(file.as_raw_fd()).unwrap();
         let place = |direction, offset, flags| {
@@ -178,8 +168,7 @@ mod tests {
             direct(status, &wanted, &facts)
         };
         let size = 4 * BLOCK as i64;
-        assert_eq!(place(Direction::Write, 0, 0), Place::Attempt);
-        assert_eq!(place(Direction::Write, 0, libc::RWF_NOWAIT), Place::Asynchronous);
+        assert_eq!(place(Direction::Write, 0, 0), Place::Asynchronous);
         assert_eq!(place(Direction::Write, 0, libc::RWF_APPEND), Place::Caller);
         assert_eq!(place(Direction::Write, size, 0), Place::Caller);
         assert_eq!(place(Direction::Read, 0, 0), Place::Asynchronous);

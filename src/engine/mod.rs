@@ -23,6 +23,4 @@ pub enum Place {
     Caller,
     /// By an asynchronous engine.
     Asynchronous,
-    /// By an asynchronous engine if that works without blocking, else by the caller.
-    Attempt,
 }

@@ -408,11 +408,11 @@ pub fn perform(request: &Request) -> i64 {
     let (Some(work), Some(fd)) = (request.work(), request.pin()) else {
         return Errno::BADF.to_res();
     };
+    if !request.is_pin_intact() {
+        return Errno::BADF.to_res();
+    }
     let result = match &work.task {
-        Task::Transfer(_, origin) | Task::Sync { origin, .. } if !origin.file.is_behind(fd) => {
-            Err(Errno::BADF)
-        }
-        Task::Transfer(transfer, _) => with_rights(request.credentials(), || {
+        Task::Transfer(transfer) => with_rights(request.credentials(), || {
             let own = transfer.priority.map(|priority| {
                 let own = thread::io_priority();
                 thread::set_io_priority(priority);
@@ -435,7 +435,7 @@ pub fn perform(request: &Request) -> i64 {
             }
             moved
         }),
-        Task::Sync { data_only, .. } => {
+        Task::Sync { data_only } => {
             with_rights(request.credentials(), || file::sync(fd, *data_only).map(|()| 0))
         }
         Task::Poll { .. } => Err(Errno::INVAL),

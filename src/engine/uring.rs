@@ -1,15 +1,17 @@
 //! The io_uring engine: the calling thread submits, and whoever looks takes the completions.
 //!
-//! *Attempts.* A write is first submitted with RWF_NOWAIT: on blocks that exist it is on its way to
-//! the device when io_submit returns. What would block (a hole, a lock, a file system that cannot)
-//! comes back at once, is *set back*, and the submitter decides what to do: see
-//! [`crate::request::progress`]. Without that flag the kernel would hand it to a worker of its own,
-//! which is slow, has no signals, and is lost if the process is killed. Everything else is submitted
-//! as it is; what the kernel gives up because the submitting thread has ended (-ECANCELED) is
-//! submitted again.
+//! *Attempts.* A read or write is first submitted with RWF_NOWAIT: on blocks that exist it is on its
+//! way to the device when io_submit returns. What would block (a write that extends the file or fills
+//! a hole, a page in the cache, a file system that cannot) comes back at once, is *set back*, and the
+//! submitter decides what to do: see [`crate::request::progress`]. Without that flag the kernel would
+//! hand it to a worker of its own, which is slow, has no signals, and is lost if the process is killed
+//! or the thread ends.
 //!
-//! *The file* is held by the kernel from submission on. A request that may have to be submitted again
-//! holds it by a pin, or finds it by its identity under the program's number.
+//! *Workers of the kernel* get what is set back again and again. Such requests have a pin, because
+//! the kernel may give them up (-ECANCELED, when the submitting thread has ended), and then they are
+//! submitted once more by whoever learns of it.
+//!
+//! *The file* is held by the kernel from submission on.
 //!
 //! *Orderings*: see `needs_watch`; the rest is that of the completion queue.
 
@@ -20,17 +22,16 @@ use libc::RWF_NOWAIT;
 use crate::completion::Completions;
 use crate::engine::pool::{self, Lane};
 use crate::fork_gate;
-use crate::pins;
 use crate::request::decode::Transfer;
 use crate::request::list::List;
 use crate::request::progress::Turn;
 use crate::request::state::Claim;
 use crate::request::{Request, Task};
 use crate::service::Service;
-use crate::sync::{AtomicPtr, AtomicU32, Lock, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Lock, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::Errno;
-use crate::sys::fd;
+use crate::sys::fd::{self, Identity};
 use crate::sys::file::Direction;
 use crate::sys::host;
 use crate::sys::uring::{Cqe, Sqe};
@@ -50,7 +51,13 @@ pub struct Uring {
     pub service: Service,
     completions: AtomicPtr<Completions>,
     lane: AtomicPtr<Lane>,
+    /// Files with a request that was set back, as hashes.
+    known: [AtomicU64; KNOWN],
+    next_known: AtomicU32,
 }
+
+/// How many files are remembered.
+const KNOWN: usize = 4;
 
 /// What a harvest found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +92,9 @@ impl Uring {
         self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
         self.lane.store(ptr::from_ref(lane).cast_mut(), Ordering::Relaxed);
         self.pause.store(0, Ordering::Relaxed);
+        for known in &self.known {
+            known.store(0, Ordering::Relaxed);
+        }
         self.service.open();
     }
 
@@ -199,12 +209,32 @@ impl Uring {
         taken
     }
 
-    /// After a submission: sees to it that requests which failed at once are set back.
-    pub fn look_for_setbacks(&self) {
+    /// Whether this is the first time that a request on a file is set back.
+    ///
+    /// ext4 and others refuse the first write after the inode was loaded, until one that may block has
+    /// gone through (S_NOSEC). If it happens again, it is in the nature of the file.
+    pub fn is_first_setback(&self, file: Identity) -> bool {
+        let hash = file.hash();
+        if self.known.iter().any(|known| known.load(Ordering::Relaxed) == hash) {
+            return false;
+        }
+        let next = self.next_known.fetch_add(1, Ordering::Relaxed) as usize;
+        if let Some(place) = self.known.get(next % KNOWN) {
+            place.store(hash, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// After a submission: what is done already goes to the ring, as in the kernel, and what failed
+    /// is set back.
+    pub fn look_after_submission(&self) {
         let Some(instance) = self.instance().filter(|instance| instance.has_news()) else {
             return;
         };
-        // Completions of others are left to those who wait for them.
+        if self.completions().waiters.is_empty() {
+            return self.harvest_and_tell();
+        }
+        // Those who wait will do it; they would have to be told if we did.
         let is_setback = |cqe: Cqe| {
             is_retriable(cqe.res)
                 && cqe.user_data & CANCELLATION == 0
@@ -282,9 +312,9 @@ impl Uring {
     /// Submits a request once more, without conditions; the submitter has left it.
     #[cold]
     fn submit_again(&self, request: &Request) {
-        if !hold_file(request) {
-            // divergence: the program has closed the descriptor meanwhile; the result says why the
-            // kernel gave up.
+        if !request.is_pin_intact() {
+            // Not pinned: it was never given to a worker of the kernel, and what cannot start without
+            // blocking fails at once; so this does not happen. Or the program has closed the pin.
             return end(self.completions(), request);
         }
         request.ring.is_gentle.store(false, Ordering::Relaxed);
@@ -398,32 +428,28 @@ fn is_final(request: &Request, res: i32) -> bool {
     }
 }
 
-/// Makes sure that a request holds its file. False: it is out of reach.
+/// Lets a request hold its file, by the program's descriptor: the caller is the submitter. False: it
+/// is out of reach.
 pub fn hold_file(request: &Request) -> bool {
     if request.pin().is_some() {
         return true;
     }
-    let Some(origin) = request.origin() else { return false };
+    let Some(number) = request.work().map(|work| work.number) else { return false };
     let _section = fork_gate::enter();
-    let Ok(pin) = fd::duplicate(origin.number) else { return false };
-    if !origin.file.is_behind(pin.raw()) {
-        pins::release(pin);
-        return false;
-    }
-    request.set_pin(pin);
+    let Ok(pin) = fd::duplicate(number) else { return false };
+    let identity = Identity::of(pin.raw()).ok();
+    request.set_pin(pin, identity);
     true
 }
 
 /// The entry of a request.
 fn entry(request: &Request) -> Sqe {
-    let sqe = match request.work().map(|work| &work.task) {
-        Some(Task::Transfer(transfer, origin)) => {
-            transfer_entry(transfer, request.pin().unwrap_or(origin.number), request)
-        }
-        Some(Task::Sync { data_only, origin }) => {
-            Sqe::sync(request.pin().unwrap_or(origin.number), *data_only)
-        }
-        _ => Sqe::nop(),
+    let Some(work) = request.work() else { return Sqe::nop().marked(token(request)) };
+    let fd = request.pin().unwrap_or(work.number);
+    let sqe = match &work.task {
+        Task::Transfer(transfer) => transfer_entry(transfer, fd, request),
+        Task::Sync { data_only } => Sqe::sync(fd, *data_only),
+        Task::Poll { .. } => Sqe::nop(),
     };
     sqe.marked(token(request))
 }

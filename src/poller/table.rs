@@ -103,7 +103,7 @@ fn watch_process(epoll: i32, fd: i32, request: &Request) {
 
 fn wanted(request: &Request) -> u16 {
     match request.work().map(|work| &work.task) {
-        Some(Task::Poll { events, .. }) => *events | ALWAYS,
+        Some(Task::Poll { events }) => *events | ALWAYS,
         _ => 0,
     }
 }
@@ -113,10 +113,7 @@ fn one_shot(events: u16) -> u32 {
 }
 
 fn number(request: &Request) -> i32 {
-    match request.work().map(|work| &work.task) {
-        Some(Task::Poll { fd, .. }) => *fd,
-        _ => -1,
-    }
+    request.work().map_or(-1, |work| work.number)
 }
 
 impl Registration {

@@ -109,8 +109,8 @@ mod tests {
         let slab = Slab::default();
         let requests: Vec<&Request> = (0..4)
             .map(|_| {
-                let task = Task::Poll { fd: 0, events: 0 };
-                slab.insert(Work { data: 0, iocb: 1, task }).unwrap()
+                let task = Task::Poll { events: 0 };
+                slab.insert(Work { data: 0, iocb: 1, number: 0, task }).unwrap()
             })
             .collect();
         let mut list = List::default();

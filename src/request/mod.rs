@@ -36,30 +36,16 @@ use crate::sys::fd::{Identity, OwnedFd};
 pub enum Task {
     /// Wait for `events` (`POLL*`, with errors and hang-ups).
     Poll {
-        /// The number that the program gave for the file.
-        fd: i32,
         /// The bits that complete it.
         events: u16,
     },
     /// Read or write.
-    Transfer(Transfer, Origin),
+    Transfer(Transfer),
     /// `fsync` or `fdatasync`.
     Sync {
         /// See [`decode::Operation::Sync`].
         data_only: bool,
-        /// Whose, and on what.
-        origin: Origin,
     },
-}
-
-/// On what a request works.
-#[derive(Clone, Copy, Debug)]
-pub struct Origin {
-    /// The program's descriptor, as long as the request is being submitted.
-    pub number: i32,
-    /// The file: what is behind the pin too, unless the program has closed our descriptor and opened
-    /// its own.
-    pub file: Identity,
 }
 
 /// What the io_uring engine notes of a request.
@@ -84,6 +70,8 @@ pub struct Work {
     pub data: u64,
     /// Address of the iocb.
     pub iocb: usize,
+    /// The program's descriptor, which may mean another file once the submission has ended.
+    pub number: i32,
     /// What to do.
     pub task: Task,
 }
@@ -100,6 +88,8 @@ pub struct Request {
     generation: AtomicU32,
     /// Descriptor + 1 of our duplicate of the file; 0 without one.
     pin: AtomicI32,
+    /// What is behind the pin, unless the program has closed our descriptor and opened its own.
+    pinned: UnsafeCell<Option<Identity>>,
     result: AtomicU64,
     /// Descriptor + 1 of a process whose end completes a poll; 0 without one. Under the poller's
     /// lock.
@@ -152,16 +142,11 @@ impl Request {
         Credentials::from_words([low.load(Ordering::Relaxed), high.load(Ordering::Relaxed)])
     }
 
-    /// On what it works, unless it is a poll.
-    pub fn origin(&self) -> Option<&Origin> {
-        match self.work().map(|work| &work.task) {
-            Some(Task::Transfer(_, origin) | Task::Sync { origin, .. }) => Some(origin),
-            _ => None,
-        }
-    }
-
-    /// Keeps the file open until [`Request::unpin`].
-    pub fn set_pin(&self, file: OwnedFd) {
+    /// Keeps the file open until [`Request::unpin`]; `identity` for a later look whether the pin is
+    /// still ours. The caller is the only one at work on the request.
+    pub fn set_pin(&self, file: OwnedFd, identity: Option<Identity>) {
+        // SAFETY: who looks at the cell comes later: a worker, or who drops the last reference.
+        unsafe { *self.pinned.get() = identity };
         // Relaxed: a forked child reads it, in a copy of this thread's memory.
         self.pin.store(file.into_raw() + 1, Ordering::Relaxed);
     }
@@ -174,11 +159,22 @@ impl Request {
         }
     }
 
-    /// Lets the file go.
+    /// Whether the pin still holds the file. The caller is the only one at work on the request.
+    pub fn is_pin_intact(&self) -> bool {
+        // SAFETY: see `set_pin`.
+        let pinned = unsafe { *self.pinned.get() };
+        match (self.pin(), pinned) {
+            (Some(pin), Some(file)) => file.is_behind(pin),
+            (pin, _) => pin.is_some(),
+        }
+    }
+
+    /// Lets the file go; `None` if there is no pin, or it is the program's by now.
     pub fn unpin(&self) -> Option<OwnedFd> {
+        let is_intact = self.is_pin_intact();
         match self.pin.swap(0, Ordering::Relaxed) {
             0 => None,
-            fd => Some(OwnedFd::from_raw(fd - 1)),
+            fd => is_intact.then(|| OwnedFd::from_raw(fd - 1)),
         }
     }
 
@@ -263,6 +259,8 @@ impl Slab {
         request.pin.store(0, Ordering::Relaxed);
         request.registration.store(0, Ordering::Relaxed);
         request.watch.store(0, Ordering::Relaxed);
+        // SAFETY: the place is free, so nobody else looks at the cell.
+        unsafe { *request.pinned.get() = None };
         request.ring.is_inside.store(false, Ordering::Relaxed);
         request.ring.is_cancelled.store(false, Ordering::Relaxed);
         let iocb = work.iocb;
@@ -379,7 +377,7 @@ mod tests {
     use crate::request::state::{Claim, Put, State};
 
     fn work(iocb: usize) -> Work {
-        Work { data: 7, iocb, task: Task::Poll { fd: 0, events: 1 } }
+        Work { data: 7, iocb, number: 0, task: Task::Poll { events: 1 } }
     }
 
     fn end(slab: &Slab, request: &Request) {

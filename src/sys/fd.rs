@@ -32,6 +32,16 @@ impl StatusFlags {
         self.0 & libc::O_DIRECT != 0
     }
 
+    /// Surely not a pipe or socket: the kernel marks what open(2) makes with O_LARGEFILE.
+    pub fn is_opened_by_path(self) -> bool {
+        /// <asm/fcntl.h>; libc's is 0 on 64-bit systems.
+        #[cfg(target_arch = "x86_64")]
+        const O_LARGEFILE: c_int = 0o100_000;
+        #[cfg(target_arch = "aarch64")]
+        const O_LARGEFILE: c_int = 0o400_000;
+        self.0 & O_LARGEFILE != 0
+    }
+
     /// O_APPEND is set.
     pub fn is_append(self) -> bool {
         self.0 & libc::O_APPEND != 0
@@ -92,6 +102,11 @@ impl Identity {
     /// That of a file with this `stat`.
     pub fn of_stat(stat: &libc::stat) -> Identity {
         Identity { device: stat.st_dev, inode: stat.st_ino }
+    }
+
+    /// A number that few other files have; not 0.
+    pub fn hash(&self) -> u64 {
+        (self.device.rotate_left(32) ^ self.inode).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1
     }
 
     /// Whether `fd` is open on this file.

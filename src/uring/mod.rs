@@ -6,8 +6,8 @@
 //!
 //! *The program may close or replace our descriptor.* The mappings hold the instance, so completions
 //! come in any case. Threads enter it by a place that they have registered it in ([`places`]), which
-//! no program can replace, or by its number after a look whether it is still ours. An instance that
-//! cannot be entered is *broken*: nothing is submitted to it any more.
+//! no program can replace, or by its number after a look whether it is still ours. An instance is
+//! *broken* when the kernel has begun to refuse entries: nothing is submitted to it any more.
 //!
 //! *Who may touch what*: the submission queue under `submission`, with the entry to the kernel, so
 //! that each thread submits only what it has filled in, with its own rights; the head of the
@@ -216,15 +216,12 @@ impl Instance {
         self.params.flags & IORING_SETUP_SINGLE_ISSUER != 0
     }
 
-    /// Looks at an error of an entry to the kernel: is it the end?
+    /// Looks at an error of an entry to the kernel. Others than refusals are for the moment, or for
+    /// this thread, which may have lost the descriptor where others are registered.
     #[cold]
     fn failed(&self, error: Errno) -> Errno {
         if is_refusal(error) {
             refuse();
-        }
-        let is_passing =
-            matches!(error, Errno::AGAIN | Errno::BUSY | Errno::NOMEM | Errno::INTR | Errno::TIME);
-        if !is_passing {
             self.is_broken.store(true, Ordering::Relaxed);
         }
         error
@@ -281,7 +278,7 @@ impl Instance {
             match entered {
                 Ok(_) if consumed > 0 => {}
                 // Whatever that was, it was not this instance.
-                Ok(_) => return (done, Err(self.failed(Errno::BADF))),
+                Ok(_) => return (done, Err(Errno::BADF)),
                 Err(Errno::BUSY) if !has_flushed => {
                     has_flushed = true;
                     if let Err(error) = self.enter(uring::flush) {

@@ -1,8 +1,8 @@
 //! Where a thread has registered instances, so that it enters them by a number that the program
 //! cannot close or replace, and without a look at the table of descriptors.
 //!
-//! A thread registers an instance that it enters again and again; until then it uses the descriptor
-//! and looks whether it is still ours. A registration holds the instance until the thread ends or
+//! A thread registers an instance when it first enters it, if there is room; else it uses the
+//! descriptor and looks whether it is still ours. A registration holds the instance until the thread ends or
 //! comes by after the instance was closed.
 
 use core::cell::Cell;
@@ -15,8 +15,8 @@ use crate::uring::Instance;
 
 /// Half of what the kernel lets a thread have: the program may register its own.
 const PLACES: usize = 8;
-/// Entries by descriptor before an instance is registered, and before another one gives up its place.
-const PATIENCE: u32 = 4;
+/// Entries of another instance before one gives up its place.
+const PATIENCE: u32 = 16;
 const NOWHERE: u32 = u32::MAX;
 
 struct Place {
@@ -24,8 +24,8 @@ struct Place {
     id: Cell<u64>,
     /// The kernel's number for it, or [`NOWHERE`].
     number: Cell<u32>,
-    /// Recent uses, up to [`PATIENCE`].
-    uses: Cell<u32>,
+    /// Entries of others that it outlasts.
+    patience: Cell<u32>,
 }
 
 struct Places {
@@ -41,7 +41,7 @@ thread_local! {
     static PLACES_OF_THREAD: Places = const {
         Places {
             places: [const {
-                Place { id: Cell::new(0), number: Cell::new(NOWHERE), uses: Cell::new(0) }
+                Place { id: Cell::new(0), number: Cell::new(NOWHERE), patience: Cell::new(0) }
             }; PLACES],
             closed: Cell::new(0),
         }
@@ -51,7 +51,6 @@ thread_local! {
 impl Place {
     fn clear(&self) {
         self.id.set(0);
-        self.uses.set(0);
         let number = self.number.replace(NOWHERE);
         if number != NOWHERE {
             let _ = uring::unregister_ring(number);
@@ -115,23 +114,19 @@ fn look_up(places: &Places, instance: &Instance) -> Result<Name> {
     }
     if !is_its {
         // Another one keeps the place as long as it is used more often.
-        let uses = place.uses.get();
-        if uses > 0 {
-            place.uses.set(uses - 1);
+        let patience = place.patience.get();
+        if patience > 0 && place.number.get() != NOWHERE {
+            place.patience.set(patience - 1);
             return Ok(descriptor);
         }
         place.clear();
         place.id.set(instance.id);
     }
-    place.uses.set(place.uses.get() + 1);
-    if place.uses.get() < PATIENCE
-        || !instance.can_register()
-        // Registrations belong to the task, and these variables would not.
-        || lineage::is_other_process()
-    {
-        place.uses.set(place.uses.get().min(PATIENCE));
+    // Registrations belong to the task; a child of vfork has the same variables.
+    if !instance.can_register() || lineage::is_other_process() {
         return Ok(descriptor);
     }
+    place.patience.set(PATIENCE);
     match uring::register_ring(instance.descriptor()) {
         Ok(number) => {
             place.number.set(number);

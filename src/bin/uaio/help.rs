@@ -51,7 +51,8 @@ It works in a temporary directory in the current one, with a file of 256 MiB (64
 --quick), and removes it. About a quarter of an hour; not much else should run on the machine.
 
       --quick            some of the workloads, shorter: ends in 60 s
-      --only PART        only workloads whose names contain PART; may be repeated
+      --only PART        only workloads whose names contain PART, or the one that is called
+                         so; may be repeated
       --list             prints the names of the workloads, and what they are
       --pairs N          rounds of each workload (default: 7)
       --seconds S        length of each measurement (default: 0.5; with --quick, 0.09)

@@ -119,11 +119,16 @@ fn chosen(options: &Options) -> Result<Vec<Workload>, Failure> {
             )));
         }
     }
+    // A whole name does not mean the longer ones that contain it.
+    let is_name = |pattern: &String| all.iter().any(|it| it.name == *pattern);
+    let is_meant = |workload: &Workload, pattern: &String| {
+        workload.name == *pattern || !is_name(pattern) && workload.name.contains(pattern)
+    };
     let is_chosen = |workload: &Workload| match options.only.as_slice() {
         [] => workload.quick || !options.quick,
-        patterns => patterns.iter().any(|pattern| workload.name.contains(pattern)),
+        patterns => patterns.iter().any(|pattern| is_meant(workload, pattern)),
     };
-    Ok(all.into_iter().filter(is_chosen).collect())
+    Ok(all.iter().filter(|it| is_chosen(it)).cloned().collect())
 }
 
 fn list(plan: &[Workload]) -> String {

@@ -19,7 +19,7 @@ impl Progress {
     pub fn new(total: usize, steps: usize) -> Progress {
         let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new((total * steps) as u64);
-            let template = "[{bar:32}] {percent:3} %, {eta} left: {msg}";
+            let template = "[{bar:32}] {percent:>3} %, {eta} left: {msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style.progress_chars("##-"));
             }

@@ -92,7 +92,8 @@ pub fn text(results: &Results, markdown: bool) -> String {
     text += &format!(
         "Rows of {base} are absolute, with the width of the middle half of the rounds; all others are\n\
          their side / {base}: the median of the ratios of {} rounds, with the middle half. Of op/s\n\
-         more is better, of CPU, p50 and p99 (submit to reap) less.\n\n",
+         more is better, of CPU, p50 and p99 (submit to reap) less. CPU is the process's, with all its\n\
+         threads; what the kernel's own threads do is in no row.\n\n",
         results.settings.pairs
     );
     text += &table::ratios(results, markdown);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::job::{Kind, Percentiles, Sample};
 use super::stats::Summary;
@@ -15,7 +15,7 @@ pub const FORMAT: u32 = 1;
 pub const NOISE_LIMIT: f64 = 0.10;
 
 /// Everything.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Results {
     /// [`FORMAT`].
     pub format: u32,
@@ -28,7 +28,7 @@ pub struct Results {
     /// What the others are compared with.
     pub base: String,
     /// Why that is not kernel AIO.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub no_native: Option<String>,
     /// What was compared.
     pub subjects: Vec<SubjectFacts>,
@@ -37,7 +37,7 @@ pub struct Results {
 }
 
 /// The machine.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Machine {
     /// `uname -r`.
     pub kernel: String,
@@ -52,7 +52,7 @@ pub struct Machine {
 }
 
 /// How it was measured.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Settings {
     /// Whether it had to end in a minute.
     pub quick: bool,
@@ -69,7 +69,7 @@ pub struct Settings {
 }
 
 /// One side.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct SubjectFacts {
     /// Its name.
     pub name: String,
@@ -80,7 +80,7 @@ pub struct SubjectFacts {
 }
 
 /// One workload.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Measured {
     /// Its name.
     pub name: String,
@@ -95,7 +95,7 @@ pub struct Measured {
     /// One measurement of each side, in each.
     pub rounds: Vec<Round>,
     /// The base's own figures.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<Figures>,
     /// Each other side.
     pub comparisons: Vec<Comparison>,
@@ -104,7 +104,7 @@ pub struct Measured {
 }
 
 /// How a workload ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// All rounds are there.
@@ -118,7 +118,7 @@ pub enum Status {
 }
 
 /// One measurement of each side.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Round {
     /// Who was measured when.
     pub order: Vec<String>,
@@ -127,7 +127,7 @@ pub struct Round {
 }
 
 /// Absolute figures of one side, over all rounds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Figures {
     /// Operations per second.
     pub throughput: Summary,
@@ -140,7 +140,7 @@ pub struct Figures {
 }
 
 /// One side, compared with the base.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Comparison {
     /// The side.
     pub engine: String,
@@ -153,12 +153,12 @@ pub struct Comparison {
     /// 99th percentile of the latency.
     pub p99: Ratio,
     /// For polls: CPU time beyond the write and the read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_beyond: Option<Ratio>,
 }
 
 /// Side divided by base.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Ratio {
     /// Of each round.
     pub rounds: Vec<f64>,

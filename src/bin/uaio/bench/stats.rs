@@ -1,6 +1,6 @@
 //! Percentiles of durations; medians and spread of a few figures.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::job::Percentiles;
 
@@ -15,7 +15,7 @@ pub fn percentiles(durations: &mut [u64], max: u64) -> Percentiles {
 }
 
 /// Median and spread.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// Half of the figures are not larger.
     pub median: f64,

@@ -106,7 +106,7 @@ impl Durations {
     pub fn add(&mut self, duration: u64) {
         self.max = self.max.max(duration);
         self.seen += 1;
-        if self.seen % (1 << self.thinned) != 0 {
+        if !self.seen.is_multiple_of(1 << self.thinned) {
             return;
         }
         if self.kept.len() == KEPT {

@@ -14,6 +14,8 @@ use super::{Load, Outcome, Stop, fail_last, requests};
 
 /// How many of the phase's time the rounds without polls take: one of so many.
 const BASELINE_PART: u64 = 4;
+/// Descriptors for everything else.
+const MARGIN: usize = 100;
 /// Polls of one io_submit, for the idle ones.
 const BATCH: usize = 500;
 
@@ -36,26 +38,26 @@ impl<'a> Polls<'a> {
         ready_first: bool,
         library: &'a Libaio,
     ) -> Outcome<Polls<'a>> {
-        let needed = 2 * (fds + idle) + 100;
-        let limit = descriptor_limit();
-        if limit < needed as u64 {
+        let (idle_files, limit) = (idle_files(fds, idle), descriptor_limit());
+        if idle_files < idle / 2 || limit < (2 * fds + MARGIN) as u64 {
             return Err(Stop::Skip(format!(
-                "the limit of open files (RLIMIT_NOFILE) is {limit}, {needed} are needed"
+                "the limit of open files (RLIMIT_NOFILE) is {limit}, {} are needed",
+                2 * fds + idle + idle / 2 + MARGIN
             )));
         }
         let context = library.setup(fds + idle)?;
         let make = |count| -> Outcome<Vec<OwnedFd>> {
             (0..count).map(|_| requests::eventfd(libc::EFD_NONBLOCK)).collect()
         };
-        let (fds, idle) = (make(fds)?, make(idle)?);
-        let armed = poll_slots(&idle)?;
-        let pointers: Vec<*mut Iocb> = (0..armed.len()).map(|index| armed.iocb(index)).collect();
+        let (fds, idle_fds) = (make(fds)?, make(idle_files)?);
+        let armed = poll_slots(&idle_fds, idle)?;
+        let pointers: Vec<*mut Iocb> = (0..idle).map(|index| armed.iocb(index)).collect();
         for batch in pointers.chunks(BATCH) {
             // SAFETY: slots live as long as the process.
             unsafe { context.submit(batch)? };
         }
-        let slots = poll_slots(&fds)?;
-        Ok(Polls { context, slots, fds, ready_first, baseline_ns: None, _idle: idle })
+        let slots = poll_slots(&fds, fds.len())?;
+        Ok(Polls { context, slots, fds, ready_first, baseline_ns: None, _idle: idle_fds })
     }
 
     fn write_all(&self) -> Outcome {
@@ -85,10 +87,17 @@ impl<'a> Polls<'a> {
     }
 }
 
-/// One poll for each descriptor.
-fn poll_slots(fds: &[OwnedFd]) -> Outcome<Slots> {
-    let mut slots = Slots::new(fds.len(), 1);
-    for (index, fd) in fds.iter().enumerate() {
+/// Descriptors for `idle` polls. Where the limit is low, some have two of them: a library may need a
+/// descriptor for each poll, too.
+fn idle_files(fds: usize, idle: usize) -> usize {
+    let limit = usize::try_from(descriptor_limit()).unwrap_or(usize::MAX);
+    idle.min(limit.saturating_sub(idle + 2 * fds + MARGIN))
+}
+
+/// `count` polls, in turns on these descriptors.
+fn poll_slots(fds: &[OwnedFd], count: usize) -> Outcome<Slots> {
+    let mut slots = Slots::new(count, 1);
+    for (index, fd) in fds.iter().cycle().take(count).enumerate() {
         let slot = slots.get(index)?;
         slot.iocb = Iocb {
             data: index as u64,
