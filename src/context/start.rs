@@ -10,6 +10,7 @@ use crate::request::decode::Transfer;
 use crate::request::progress::Turn;
 use crate::request::state::Claim;
 use crate::request::{Request, Task, Work};
+use crate::resfd::Resfd;
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, Identity, StatusFlags};
@@ -32,9 +33,11 @@ impl Context {
         if !status.is_opened_by_path() || !self.can_use_uring(accepted) {
             self.flush(batch);
             if choose::by_blocks(fd, status, &transfer) == Place::Asynchronous
-                && let Ok(file) = pin(fd)
+                && let Ok((file, section)) = pin(fd)
+                && let Ok(resfd) = self.hold_resfd(accepted, &section)
             {
-                return self.submit_to_pool(batch, accepted, file, Task::Transfer(transfer));
+                let task = Task::Transfer(transfer);
+                return self.submit_to_pool(batch, accepted, (file, resfd, section), task);
             }
             return self.transfer_here(batch, accepted, status, &transfer);
         }
@@ -45,11 +48,15 @@ impl Context {
             self.wait_for_rest(batch);
         }
         let section = fork_gate::enter();
+        let Ok(resfd) = self.hold_resfd(accepted, &section) else {
+            drop(section);
+            return self.transfer_here(batch, accepted, status, &transfer);
+        };
+        drop(section);
         // An answer that it would block is for us, unless the program has asked for it.
         let is_gentle = !transfer.flags.is_nowait();
         batch.queue.note(&transfer);
-        let request = self.begin(accepted, &section, Task::Transfer(transfer))?;
-        drop(section);
+        let request = self.begin(accepted, resfd, Task::Transfer(transfer))?;
         request.ring.is_gentle.store(is_gentle, Ordering::Relaxed);
         request.ring.progress.begin();
         batch.queue.push(request);
@@ -70,14 +77,18 @@ impl Context {
         self.wait_for_rest(batch);
         let fd = accepted.iocb.fildes;
         // A sync in io_uring goes to a worker of the kernel, which looks for the file when it starts.
-        let Ok((file, section)) = pin(fd) else {
+        let held = pin(fd).and_then(|(file, section)| {
+            let resfd = self.hold_resfd(accepted, &section)?;
+            Ok((file, resfd, section))
+        });
+        let Ok((file, resfd, section)) = held else {
             return self.sync_here(batch, accepted, data_only);
         };
+        let task = Task::Sync { data_only };
         if !can_use_uring {
-            let task = Task::Sync { data_only };
-            return self.submit_to_pool(batch, accepted, (file, section), task);
+            return self.submit_to_pool(batch, accepted, (file, resfd, section), task);
         }
-        let request = self.begin(accepted, &section, Task::Sync { data_only })?;
+        let request = self.begin(accepted, resfd, task)?;
         give_pin(request, file);
         drop(section);
         request.ring.is_gentle.store(false, Ordering::Relaxed);
@@ -92,20 +103,23 @@ impl Context {
             && (!(accepted.has_resfd() || self.is_background()) || self.serve_uring())
     }
 
+    /// Holds the eventfd of an iocb, if it has one. An error: it cannot be held, or is gone.
+    fn hold_resfd(&self, accepted: &Accepted, section: &Section) -> Result<Option<Resfd>> {
+        match accepted.has_resfd() {
+            true => self.completions.resfds.acquire(accepted.iocb.resfd, section).map(Some),
+            false => Ok(None),
+        }
+    }
+
     fn begin(
         &'static self,
         accepted: &Accepted,
-        section: &Section,
+        resfd: Option<Resfd>,
         task: Task,
     ) -> Result<&'static Request> {
-        let completions = &self.completions;
-        let resfd = match accepted.has_resfd() {
-            true => Some(completions.resfds.acquire(accepted.iocb.resfd, section)?),
-            false => None,
-        };
         let number = accepted.iocb.fildes;
         let work = Work { data: accepted.iocb.data, iocb: accepted.address, number, task };
-        completions.begin(work, resfd)
+        self.completions.begin(work, resfd)
     }
 
     /// Lets what is queued enter the kernel, and sees to what comes back at once.
@@ -145,13 +159,10 @@ impl Context {
                 }),
                 (Err(_), _) => return self.decide(request, Errno::BADF.to_res()),
             };
-            if is_synchronous {
+            if is_synchronous || !uring::hold_file(request) {
                 return self.perform_here(batch, request, transfer);
             }
             batch.queue.leave_behind(transfer);
-        }
-        if !uring::hold_file(request) {
-            return self.decide(request, Errno::BADF.to_res());
         }
         request.ring.is_gentle.store(false, Ordering::Relaxed);
         request.ring.progress.begin_alone();
@@ -193,11 +204,11 @@ impl Context {
         &'static self,
         batch: &mut Batch,
         accepted: &Accepted,
-        (file, section): (Pin, Section),
+        (file, resfd, section): (Pin, Option<Resfd>, Section),
         task: Task,
     ) -> Result<()> {
         let credentials = batch.credentials();
-        let request = self.begin(accepted, &section, task)?;
+        let request = self.begin(accepted, resfd, task)?;
         give_pin(request, file);
         drop(section);
         if self.lane.submit(request, credentials).is_err() && request.state.claim() == Claim::Won {

@@ -219,12 +219,13 @@ impl Context {
             true => Some(completions.resfds.acquire(accepted.iocb.resfd, &fork_gate::enter())?),
             false => None,
         };
-        // Without somebody to signal the eventfd the program would wait for ever.
         let is_background = resfd.is_some() || self.is_background();
-        if is_background && !self.serve_polls() {
-            if let Some(resfd) = resfd {
-                completions.resfds.release(resfd);
-            }
+        if is_background
+            && !self.serve_polls()
+            // Without somebody to signal the eventfd the program would wait for ever.
+            && let Some(resfd) = resfd
+        {
+            completions.resfds.release(resfd);
             return Err(Errno::AGAIN);
         }
         let section = fork_gate::enter();

@@ -8,8 +8,8 @@
 //! or the thread ends.
 //!
 //! *Workers of the kernel* get what is set back again and again. Such requests have a pin, because
-//! the kernel may give them up (-ECANCELED, when the submitting thread has ended), and then they are
-//! submitted once more by whoever learns of it.
+//! the kernel may give them up (-ECANCELED, when the submitting thread has ended), and then whoever
+//! learns of it hands them to the pool.
 //!
 //! *The file* is held by the kernel from submission on.
 //!
@@ -309,7 +309,8 @@ impl Uring {
         harvest
     }
 
-    /// Submits a request once more, without conditions; the submitter has left it.
+    /// A worker of the kernel has given up a request, because the thread that submitted it has ended
+    /// or no worker could be started: the pool does it.
     #[cold]
     fn submit_again(&self, request: &Request) {
         if !request.is_pin_intact() {
@@ -317,11 +318,7 @@ impl Uring {
             // blocking fails at once; so this does not happen. Or the program has closed the pin.
             return end(self.completions(), request);
         }
-        request.ring.is_gentle.store(false, Ordering::Relaxed);
-        request.ring.progress.begin_alone();
-        if self.submit(&[Some(request)]) == 0 {
-            self.submit_elsewhere(request, Credentials::current());
-        }
+        self.submit_elsewhere(request, Credentials::current());
     }
 
     /// Hands a pinned request to the pool, or does it here.

@@ -2,9 +2,9 @@
 //! io_destroy. The last io_destroy closes them.
 
 use crate::fork_gate;
-use crate::sync::Lock;
+use crate::sync::{Lock, Ordering};
 use crate::sys::errno::{Errno, Result};
-use crate::uring::{Instance, Sharing, is_refusal, may_work, refuse};
+use crate::uring::{Instance, LIVE, Sharing, is_refusal, may_work, refuse};
 
 /// The most instances that wait.
 const MOST: usize = 16;
@@ -78,6 +78,7 @@ pub fn close_after_fork(instance: &Instance) {
 pub unsafe fn reset_after_fork() {
     // SAFETY: the caller's promise.
     unsafe { CACHE.force_unlock() };
+    LIVE.store(0, Ordering::Relaxed);
     for kept in CACHE.lock().iter_mut() {
         if let Some(instance) = kept.take() {
             instance.close_after_fork();

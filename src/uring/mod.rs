@@ -32,7 +32,7 @@ use linux_raw_sys::io_uring::{
 
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Lock, Ordering};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{Identity, OwnedFd};
+use crate::sys::fd::{self, Identity, OwnedFd};
 use crate::sys::poll::SigSet;
 use crate::sys::uring::{self, Cqe, Name, Sqe};
 use crate::sys::{host, mmap};
@@ -55,6 +55,15 @@ const FLAGS: [u32; 3] = [
     IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL,
     IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE,
 ];
+
+/// Instances that exist. They may take half of the descriptors that the process may have: the
+/// program needs the others.
+static LIVE: AtomicU32 = AtomicU32::new(0);
+
+fn may_make_more() -> bool {
+    let limit = fd::limit(libc::RLIMIT_NOFILE).unwrap_or(u64::MAX);
+    u64::from(LIVE.load(Ordering::Relaxed)) < limit / 2
+}
 
 /// Who may use an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +157,9 @@ impl Instance {
     /// Makes an instance with `completions` entries, a power of two, in its completion queue. The
     /// caller is in a section of the fork gate.
     fn new(completions: u32, sharing: Sharing) -> Result<Instance> {
+        if !may_make_more() {
+            return Err(Errno::AGAIN);
+        }
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let extra = match sharing {
             Sharing::Threads => 0,
@@ -184,6 +196,7 @@ impl Instance {
             submission: Lock::new(0),
             harvest: Lock::new(()),
         };
+        LIVE.fetch_add(1, Ordering::Relaxed);
         if params.flags & IORING_SETUP_NO_SQARRAY == 0 {
             for index in 0..params.sq_entries {
                 let offset = params.sq_off.array + index * size_of::<u32>() as u32;
@@ -382,13 +395,14 @@ impl Instance {
     /// Closes the inherited descriptor in a forked child, which has no mapping.
     fn close_after_fork(&self) {
         if let Some(fd) = &self.fd {
-            crate::sys::fd::close(fd.raw());
+            fd::close(fd.raw());
         }
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
         places::forget(self);
         places::closed();
         let is_ours = self.is_ours();
