@@ -18,16 +18,11 @@ pub fn acquire(completions: u32, sharing: Sharing) -> Result<Box<Instance>> {
     if !may_work() {
         return Err(Errno::NOSYS);
     }
-    while sharing == Sharing::Threads {
-        let found = CACHE
-            .lock()
-            .iter_mut()
-            .find_map(|kept| kept.take_if(|kept| kept.params.cq_entries == completions));
-        match found {
-            Some(instance) if instance.is_ours() => return Ok(instance),
-            Some(lost) => close(lost),
-            None => break,
+    while let Some(instance) = take(completions, sharing) {
+        if instance.is_ours() {
+            return Ok(instance);
         }
+        close(instance);
     }
     let _section = fork_gate::enter();
     Instance::new(completions, sharing).map(Box::new).map_err(|error| {
@@ -37,6 +32,14 @@ pub fn acquire(completions: u32, sharing: Sharing) -> Result<Box<Instance>> {
         }
         error
     })
+}
+
+/// One that waits, if it will do.
+fn take(completions: u32, sharing: Sharing) -> Option<Box<Instance>> {
+    let is_fit = |kept: &mut Box<Instance>| {
+        kept.params.cq_entries == completions && sharing == Sharing::Threads
+    };
+    CACHE.lock().iter_mut().find_map(|kept| kept.take_if(is_fit))
 }
 
 /// Takes an instance back in which nothing is in flight.

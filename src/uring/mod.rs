@@ -150,7 +150,7 @@ fn is_refusal(error: Errno) -> bool {
 
 /// Entries of the completion queue for a context of `capacity` slots.
 pub fn completions_for(capacity: u32) -> u32 {
-    capacity.max(2 * SUBMISSIONS).min(MOST_COMPLETIONS).next_power_of_two()
+    capacity.clamp(2 * SUBMISSIONS, MOST_COMPLETIONS).next_power_of_two()
 }
 
 impl Instance {

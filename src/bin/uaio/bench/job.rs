@@ -114,7 +114,7 @@ pub enum Op {
     SequentialWrite,
     /// Writes that make a file longer.
     Append,
-    /// Each slot overwrites a random place, then waits for an fdsync.
+    /// Each slot overwrites a random place, then waits for an fdsync; the two are one operation.
     WriteSync,
 }
 
@@ -143,7 +143,7 @@ pub enum Answer {
 /// One measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// Operations done: requests, or rounds of setup and destroy.
+    /// Operations done: requests, writes with their fdsync, or rounds of setup and destroy.
     pub ops: u64,
     /// Events reaped.
     pub events: u64,

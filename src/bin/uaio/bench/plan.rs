@@ -80,7 +80,7 @@ pub fn all() -> Vec<Workload> {
         let disk = Disk { access: Direct, op, size: LARGE, depth: 8, batch: 1 };
         all.push(Workload::new(name, about, Kind::Disk(disk)));
     }
-    let words = "direct random overwrites, each followed by an fdsync";
+    let words = "direct random overwrites, each with an fdsync after it";
     all.extend(small("write-fdsync", words, Direct, WriteSync, &[(1, 1), (8, 1)]));
     all.extend(small("direct-append", "direct appends", Direct, Append, &one_and_batch));
     all.extend(threads());

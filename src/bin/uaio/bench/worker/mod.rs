@@ -99,7 +99,7 @@ fn measure(job: &Job) -> Outcome<Sample> {
     let sample = phase.sample(load.baseline_ns(), has_uring());
     load.settle()?;
     if sample.ops == 0 || sample.wall_ns == 0 {
-        return Err(Stop::Fail("nothing was done in the time given".to_string()));
+        return Err(Stop::Skip("no operation was finished in the time given".to_string()));
     }
     Ok(sample)
 }

@@ -1,6 +1,6 @@
 //! One thread that keeps a number of requests in flight on one context.
 
-use aio::abi::types::{Event, Iocb};
+use aio::abi::types::{Event, IOCB_CMD_PREAD, Iocb};
 
 use super::Outcome;
 use super::libaio::Context;
@@ -46,6 +46,10 @@ impl<'a> Pipeline<'a> {
     /// Goes on until the time is over or the requests are.
     pub fn run(&mut self, deadline: Deadline, recorder: &mut Recorder) -> Outcome<Ended> {
         let mut is_exhausted = false;
+        for index in 0..self.slots.len() {
+            // A write that was the last of its time is not followed by its fdsync.
+            self.slots.get(index)?.iocb.lio_opcode = IOCB_CMD_PREAD;
+        }
         loop {
             let is_over = deadline.is_over();
             while !is_over && !is_exhausted && self.free.len() >= self.batch {
@@ -67,7 +71,7 @@ impl<'a> Pipeline<'a> {
     /// One io_submit of a batch; false if the requests have come to their end.
     fn submit(&mut self, recorder: &mut Recorder) -> Outcome<bool> {
         self.pointers.clear();
-        let start = recorder.start();
+        let (start, mut begins) = (recorder.start(), true);
         while self.pointers.len() < self.batch {
             let Some(index) = self.free.pop() else { break };
             let slot = self.slots.get(index)?;
@@ -75,13 +79,19 @@ impl<'a> Pipeline<'a> {
                 self.free.push(index);
                 break;
             }
-            slot.start = start;
+            // An fdsync counts from the submission of its write.
+            begins = !self.requests.continues(slot);
+            if begins {
+                slot.start = start;
+            }
             self.pointers.push(self.slots.iocb(index));
         }
         if self.pointers.is_empty() {
             return Ok(false);
         }
-        let before = start.map(|_| now());
+        // Of writes and fdsyncs in turn, whose durations differ, those of the fdsyncs are kept.
+        let is_timed = start.is_some() && (!self.requests.syncs || !begins);
+        let before = is_timed.then(now);
         // SAFETY: slots and their buffers live as long as the process.
         unsafe { self.context.submit(&self.pointers)? };
         if let Some(before) = before {
@@ -95,13 +105,15 @@ impl<'a> Pipeline<'a> {
         let mut end = None;
         for event in events {
             let (index, slot) = self.slots.claim(event)?;
-            if let Some(start) = slot.start {
-                recorder.latency.add(*end.get_or_insert_with(now) - start);
+            if self.requests.completes(slot) {
+                recorder.ops += 1;
+                if let Some(start) = slot.start {
+                    recorder.latency.add(*end.get_or_insert_with(now) - start);
+                }
             }
             self.requests.verify(slot)?;
             self.free.push(index);
         }
-        recorder.ops += events.len() as u64;
         recorder.events += events.len() as u64;
         Ok(())
     }

@@ -82,6 +82,16 @@ impl Requests {
         true
     }
 
+    /// Whether a filled slot goes on with what its last request began.
+    pub fn continues(&self, slot: &Slot) -> bool {
+        self.syncs && slot.iocb.lio_opcode == IOCB_CMD_FDSYNC
+    }
+
+    /// Whether a slot's operation is done with this request.
+    pub fn completes(&self, slot: &Slot) -> bool {
+        !self.syncs || slot.iocb.lio_opcode == IOCB_CMD_FDSYNC
+    }
+
     /// Looks at what a request has done.
     pub fn verify(&self, slot: &Slot) -> Outcome {
         if !self.verifies || slot.iocb.lio_opcode != IOCB_CMD_PREAD {
