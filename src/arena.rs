@@ -16,8 +16,8 @@ pub const PAGE: usize = 4096;
 const WORDS: usize = 64;
 const MAX_PAGES: usize = WORDS * 64;
 const FIRST_PAGES: usize = 16;
-/// Rings up to this size keep their memory for the next one.
-const KEPT_PAGES: usize = 16;
+/// Rings up to this size keep their memory for the next one, which clears it.
+const KEPT_PAGES: usize = 1;
 
 /// The memory of one ring.
 #[derive(Clone, Copy, Debug, Default)]
@@ -139,8 +139,7 @@ impl Arena {
             }
             self.lost += region.pages;
         }
-        // Old events behind the tail mean nothing to the next ring here; giving a few pages back
-        // and taking them again costs more than the rest of io_setup.
+        // Giving a page back and taking it again costs more than to clear it.
         if region.pages > KEPT_PAGES || view != View::AtHome {
             let _ = mmap::discard(region.library, len);
         }

@@ -16,8 +16,8 @@ use libc::{EPOLLET, EPOLLIN, epoll_event};
 use crate::engine::uring::Uring;
 use crate::fork_gate;
 use crate::poller::Poller;
-use crate::service::Service;
-use crate::sync::{AtomicU32, Lock, Ordering};
+use crate::service::{self, Service};
+use crate::sync::Lock;
 use crate::sys::errno::Errno;
 use crate::sys::fd::{self, OwnedFd};
 use crate::sys::{epoll, thread};
@@ -35,15 +35,11 @@ struct Running {
 }
 
 static REAPER: Lock<Option<Running>> = Lock::new(None);
-/// Number of the reaper that runs.
-static CURRENT: AtomicU32 = AtomicU32::new(0);
 
 fn start() -> Option<Running> {
     let (epoll, stop) = epoll::create_marked().ok()?;
     let thread = thread::spawn(reap, epoll.raw() as usize).ok()?;
-    // Relaxed: only the holder of the lock counts up.
-    let number = CURRENT.load(Ordering::Relaxed).wrapping_add(1).max(1);
-    CURRENT.store(number, Ordering::Relaxed);
+    let number = service::next_reaper();
     Some(Running { number, epoll: epoll.into_raw(), stop: stop.into_raw(), thread, served: 0 })
 }
 
@@ -124,9 +120,7 @@ impl Source {
 
 /// Whether the reaper harvests for a source.
 fn is_serving(source: Source) -> bool {
-    let service = source.service();
-    // Relaxed, both: a change by another thread is as good a moment later.
-    service.is_background() && service.reaper() == CURRENT.load(Ordering::Relaxed)
+    source.service().is_served()
 }
 
 /// Takes over the harvest for a source. False: there is no descriptor or thread for it.
@@ -217,7 +211,11 @@ extern "C" fn reap(epoll: *mut c_void) -> *mut c_void {
             Ok(count) => count,
             // Stopped and continued, or setuid in another thread.
             Err(Errno::INTR) => continue,
-            Err(_) => return ptr::null_mut(),
+            // The program has closed our descriptors.
+            Err(_) => {
+                service::reaper_has_ended();
+                return ptr::null_mut();
+            }
         };
         for event in ready.iter().take(count) {
             // `Running::stop`; no poller is at this address.

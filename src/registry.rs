@@ -19,7 +19,7 @@ use core::ptr;
 use crate::abi::types::AioRing;
 use crate::arena::{Arenas, PAGE, Region, View};
 use crate::context::{Caller, Context, Reap, Wait, deliver};
-use crate::engine::pool;
+use crate::engine::{driver, pool};
 use crate::fork_gate;
 use crate::lineage;
 use crate::linger;
@@ -304,6 +304,7 @@ unsafe fn forget_parent(setup: &mut Setup) {
         pins::reset_after_fork();
         cache::reset_after_fork();
         linger::reset_after_fork();
+        driver::reset_after_fork();
         pool::reset_after_fork();
         reaper::reset_after_fork();
     }
@@ -385,7 +386,7 @@ pub fn destroy(address: usize) -> Result<()> {
         // Acquire: pairs with the Release in `leave`.
         references = slot.references.load(Ordering::Acquire);
     }
-    slot.context.tear_down();
+    slot.context.tear_down(interrupted > 0);
     if interrupted > 0 {
         // They go on in this memory, so nobody gets it.
         abandon(slot);
@@ -442,6 +443,7 @@ pub fn finish_all() {
 
 /// There is no context left: no thread of ours shall be.
 fn retire(is_kept: bool) {
+    driver::retire();
     pool::retire();
     reaper::retire();
     if !is_kept {

@@ -10,6 +10,24 @@ use crate::sys::futex;
 /// Nobody may come in.
 const SHUT: u32 = 1 << 31;
 
+/// Number of the reaper that runs; [`NONE`] if it has ended.
+static CURRENT: AtomicU32 = AtomicU32::new(0);
+const NONE: u32 = u32::MAX;
+
+/// A number for a reaper that starts. Under the reaper's lock.
+pub fn next_reaper() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let number = LAST.load(Ordering::Relaxed) % (NONE - 1) + 1;
+    LAST.store(number, Ordering::Relaxed);
+    CURRENT.store(number, Ordering::Relaxed);
+    number
+}
+
+/// The reaper that runs has ended by itself: nobody is served any more.
+pub fn reaper_has_ended() {
+    CURRENT.store(NONE, Ordering::Relaxed);
+}
+
 /// See the module. All-zero memory is a source that nobody serves.
 #[derive(Debug, Default)]
 pub struct Service {
@@ -36,9 +54,12 @@ impl Service {
         self.is_background.load(Ordering::Relaxed)
     }
 
-    /// Which reaper harvests; 0: none.
-    pub fn reaper(&self) -> u32 {
-        self.reaper.load(Ordering::Relaxed)
+    /// Whether the reaper that runs harvests.
+    #[inline]
+    pub fn is_served(&self) -> bool {
+        // Relaxed: a change by another thread is as good a moment later.
+        self.is_background()
+            && self.reaper.load(Ordering::Relaxed) == CURRENT.load(Ordering::Relaxed)
     }
 
     /// The reaper has to look anew: what it watches was replaced.

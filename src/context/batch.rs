@@ -7,7 +7,7 @@ use crate::request::decode::Transfer;
 use crate::resfd::Signal;
 use crate::sys::cred::Credentials;
 use crate::sys::errno::Result;
-use crate::sys::fd::{self, StatusFlags};
+use crate::sys::fd::{self, Identity, StatusFlags};
 use crate::sys::file::Direction;
 use crate::sys::user::{KeyAccess, Pages};
 
@@ -15,6 +15,8 @@ use crate::sys::user::{KeyAccess, Pages};
 pub(super) const QUEUED: usize = 32;
 /// How many files are remembered.
 const FILES: usize = 4;
+/// How many writes may be left behind.
+const BEHIND: usize = 8;
 
 /// An iocb that has passed the checks before the look-up of its file, and holds a slot.
 #[derive(Clone, Copy)]
@@ -39,6 +41,7 @@ impl Accepted {
 struct File {
     number: i32,
     status: StatusFlags,
+    identity: Option<Identity>,
 }
 
 /// Requests for io_uring that have not entered the kernel.
@@ -50,6 +53,8 @@ pub(super) struct Queue {
     write_count: usize,
     /// The range that covers all writes of the batch which a worker of the kernel has got.
     rest: Option<(u64, u64)>,
+    /// Those writes: index and generation; the oldest are waited for already.
+    behind: [Option<(u32, u32)>; BEHIND],
 }
 
 /// See the module.
@@ -75,6 +80,7 @@ impl Batch {
                 writes: [(0, 0); QUEUED],
                 write_count: 0,
                 rest: None,
+                behind: [None; BEHIND],
             },
             signal: None,
             credentials: None,
@@ -92,10 +98,19 @@ impl Batch {
         }
         let status = fd::status_flags(number)?;
         if let Some(place) = self.files.get_mut(self.next_file % FILES) {
-            *place = Some(File { number, status });
+            *place = Some(File { number, status, identity: None });
             self.next_file += 1;
         }
         Ok(status)
+    }
+
+    /// Which file is behind a descriptor, asked for once in a batch.
+    pub(super) fn identity(&mut self, number: i32) -> Option<Identity> {
+        let file = self.files.iter_mut().flatten().find(|file| file.number == number)?;
+        if file.identity.is_none() {
+            file.identity = Identity::of(number).ok();
+        }
+        file.identity
     }
 
     /// After something that may have taken long: nothing is known of descriptors.
@@ -192,9 +207,19 @@ impl Queue {
         self.rest.is_some_and(|(start, end)| from < end && start < to)
     }
 
-    /// Whether there was something left behind; not any more.
-    pub(super) fn forget_rest(&mut self) -> bool {
-        self.rest.take().is_some()
+    /// Remembers a request that was left behind; if there is no room, the one that has to be waited
+    /// for in its place.
+    pub(super) fn remember(&mut self, request: &Request) -> Option<(u32, u32)> {
+        let first = self.behind[0].take();
+        self.behind.rotate_left(1);
+        self.behind[BEHIND - 1] = Some((request.index(), request.generation()));
+        first
+    }
+
+    /// What was left behind; not any more.
+    pub(super) fn take_rest(&mut self) -> Option<[Option<(u32, u32)>; BEHIND]> {
+        self.rest.take()?;
+        Some(core::mem::replace(&mut self.behind, [None; BEHIND]))
     }
 
     /// Takes everything out.

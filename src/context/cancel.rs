@@ -8,6 +8,28 @@ use crate::request::state::Claim;
 use crate::request::{Request, Task};
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
+use crate::sys::host;
+
+/// What became of a request that was to be cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Its event says so, or will.
+    Cancelled,
+    /// Somebody is at work on it.
+    Running,
+    /// It had ended just now.
+    Decided,
+}
+
+impl Outcome {
+    fn of(request: &Request, is_cancelled: bool) -> Outcome {
+        match is_cancelled {
+            true => Outcome::Cancelled,
+            false if request.state.is_open() => Outcome::Running,
+            false => Outcome::Decided,
+        }
+    }
+}
 
 impl Context {
     /// Cancels the oldest request made from the iocb at `iocb`; its event follows.
@@ -20,31 +42,31 @@ impl Context {
             self.uring.harvest_and_tell();
         }
         while let Some(request) = self.completions.slab.hold_oldest(iocb) {
-            let is_running = request.ring.is_inside.load(Ordering::Relaxed);
-            if self.cancel_held(request) {
-                return Ok(());
+            match self.cancel_held(request) {
+                Outcome::Cancelled => return Ok(()),
+                Outcome::Running => break,
+                // Another one of the same iocb may be waiting.
+                Outcome::Decided => {}
             }
-            if is_running {
-                // The kernel is at work on it.
-                break;
-            }
-            // Its outcome was decided meanwhile; another one of the same iocb may be waiting.
         }
         Err(Errno::INVAL)
     }
 
     /// Cancels a request to which the caller holds a reference, and drops that.
-    pub(super) fn cancel_held(&self, request: &Request) -> bool {
-        if request.ring.is_inside.load(Ordering::Relaxed) {
+    pub(super) fn cancel_held(&self, request: &Request) -> Outcome {
+        let is_inside = request.ring.is_inside.load(Ordering::Relaxed);
+        if is_inside && !host::wants_driver() {
             let is_cancelled = self.uring.cancel(request);
+            let outcome = Outcome::of(request, is_cancelled);
             self.completions.put(request);
-            return is_cancelled;
+            return outcome;
         }
         let task = request.work().map(|work| &work.task);
         let (claim, result) = match task {
             // fs/aio.c, aio_poll_complete_work: the result of a cancelled poll is 0.
             Some(Task::Poll { .. }) => (self.poller.cancel(request), 0),
             // divergence: the kernel cannot cancel a read, write or sync.
+            _ if is_inside => (self.driver.cancel(request), Errno::CANCELED.to_res()),
             _ => (self.lane.cancel(request), Errno::CANCELED.to_res()),
         };
         let is_cancelled = claim == Claim::Won;
@@ -52,7 +74,8 @@ impl Context {
             request.set_result(result);
             self.completions.put(request);
         }
+        let outcome = Outcome::of(request, is_cancelled);
         self.completions.put(request);
-        is_cancelled
+        outcome
     }
 }

@@ -21,11 +21,12 @@ impl Context {
     }
 
     /// Cancels polls, waits for the rest and closes everything. No call is inside any more, but for
-    /// those that the calling thread, in a signal handler, has interrupted.
+    /// those that the calling thread, in a signal handler, has interrupted: they go on to use the
+    /// io_uring instance, which stays.
     ///
     /// Reads, writes and syncs that no worker has started are not cancelled but done: the kernel's
     /// are on their way when io_submit returns, and programs rely on that.
-    pub fn tear_down(&'static self) {
+    pub fn tear_down(&'static self, is_interrupted: bool) {
         reaper::release(Source::Poller(&self.poller));
         reaper::release(Source::Uring(&self.uring));
         self.poller.harvest();
@@ -43,7 +44,9 @@ impl Context {
         self.completions.drain();
         pins::sweep();
         self.poller.close();
-        self.uring.close();
+        if !is_interrupted {
+            self.uring.close();
+        }
     }
 
     /// Gives the memory of requests back, after [`Context::tear_down`]. No call is inside any more.

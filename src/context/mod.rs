@@ -18,6 +18,7 @@ mod start;
 mod submit;
 
 use crate::completion::Completions;
+use crate::engine::driver;
 use crate::engine::pool::Lane;
 use crate::engine::uring::Uring;
 use crate::poller::Poller;
@@ -34,6 +35,7 @@ pub struct Context {
     pub completions: Completions,
     poller: Poller,
     lane: Lane,
+    driver: driver::Lane,
     uring: Uring,
     /// Completions come to the ring without a call from now on.
     is_background: AtomicBool,
@@ -45,6 +47,7 @@ impl Context {
     /// Ready for requests; the ring is open.
     pub fn open(&'static self) {
         self.lane.open(&self.completions);
+        self.driver.open(&self.completions, &self.lane);
         self.poller.open(&self.completions);
         self.uring.open(&self.completions, &self.lane);
         let is_background = host::wants_background();
@@ -76,12 +79,21 @@ impl Context {
 
     /// Lets the reaper complete polls, and from now on everything. False: it cannot.
     fn serve_polls(&'static self) -> bool {
-        reaper::serve(Source::Poller(&self.poller)) && self.serve_rest()
+        self.is_served(Source::Poller(&self.poller)) && self.serve_rest()
     }
 
     /// The same for what is in io_uring.
     fn serve_uring(&'static self) -> bool {
-        reaper::serve(Source::Uring(&self.uring)) && self.serve_rest()
+        self.is_served(Source::Uring(&self.uring)) && self.serve_rest()
+    }
+
+    fn is_served(&self, source: Source) -> bool {
+        let is_served = reaper::serve(source);
+        if !is_served {
+            // They may have seen that it would be.
+            self.completions.waiters.wake_followers();
+        }
+        is_served
     }
 
     fn serve_rest(&'static self) -> bool {
@@ -100,6 +112,7 @@ impl Context {
 
     /// Waits until nothing is in io_uring: the program ends.
     pub fn finish(&self) {
+        self.driver.finish();
         self.uring.finish();
     }
 

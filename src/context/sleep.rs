@@ -19,6 +19,7 @@ use libc::{pollfd, timespec};
 use crate::context::Context;
 use crate::context::reap::Wait;
 use crate::engine::uring::Harvest;
+use crate::lineage;
 use crate::poller::leader::Leader;
 use crate::sys::clock::{self, Timeout};
 use crate::sys::errno::{Errno, Result};
@@ -44,6 +45,9 @@ pub(super) enum Awake {
 /// How long who sleeps on descriptors does so without a look around: the program may close them, and
 /// then nobody can wake us.
 const MOMENT: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
+/// How many kicks meant for others a watcher takes in a row before it makes a pause.
+const PATIENCE: u32 = 3;
+const PAUSE: timespec = timespec { tv_sec: 0, tv_nsec: 100_000 };
 /// How often to look when nothing can wake us.
 const STEP: timespec = timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
@@ -102,11 +106,9 @@ impl<'a> Sleeper<'a> {
         self.deadline().as_ref().map(clock::until)
     }
 
-    /// How long to sleep at most, and whether the time is over then. Between two sleeps a mask would
-    /// not be in force, so there is only one.
+    /// How long to sleep at most, and whether the time is over then.
     fn span(&self, longest: timespec) -> (Option<timespec>, bool) {
         match self.left() {
-            left if self.mask.is_some() => (left, true),
             Some(left) if (left.tv_sec, left.tv_nsec) <= (longest.tv_sec, longest.tv_nsec) => {
                 (Some(left), true)
             }
@@ -148,6 +150,10 @@ impl<'a> Sleeper<'a> {
 
     /// What ends a wait for `need` events, if something does.
     fn news(&self, need: u32) -> Option<Awake> {
+        if lineage::is_forked() {
+            // A handler has forked, and this is the child, which has no ring.
+            return Some(Awake::Interrupted);
+        }
         if self.context.is_dead() {
             return Some(Awake::Dead);
         }
@@ -158,6 +164,7 @@ impl<'a> Sleeper<'a> {
     fn watch(&self, need: u32) -> Awake {
         let Context { completions, poller, uring, .. } = self.context;
         let Some(instance) = uring.instance() else { return Awake::NewRole };
+        let mut kicks = 0;
         completions.waiters.join(Waiter::new(need, Sleep::Ring), |waiter| {
             loop {
                 self.harvest();
@@ -165,7 +172,13 @@ impl<'a> Sleeper<'a> {
                     return awake;
                 }
                 // Not enough for us; perhaps for others.
+                let has_kicks = self.untold.get().has_kicks;
                 self.tell();
+                // Whom they were meant for has to get at them.
+                kicks = if has_kicks { kicks + 1 } else { 0 };
+                if kicks > PATIENCE {
+                    let _ = poll::wait(&mut [], Some(&PAUSE), None);
+                }
                 if !uring.needs_watch() || poller.needs_harvest() {
                     return Awake::NewRole;
                 }
@@ -232,9 +245,17 @@ impl<'a> Sleeper<'a> {
     fn follow(&self, need: u32) -> Awake {
         match self.mask {
             None => {
-                let deadline = self.deadline();
                 self.wait_as(need, Waiter::new(need, Sleep::Futex), |waiter| {
-                    futex::wait_until(waiter.word(), 0, deadline.as_ref())
+                    // The reaper ends if the program closes its descriptors, and tells nobody.
+                    let is_served = self.context.is_background();
+                    let moment = is_served.then(|| self.span(MOMENT)).filter(|(_, last)| !last);
+                    let Some((Some(span), _)) = moment else {
+                        return futex::wait_until(waiter.word(), 0, self.deadline().as_ref());
+                    };
+                    match futex::wait_until(waiter.word(), 0, Some(&clock::after(&span))) {
+                        Err(Errno::TIMEDOUT) => Ok(()),
+                        result => result,
+                    }
                 })
             }
             // Only ppoll exchanges the mask and goes to sleep in one step.

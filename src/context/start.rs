@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
 use crate::engine::choose::Facts;
-use crate::engine::{Place, choose, inline, pool, uring};
+use crate::engine::{Place, choose, driver, inline, pool, uring};
 use crate::fork_gate::{self, Section};
 use crate::pins::{self, Pin};
 use crate::request::decode::Transfer;
@@ -15,6 +15,10 @@ use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, Identity, StatusFlags};
 use crate::sys::file::Direction;
+use crate::sys::host;
+
+/// Transfers of more bytes may be split by a device, and a part of them refused late.
+const LARGE: u64 = 32 << 10;
 
 impl Context {
     /// Submits a direct read or write.
@@ -36,8 +40,14 @@ impl Context {
                 && let Ok((file, section)) = pin(fd)
                 && let Ok(resfd) = self.hold_resfd(accepted, &section)
             {
+                if host::wants_driver() {
+                    batch.queue.leave_behind(&transfer);
+                }
                 let task = Task::Transfer(transfer);
                 return self.submit_to_pool(batch, accepted, (file, resfd, section), task);
+            }
+            if host::wants_driver() && batch.queue.is_left_behind(&transfer) {
+                self.driver.settle();
             }
             return self.transfer_here(batch, accepted, status, &transfer);
         }
@@ -45,6 +55,7 @@ impl Context {
             self.flush(batch);
         }
         if batch.queue.is_left_behind(&transfer) {
+            self.flush(batch);
             self.wait_for_rest(batch);
         }
         let section = fork_gate::enter();
@@ -53,10 +64,17 @@ impl Context {
             return self.transfer_here(batch, accepted, status, &transfer);
         };
         drop(section);
+        let file = match transfer.buffer.len() > LARGE {
+            true => batch.identity(fd),
+            false => None,
+        };
         // An answer that it would block is for us, unless the program has asked for it.
         let is_gentle = !transfer.flags.is_nowait();
         batch.queue.note(&transfer);
         let request = self.begin(accepted, resfd, Task::Transfer(transfer))?;
+        if let Some(file) = file {
+            request.set_file(file);
+        }
         request.ring.is_gentle.store(is_gentle, Ordering::Relaxed);
         request.ring.progress.begin();
         batch.queue.push(request);
@@ -99,8 +117,10 @@ impl Context {
 
     /// Whether a request can go to io_uring: there is an instance, and the reaper if it needs one.
     fn can_use_uring(&'static self, accepted: &Accepted) -> bool {
-        self.uring.is_ready()
-            && (!(accepted.has_resfd() || self.is_background()) || self.serve_uring())
+        !host::wants_driver()
+            && self.uring.is_ready()
+            && (!(accepted.has_resfd() || self.is_background())
+                || (!self.uring.is_owned() && self.serve_uring()))
     }
 
     /// Holds the eventfd of an iocb, if it has one. An error: it cannot be held, or is gone.
@@ -128,6 +148,7 @@ impl Context {
         if batch.queue.count > 0 {
             self.flush_queue(batch);
         }
+        driver::call();
     }
 
     fn flush_queue(&'static self, batch: &mut Batch) {
@@ -163,6 +184,9 @@ impl Context {
                 return self.perform_here(batch, request, transfer);
             }
             batch.queue.leave_behind(transfer);
+            if let Some((index, generation)) = batch.queue.remember(request) {
+                self.uring.wait_for(index, generation);
+            }
         }
         request.ring.is_gentle.store(false, Ordering::Relaxed);
         request.ring.progress.begin_alone();
@@ -185,8 +209,12 @@ impl Context {
     /// Before something that must not overtake a write which a worker of the kernel has got: waits
     /// for it, as the kernel's io_submit waits for the blocks.
     pub(super) fn wait_for_rest(&self, batch: &mut Batch) {
-        if batch.queue.forget_rest() {
-            self.uring.finish();
+        if !host::wants_driver()
+            && let Some(behind) = batch.queue.take_rest()
+        {
+            for (index, generation) in behind.into_iter().flatten() {
+                self.uring.wait_for(index, generation);
+            }
         }
     }
 
@@ -198,7 +226,7 @@ impl Context {
         }
     }
 
-    /// Hands a request to the workers; without any, does it here.
+    /// Hands a request to the driver or the workers; without any, does it here.
     #[cold]
     fn submit_to_pool(
         &'static self,
@@ -211,7 +239,11 @@ impl Context {
         let request = self.begin(accepted, resfd, task)?;
         give_pin(request, file);
         drop(section);
-        if self.lane.submit(request, credentials).is_err() && request.state.claim() == Claim::Won {
+        let is_driven = host::wants_driver() && self.driver.submit(request, credentials).is_ok();
+        if !is_driven
+            && self.lane.submit(request, credentials).is_err()
+            && request.state.claim() == Claim::Won
+        {
             request.set_result(pool::perform(request));
             self.completions.put(request);
         }

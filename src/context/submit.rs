@@ -11,16 +11,26 @@ use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
 use crate::engine::{Place, choose, inline};
 use crate::fork_gate;
-use crate::pins::Pin;
 use crate::request::decode::{self, Operation, Transfer};
-use crate::request::{Task, Work};
+use crate::request::state::Claim;
+use crate::request::{Request, Task, Work};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{self, StatusFlags};
+use crate::sys::fd::StatusFlags;
 use crate::sys::poll;
 use crate::sys::user;
 
 /// How many polls are looked at together.
-const POLLS: usize = 16;
+const POLLS: usize = 32;
+/// With fewer of them looking before arming costs no more than after.
+const FEW: usize = 4;
+
+/// Polls that are about to be armed together.
+struct Pending {
+    requests: [Option<&'static Request>; POLLS],
+    count: usize,
+    /// The reaper serves the poller.
+    is_background: bool,
+}
 
 /// Polls in a row.
 struct Polls {
@@ -169,38 +179,101 @@ impl Context {
         if count == 0 {
             return Ok(());
         }
+        let mut pending = Pending { requests: [None; POLLS], count: 0, is_background: false };
+        let looks_first = count < FEW || !self.poller.expects_wait();
         let mut fds = [pollfd { fd: -1, events: 0, revents: 0 }; POLLS];
-        for (slot, accepted) in fds.iter_mut().zip(polls.accepted.iter().take(count).flatten()) {
-            let events = decode::poll_events(&accepted.iocb).unwrap_or(0);
-            *slot = pollfd { fd: accepted.iocb.fildes, events: events as i16, revents: 0 };
-        }
-        // Where poll(2) fails, nothing is known to be ready, and epoll decides.
-        if let Some(fds) = fds.get_mut(..count)
-            && poll::now(fds).is_err()
-        {
-            for one in fds {
-                one.revents = poll::one(one.fd, one.events).unwrap_or(0);
+        if looks_first && let Some(fds) = fds.get_mut(..count) {
+            for (slot, accepted) in fds.iter_mut().zip(polls.accepted.iter().flatten()) {
+                let events = decode::poll_events(&accepted.iocb).unwrap_or(0);
+                *slot = pollfd { fd: accepted.iocb.fildes, events: events as i16, revents: 0 };
             }
+            look(fds);
+            self.poller.learn(fds.iter().filter(|fd| fd.revents != 0).count(), count);
         }
+        let mut done = 0;
         let mut result = Ok(());
         for (ready, accepted) in fds.iter().zip(polls.accepted.iter().take(count).flatten()) {
-            if result.is_ok() {
-                result = self.submit_poll(batch, accepted, ready.revents);
+            if ready.revents != 0 {
+                // What came before is submitted before.
+                result = self.arm(&mut pending, looks_first, &mut done);
             }
-            match result {
-                Ok(()) => *submitted += 1,
-                Err(_) => self.completions.ring.unreserve(),
+            if result.is_ok() {
+                result = self.submit_poll(batch, accepted, ready.revents, &mut pending);
+            }
+            if result.is_err() {
+                // fs/aio.c, io_submit_one: whether the file is open comes before everything else.
+                if !looks_first && is_closed(accepted.iocb.fildes) {
+                    result = Err(Errno::BADF);
+                }
+                break;
+            }
+            done += usize::from(ready.revents != 0);
+        }
+        let armed = self.arm(&mut pending, looks_first, &mut done);
+        if !looks_first {
+            self.poller.learn(self.poller.harvest_ready(), count);
+        }
+        for _ in done..count {
+            self.completions.ring.unreserve();
+        }
+        *submitted += done;
+        armed.and(result)
+    }
+
+    /// Arms the polls that are pending. At an error the rest are forgotten.
+    fn arm(
+        &'static self,
+        pending: &mut Pending,
+        has_looked: bool,
+        submitted: &mut usize,
+    ) -> Result<()> {
+        let mut from = 0;
+        let mut result = Ok(());
+        while from < pending.count {
+            let requests = pending.requests.get(from..pending.count).unwrap_or_default();
+            let (armed, armed_all) = self.poller.arm(requests);
+            for request in requests.iter().take(armed).flatten() {
+                self.completions.put(request);
+            }
+            from += armed;
+            let Err(error) = armed_all else { continue };
+            let Some(request) = requests.get(armed).copied().flatten() else { break };
+            match look_at(request) {
+                ready if !has_looked && ready & !libc::POLLNVAL != 0 => {
+                    // It was ready all the time.
+                    if request.state.claim() == Claim::Won {
+                        request.set_result(i64::from(ready));
+                        self.completions.put(request);
+                    }
+                    self.completions.put(request);
+                    from += 1;
+                }
+                ready if !has_looked && ready != 0 => result = Err(Errno::BADF),
+                _ => result = Err(error),
+            }
+            if result.is_err() {
+                break;
             }
         }
+        *submitted += from;
+        for request in pending.requests.iter().take(pending.count).skip(from).flatten() {
+            self.completions.abandon(request);
+        }
+        // Not any more if the program has closed our descriptors.
+        if pending.count > 0 && pending.is_background {
+            self.serve_polls();
+        }
+        pending.count = 0;
         result
     }
 
-    /// fs/aio.c, __io_submit_one and aio_poll, for a file whose readiness is known.
+    /// fs/aio.c, __io_submit_one and aio_poll. `ready`: what is known of its file.
     fn submit_poll(
         &'static self,
         batch: &mut Batch,
         accepted: &Accepted,
         ready: i16,
+        pending: &mut Pending,
     ) -> Result<()> {
         let fd = accepted.iocb.fildes;
         // poll(2) ignores negative numbers.
@@ -219,47 +292,47 @@ impl Context {
             true => Some(completions.resfds.acquire(accepted.iocb.resfd, &fork_gate::enter())?),
             false => None,
         };
-        let is_background = resfd.is_some() || self.is_background();
-        if is_background
-            && !self.serve_polls()
-            // Without somebody to signal the eventfd the program would wait for ever.
-            && let Some(resfd) = resfd
-        {
-            completions.resfds.release(resfd);
-            return Err(Errno::AGAIN);
-        }
-        let section = fork_gate::enter();
-        let file = match fd::duplicate(fd) {
-            Ok(file) => Pin::new(file),
-            Err(error) => {
-                drop(section);
+        // Without somebody to signal the eventfd the program would wait for ever.
+        if !pending.is_background && (resfd.is_some() || self.is_background()) {
+            pending.is_background = self.serve_polls();
+            if !pending.is_background {
                 if let Some(resfd) = resfd {
                     completions.resfds.release(resfd);
                 }
-                return Err(if error == Errno::BADF { error } else { Errno::AGAIN });
+                return Err(Errno::AGAIN);
             }
-        };
+        }
         let task = Task::Poll { events };
         let work = Work { data: accepted.iocb.data, iocb: accepted.address, number: fd, task };
         let request = completions.begin(work, resfd)?;
-        if let Some(file) = file.into_inner() {
-            request.set_pin(file, None);
-        }
-        drop(section);
-        match self.poller.arm(request) {
-            Ok(()) => {
-                // Not any more if the program has closed our descriptors.
-                if is_background {
-                    self.serve_polls();
-                }
-                completions.put(request);
-            }
-            Err(error) => {
-                completions.abandon(request);
-                return Err(error);
-            }
+        if let Some(place) = pending.requests.get_mut(pending.count) {
+            *place = Some(request);
+            pending.count += 1;
         }
         Ok(())
+    }
+}
+
+/// Finds out what is ready. Where poll(2) fails, nothing is known to be, and epoll decides.
+fn look(fds: &mut [pollfd]) {
+    if poll::now(fds).is_err() {
+        for one in fds {
+            one.revents = poll::one(one.fd, one.events).unwrap_or(0);
+        }
+    }
+}
+
+fn is_closed(number: i32) -> bool {
+    poll::one(number, 0).is_ok_and(|ready| ready & libc::POLLNVAL != 0)
+}
+
+/// What is ready for a poll at this moment.
+fn look_at(request: &Request) -> i16 {
+    match request.work() {
+        Some(Work { number, task: Task::Poll { events }, .. }) => {
+            poll::one(*number, *events as i16).unwrap_or(0)
+        }
+        _ => 0,
     }
 }
 

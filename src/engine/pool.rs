@@ -83,6 +83,7 @@ impl Lane {
         {
             let mut queue = self.queue.lock();
             request.state.arm();
+            request.is_queued.store(true, Ordering::Relaxed);
             queue.requests.push_back(&self.completions().slab, request);
             // SeqCst: see the module.
             POOL.queued.fetch_add(1, Ordering::SeqCst);
@@ -96,7 +97,8 @@ impl Lane {
     /// Takes a request off the queue if no worker has it yet. Claims nothing.
     fn remove(&self, request: &Request) -> bool {
         let mut queue = self.queue.lock();
-        let removed = queue.requests.remove(&self.completions().slab, request);
+        let removed = request.is_queued.swap(false, Ordering::Relaxed)
+            && queue.requests.remove(&self.completions().slab, request);
         if removed {
             POOL.queued.fetch_sub(1, Ordering::Relaxed);
         }
@@ -106,6 +108,10 @@ impl Lane {
     /// Claims a request that no worker has started. The caller holds a reference and no lock.
     pub fn cancel(&self, request: &Request) -> Claim {
         let mut queue = self.queue.lock();
+        if !request.is_queued.swap(false, Ordering::Relaxed) {
+            // A worker has it, or a submitter; or it is on its way from one to the other.
+            return Claim::Lost;
+        }
         let claim = request.state.claim();
         if claim == Claim::Won && queue.requests.remove(&self.completions().slab, request) {
             POOL.queued.fetch_sub(1, Ordering::Relaxed);
@@ -120,13 +126,14 @@ impl Lane {
         let request = queue.requests.first(&completions.slab);
         if let Some(request) = request {
             queue.requests.remove(&completions.slab, request);
+            request.is_queued.store(false, Ordering::Relaxed);
             // Relaxed: `finish_all` reads both, `running` last.
             POOL.running.fetch_add(1, Ordering::Relaxed);
             // Release: who sees the queue empty sees the request running.
             POOL.queued.fetch_sub(1, Ordering::Release);
-            // Whoever claims a queued request takes it off the queue, under the same lock.
-            let claim = request.state.claim();
-            debug_assert_eq!(claim, Claim::Won);
+            // Whoever claims a queued request takes it off the queue, under the same lock; the driver
+            // has claimed those that it passes on.
+            let _ = request.state.claim();
         }
         queue.is_scheduled = !queue.requests.is_empty();
         (request, queue.is_scheduled)

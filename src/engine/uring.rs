@@ -17,11 +17,12 @@
 
 use core::ptr;
 
-use libc::RWF_NOWAIT;
+use libc::{RWF_NOWAIT, timespec};
 
 use crate::completion::Completions;
 use crate::engine::pool::{self, Lane};
 use crate::fork_gate;
+use crate::pins;
 use crate::request::decode::Transfer;
 use crate::request::list::List;
 use crate::request::progress::Turn;
@@ -149,7 +150,8 @@ impl Uring {
             false => Sharing::Threads,
         };
         let completions = uring::completions_for(self.completions().ring.nr());
-        let Ok(instance) = cache::acquire(completions, sharing) else {
+        let section = fork_gate::enter();
+        let Ok(instance) = cache::acquire(completions, sharing, &section) else {
             // No descriptor or no memory; perhaps later.
             const PAUSE: u32 = 256;
             self.pause.store(PAUSE, Ordering::Relaxed);
@@ -169,7 +171,7 @@ impl Uring {
     pub fn needs_watch(&self) -> bool {
         // SeqCst: a waiter that joined the list before it looks here is seen by `submit`, or sees the
         // request.
-        self.in_flight.load(Ordering::SeqCst) != 0 && !self.service.is_background()
+        self.in_flight.load(Ordering::SeqCst) != 0 && !self.service.is_served()
     }
 
     /// Requests in the instance.
@@ -231,7 +233,7 @@ impl Uring {
         let Some(instance) = self.instance().filter(|instance| instance.has_news()) else {
             return;
         };
-        if self.completions().waiters.is_empty() {
+        if self.completions().waiters.is_empty() || instance.has_overflown() {
             return self.harvest_and_tell();
         }
         // Those who wait will do it; they would have to be told if we did.
@@ -313,9 +315,9 @@ impl Uring {
     /// or no worker could be started: the pool does it.
     #[cold]
     fn submit_again(&self, request: &Request) {
-        if !request.is_pin_intact() {
-            // Not pinned: it was never given to a worker of the kernel, and what cannot start without
-            // blocking fails at once; so this does not happen. Or the program has closed the pin.
+        if !hold_again(request) {
+            // divergence: the program has closed its descriptor, and a part of a large transfer was
+            // refused late; or it has closed the pin. The result says what the kernel said.
             return end(self.completions(), request);
         }
         self.submit_elsewhere(request, Credentials::current());
@@ -357,32 +359,60 @@ impl Uring {
         !request.state.is_open() && request.result() == Errno::CANCELED.to_res()
     }
 
-    /// Waits until nothing is in the instance, whatever signals come.
-    pub fn finish(&self) {
-        const LONGEST: libc::timespec = libc::timespec { tv_sec: 1, tv_nsec: 0 };
-        const SHORT: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-        while let Some(instance) = self.instance() {
+    /// Whether only one thread can use it.
+    pub fn is_owned(&self) -> bool {
+        self.instance().is_some_and(Instance::is_owned)
+    }
+
+    /// Waits for the completion of a request, whatever signals come; the caller may hold no reference:
+    /// `generation` is the life that is meant.
+    pub fn wait_for(&self, index: u32, generation: u32) {
+        let completions = self.completions();
+        let is_over = || {
+            completions.slab.get(index).is_none_or(|request| {
+                request.generation() != generation || !request.state.is_open()
+            })
+        };
+        loop {
             self.harvest_and_tell();
-            if self.in_flight.load(Ordering::Relaxed) == 0 {
+            if is_over() {
                 return;
             }
-            match instance.wait(1, Some(&LONGEST), None) {
-                Ok(()) | Err(Errno::TIME | Errno::INTR) => {}
-                // The queue fills all the same.
-                Err(_) => {
-                    let _ = crate::sys::poll::wait(&mut [], Some(&SHORT), None);
-                }
+            self.sleep_a_moment();
+        }
+    }
+
+    fn sleep_a_moment(&self) {
+        const MOMENT: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+        const SHORT: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        match self.instance().map(|instance| instance.wait(1, Some(&MOMENT), None)) {
+            Some(Ok(()) | Err(Errno::TIME | Errno::INTR)) => {}
+            // The queue fills all the same.
+            _ => {
+                let _ = crate::sys::poll::wait(&mut [], Some(&SHORT), None);
             }
+        }
+    }
+
+    /// Waits until nothing is in the instance, whatever signals come.
+    pub fn finish(&self) {
+        while let Some(instance) = self.instance() {
+            self.harvest_and_tell();
+            if self.in_flight.load(Ordering::Relaxed) == 0 || instance.is_another_threads() {
+                return;
+            }
+            self.sleep_a_moment();
         }
     }
 
     /// Gives the instance back. Nothing is in flight and no call is inside.
     pub fn close(&self) {
         self.completions().waiters.set_ring(ptr::null());
+        let section = fork_gate::enter();
         let instance = self.instance.swap(ptr::null_mut(), Ordering::Relaxed);
         if !instance.is_null() {
             // SAFETY: `make` took it out of a box, and nobody uses it any more.
-            cache::release(unsafe { Box::from_raw(instance) });
+            cache::release(unsafe { Box::from_raw(instance) }, &section);
         }
     }
 
@@ -411,7 +441,7 @@ fn is_retriable(res: i32) -> bool {
 }
 
 /// Whether a result is for the program.
-fn is_final(request: &Request, res: i32) -> bool {
+pub(super) fn is_final(request: &Request, res: i32) -> bool {
     if !is_retriable(res) {
         return true;
     }
@@ -423,6 +453,26 @@ fn is_final(request: &Request, res: i32) -> bool {
         _ if res == Errno::INTR.to_return() => false,
         _ => !is_gentle,
     }
+}
+
+/// Makes sure that a request holds its file, long after its submission: by its pin, or by what was
+/// noted of its file. False: it is out of reach.
+fn hold_again(request: &Request) -> bool {
+    if request.pin().is_some() {
+        return request.is_pin_intact();
+    }
+    let (Some(number), Some(file)) = (request.work().map(|work| work.number), request.file())
+    else {
+        return false;
+    };
+    let _section = fork_gate::enter();
+    let Ok(pin) = fd::duplicate(number) else { return false };
+    if !file.is_behind(pin.raw()) {
+        pins::release(pin);
+        return false;
+    }
+    request.set_pin(pin, Some(file));
+    true
 }
 
 /// Lets a request hold its file, by the program's descriptor: the caller is the submitter. False: it
@@ -440,7 +490,7 @@ pub fn hold_file(request: &Request) -> bool {
 }
 
 /// The entry of a request.
-fn entry(request: &Request) -> Sqe {
+pub(super) fn entry(request: &Request) -> Sqe {
     let Some(work) = request.work() else { return Sqe::nop().marked(token(request)) };
     let fd = request.pin().unwrap_or(work.number);
     let sqe = match &work.task {

@@ -26,6 +26,7 @@
 //! *Locks*: `table` protects registrations and the lists of armed requests. A request is claimed
 //! under it and completed after it is released. epoll_ctl does not block.
 
+mod hold;
 pub mod leader;
 mod table;
 
@@ -43,6 +44,7 @@ use crate::service::Service;
 use crate::sync::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Lock, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::{epoll, fd};
+use crate::uring::files::FileTable;
 
 /// See the module. All-zero memory is a poller that never polled.
 #[derive(Debug)]
@@ -56,6 +58,12 @@ pub struct Poller {
     armed: AtomicU32,
     /// A waiter sleeps on the epoll.
     is_led: AtomicBool,
+    /// Holds files of armed polls ([`hold`]); null before the first batch of polls.
+    files: AtomicPtr<FileTable>,
+    /// Making the table was tried.
+    has_no_files: AtomicBool,
+    /// Polls of this context are not ready as a rule when they are submitted.
+    expects_wait: AtomicBool,
     /// The reaper harvests, or does not.
     pub service: Service,
     completions: AtomicPtr<Completions>,
@@ -82,10 +90,17 @@ impl Poller {
         unsafe { &*self.completions.load(Ordering::Relaxed) }
     }
 
-    fn visit(&self, epoll: i32) -> Visit<'static> {
-        // SAFETY: a poller lies beside its `Completions`, in a context, which is never unmapped.
-        let armed: &'static AtomicU32 = unsafe { &*ptr::from_ref(&self.armed) };
-        Visit { slab: &self.completions().slab, armed, epoll, done: List::EMPTY }
+    fn visit(&self, epoll: i32) -> Visit<'_> {
+        let slab = &self.completions().slab;
+        Visit { slab, files: self.files(), epoll, unlisted: 0, done: List::EMPTY }
+    }
+
+    /// Ends a visit, under the lock still.
+    fn leave(&self, visit: &Visit<'_>) -> List {
+        if visit.unlisted > 0 {
+            self.armed.fetch_sub(visit.unlisted, Ordering::Relaxed);
+        }
+        visit.done
     }
 
     /// Descriptor of the epoll instance, if there is one.
@@ -103,7 +118,7 @@ impl Poller {
     pub fn needs_harvest(&self) -> bool {
         // SeqCst: a waiter that joined the list before it looks here is seen by `arm`, or sees the
         // poll; see `find_leader`.
-        self.armed.load(Ordering::SeqCst) != 0 && !self.service.is_background()
+        self.armed.load(Ordering::SeqCst) != 0 && !self.service.is_served()
     }
 
     /// Makes the epoll instance if there is none. EAGAIN: no descriptor or memory.
@@ -149,96 +164,133 @@ impl Poller {
             self.service.lose();
             let mut visit = self.visit(epoll);
             table.rebuild(&mut visit);
-            visit.done
+            self.leave(&visit)
         };
         self.complete(done);
         true
     }
 
-    /// Arms a poll whose file is pinned.
+    /// Holds the files of polls and arms them, in order; how many, and why not all.
     ///
     /// EBADF: the number is not open any more; EINVAL: such a file cannot be waited for, as in
-    /// fs/aio.c, aio_poll; EAGAIN: no memory. The request is on no list then.
-    pub fn arm(&self, request: &Request) -> Result<()> {
-        match self.try_arm(request) {
-            Err(Errno::BADF | Errno::INVAL) if self.repair() => self.try_arm(request)?,
-            result => result?,
+    /// fs/aio.c, aio_poll; EAGAIN: no memory or descriptor. The requests from there on are on no list
+    /// and hold nothing.
+    pub fn arm(&self, requests: &[Option<&Request>]) -> (usize, Result<()>) {
+        let (held, held_all) = self.hold(requests);
+        let mut count = 0;
+        let mut result = Ok(());
+        for _ in 0..2 {
+            let (armed, armed_all) = self.try_arm(requests.get(count..held).unwrap_or_default());
+            count += armed;
+            result = armed_all;
+            if !matches!(result, Err(Errno::BADF | Errno::INVAL)) || !self.repair() {
+                break;
+            }
         }
-        self.find_leader();
-        Ok(())
+        if count > 0 {
+            self.find_leader();
+        }
+        let rest = requests.get(count..).unwrap_or_default();
+        if !rest.is_empty() {
+            self.let_go(rest.iter().flatten().copied());
+        }
+        (count, result.and(held_all))
     }
 
-    fn try_arm(&self, request: &Request) -> Result<()> {
-        let epoll = self.prepare()?;
+    fn try_arm(&self, requests: &[Option<&Request>]) -> (usize, Result<()>) {
+        let epoll = match self.prepare() {
+            Ok(epoll) => epoll,
+            Err(error) => return (0, Err(error)),
+        };
         let mut table = self.table.lock();
-        // SeqCst: see `needs_harvest`. Before the registration, which may fire at once.
-        self.armed.fetch_add(1, Ordering::SeqCst);
-        match table.register(&self.visit(epoll), request) {
-            Ok(()) => {
-                request.state.arm();
-                Ok(())
+        // SeqCst: see `needs_harvest`. Before the registrations, which may fire at once.
+        self.armed.fetch_add(requests.len() as u32, Ordering::SeqCst);
+        let visit = self.visit(epoll);
+        for (count, request) in requests.iter().flatten().enumerate() {
+            if let Err(error) = table.register(&visit, request) {
+                self.armed.fetch_sub((requests.len() - count) as u32, Ordering::Relaxed);
+                return (count, Err(error));
             }
-            Err(error) => {
-                self.armed.fetch_sub(1, Ordering::Relaxed);
-                Err(error)
-            }
+            request.state.arm();
+        }
+        (requests.len(), Ok(()))
+    }
+
+    /// Whether a batch of polls is better armed first and looked at then.
+    pub fn expects_wait(&self) -> bool {
+        self.expects_wait.load(Ordering::Relaxed)
+    }
+
+    /// Notes that of `count` polls so many were ready when they were submitted.
+    pub fn learn(&self, ready: usize, count: usize) {
+        let expects_wait = 2 * ready < count;
+        if expects_wait != self.expects_wait() {
+            self.expects_wait.store(expects_wait, Ordering::Relaxed);
         }
     }
 
     /// Claims a poll that has not fired. The caller holds a reference and no lock.
     pub fn cancel(&self, request: &Request) -> Claim {
-        let mut table = self.table.lock();
-        let claim = request.state.claim();
+        let claim = {
+            let mut table = self.table.lock();
+            let claim = request.state.claim();
+            if claim == Claim::Won {
+                let mut visit = self.visit(self.epoll().unwrap_or(-1));
+                table.unlist(&mut visit, request);
+                self.leave(&visit);
+            }
+            claim
+        };
         if claim == Claim::Won {
-            table.unlist(&self.visit(self.epoll().unwrap_or(-1)), request);
+            self.let_go(core::iter::once(request));
         }
         claim
     }
 
     /// Completes the polls that are ready. Never waits.
     pub fn harvest(&self) {
-        const BATCH: usize = 32;
-        let Some(epoll) = self.epoll() else { return };
+        self.harvest_ready();
+    }
+
+    /// As [`Poller::harvest`]; tells how many there were.
+    pub fn harvest_ready(&self) -> usize {
+        const BATCH: usize = 64;
+        let Some(epoll) = self.epoll() else { return 0 };
         let mut ready = [epoll_event { events: 0, u64: 0 }; BATCH];
+        let mut completed = 0;
         loop {
             let count = match epoll::wait(epoll, &mut ready, 0) {
                 Ok(count) => count,
                 // Not an epoll any more.
                 Err(Errno::BADF | Errno::INVAL) => {
                     self.repair();
-                    return;
+                    return completed;
                 }
-                Err(_) => return,
+                Err(_) => return completed,
             };
             if count == 0 {
-                return;
+                return completed;
             }
             let mut visit = self.visit(epoll);
-            {
+            let done = {
                 let mut table = self.table.lock();
                 for event in ready.iter().take(count) {
                     table.fire(&mut visit, event.u64, event.events as u16);
                 }
-            }
-            self.complete(visit.done);
+                self.leave(&visit)
+            };
+            completed += visit.unlisted as usize;
+            self.complete(done);
             if count < BATCH {
-                return;
+                return completed;
             }
-        }
-    }
-
-    fn complete(&self, mut done: List) {
-        let completions = self.completions();
-        while let Some(request) = done.first(&completions.slab) {
-            done.remove(&completions.slab, request);
-            completions.put(request);
         }
     }
 
     /// Closes everything. No request is armed and no thread is inside.
     pub fn close(&self) {
         let is_ours = self.is_intact();
-        let _section = fork_gate::enter();
+        let section = fork_gate::enter();
         for stored in [&self.epoll, &self.kick] {
             let fd = stored.swap(0, Ordering::Relaxed);
             if fd != 0 && is_ours {
@@ -246,6 +298,8 @@ impl Poller {
             }
         }
         self.table.lock().clear();
+        drop(section);
+        self.drop_files();
     }
 
     /// Closes what a forked child inherited.
@@ -256,5 +310,9 @@ impl Poller {
                 fd::close(fd - 1);
             }
         }
+        if let Some(files) = self.files() {
+            files.close_after_fork();
+        }
+        self.files.store(ptr::null_mut(), Ordering::Relaxed);
     }
 }

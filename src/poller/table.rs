@@ -2,17 +2,19 @@
 
 use core::cell::UnsafeCell;
 
-use libc::{EPOLLONESHOT, POLLERR, POLLHUP, S_IFCHR, S_IFIFO, S_IFMT};
+use libc::{EPOLLONESHOT, POLLERR, POLLHUP, S_IFCHR, S_IFIFO, S_IFMT, S_IFSOCK};
 
 use crate::lineage;
+use crate::poller::hold;
 use crate::request::list::List;
 use crate::request::state::Claim;
 use crate::request::{Request, Slab, Task};
 use crate::stable::{Stable, Zeroed};
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::OwnedFd;
 use crate::sys::{epoll, fd};
+use crate::uring::files::FileTable;
 
 /// What completes every poll: fs/aio.c, aio_poll adds them to the request's mask.
 const ALWAYS: u16 = (POLLERR | POLLHUP) as u16;
@@ -30,6 +32,8 @@ struct Registration {
     generation: u32,
     /// The number was registered before; MOD has a chance.
     is_known: bool,
+    /// The file registered last is of a kind that nobody locks.
+    is_unlocked: bool,
     /// Requests that wait for it, the youngest first.
     armed: List,
 }
@@ -54,9 +58,10 @@ pub(super) struct Table {
 /// What one visit to the table works with, and what it leaves to be completed outside the lock.
 pub(super) struct Visit<'a> {
     pub(super) slab: &'a Slab,
-    /// The poller's count of armed polls.
-    pub(super) armed: &'a AtomicU32,
+    pub(super) files: Option<&'a FileTable>,
     pub(super) epoll: i32,
+    /// Requests that were taken off: to be subtracted from the poller's count.
+    pub(super) unlisted: u32,
     /// Claimed requests with a result.
     pub(super) done: List,
 }
@@ -64,6 +69,11 @@ pub(super) struct Visit<'a> {
 /// How a request is registered, in [`Request::registration`].
 const BY_NUMBER: u32 = 1;
 const BY_PIN: u32 = 2;
+const HOW: u32 = 3;
+/// There, too: the file is held by a slot of the table of files.
+pub(super) const IN_TABLE: u32 = 4;
+/// There, too: a file that nobody locks, so that its pin needs no care.
+pub(super) const UNLOCKED: u32 = 8;
 
 fn number_token(fd: i32, generation: u32) -> u64 {
     u64::from(generation & GENERATION_MASK) << 32 | u64::from(fd as u32)
@@ -112,6 +122,22 @@ fn one_shot(events: u16) -> u32 {
     u32::from(events) | EPOLLONESHOT as u32
 }
 
+/// [`BY_NUMBER`], [`BY_PIN`], or 0: not registered.
+fn how(request: &Request) -> u32 {
+    request.registration.load(Ordering::Relaxed) & HOW
+}
+
+/// Notes how a request is registered, beside how its file is held.
+fn note(request: &Request, registration: u32) {
+    let held = request.registration.load(Ordering::Relaxed) & IN_TABLE;
+    request.registration.store(registration | held, Ordering::Relaxed);
+}
+
+/// Whether two descriptors are the same open file.
+fn is_same_file(a: i32, b: i32) -> bool {
+    fd::is_same_file(a, b) == Ok(true)
+}
+
 fn number(request: &Request) -> i32 {
     request.work().map_or(-1, |work| work.number)
 }
@@ -129,9 +155,10 @@ impl Registration {
     }
 
     /// Whether its number still means the file of the requests on it.
-    fn is_current(&self, slab: &Slab, fd: i32) -> bool {
-        let pin = self.armed.first(slab).and_then(Request::pin);
-        pin.is_some_and(|pin| fd::is_same_file(pin, fd) == Ok(true))
+    fn is_current(&self, visit: &Visit<'_>, fd: i32) -> bool {
+        let Some(first) = self.armed.first(visit.slab) else { return false };
+        hold::give_pin(visit.files, first).is_ok()
+            && first.pin().is_some_and(|pin| is_same_file(pin, fd))
     }
 
     /// For the next time it is armed. To be stored once the kernel has it.
@@ -153,8 +180,12 @@ impl Table {
         let fd = number(request);
         self.places.reserve(fd.unsigned_abs()).map_err(|_| Errno::AGAIN)?;
         let place = self.place(fd).ok_or(Errno::AGAIN)?;
-        if !place.armed.is_empty() && !place.is_current(visit.slab, fd) {
-            return self.register_private(visit, request);
+        if !place.armed.is_empty() {
+            let is_current = place.is_current(visit, fd);
+            hold::give_pin(visit.files, request)?;
+            if !is_current {
+                return self.register_private(visit, request);
+            }
         }
         let bits = one_shot(wanted(request) | place.wanted(visit.slab));
         let generation = place.next_generation();
@@ -168,27 +199,32 @@ impl Table {
                 // The number has changed just now: the others keep what they have.
                 return self.register_private(visit, request);
             }
-            add_checked(visit.epoll, fd, bits, token)?;
+            place.is_unlocked = add_checked(visit.epoll, fd, bits, token)?;
             watch_process(visit.epoll, fd, request);
         }
         place.generation = generation;
         place.is_known = true;
         place.armed.push_front(visit.slab, request);
-        request.registration.store(BY_NUMBER, Ordering::Relaxed);
+        let unlocked = if place.is_unlocked { UNLOCKED } else { 0 };
+        note(request, BY_NUMBER | unlocked);
         Ok(())
     }
 
     fn register_private(&mut self, visit: &Visit<'_>, request: &Request) -> Result<()> {
+        hold::give_pin(visit.files, request)?;
         let pin = request.pin().ok_or(Errno::BADF)?;
         add_checked(visit.epoll, pin, one_shot(wanted(request)), private_token(request))?;
         self.private.push_front(visit.slab, request);
-        request.registration.store(BY_PIN, Ordering::Relaxed);
+        note(request, BY_PIN);
         Ok(())
     }
 
     /// Takes a claimed request off its list.
-    pub(super) fn unlist(&mut self, visit: &Visit<'_>, request: &Request) {
-        match request.registration.swap(0, Ordering::Relaxed) {
+    pub(super) fn unlist(&mut self, visit: &mut Visit<'_>, request: &Request) {
+        let how = how(request);
+        let held = request.registration.load(Ordering::Relaxed) & !HOW;
+        request.registration.store(held, Ordering::Relaxed);
+        match how {
             BY_NUMBER => {
                 // The registration stays armed. It fires for nobody at worst.
                 if let Some(place) = self.place(number(request)) {
@@ -204,10 +240,12 @@ impl Table {
             }
             _ => return,
         }
-        if let watch @ 1.. = request.watch.swap(0, Ordering::Relaxed) {
+        if request.watch.load(Ordering::Relaxed) != 0
+            && let watch @ 1.. = request.watch.swap(0, Ordering::Relaxed)
+        {
             fd::close(watch - 1);
         }
-        visit.armed.fetch_sub(1, Ordering::Relaxed);
+        visit.unlisted += 1;
     }
 
     /// Sorts one event of the epoll.
@@ -219,7 +257,7 @@ impl Table {
         if token & PRIVATE != 0 {
             let Some(request) = visit.slab.get(token as u32) else { return };
             let is_alive = request.generation() & GENERATION_MASK == generation;
-            let registration = request.registration.load(Ordering::Relaxed);
+            let registration = how(request);
             if token & END != 0 {
                 if is_alive && registration != 0 {
                     self.decide(visit, request, i64::from(POLLHUP));
@@ -274,7 +312,7 @@ impl Table {
     #[cold]
     fn arm_rest(&mut self, visit: &mut Visit<'_>, fd: i32) {
         let Some(place) = self.place(fd) else { return };
-        if place.is_current(visit.slab, fd) {
+        if place.is_current(visit, fd) {
             let bits = one_shot(place.wanted(visit.slab));
             let generation = place.next_generation();
             if epoll::modify(visit.epoll, fd, bits, number_token(fd, generation)).is_ok() {
@@ -301,7 +339,7 @@ impl Table {
         if let Err(error) = self.register_private(visit, request) {
             // On the list all the same, for `decide` to take it off.
             self.private.push_front(visit.slab, request);
-            request.registration.store(BY_PIN, Ordering::Relaxed);
+            note(request, BY_PIN);
             let result = match request.watch.load(Ordering::Relaxed) {
                 ELSEWHERE => i64::from(POLLHUP),
                 _ => error.to_res(),
@@ -339,8 +377,9 @@ impl Table {
     }
 }
 
-/// Registers a number that is not registered, unless fs/aio.c, aio_poll would refuse the file.
-fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<()> {
+/// Registers a number that is not registered, unless fs/aio.c, aio_poll would refuse the file. Tells
+/// whether it is of a kind that nobody locks: a socket, or an object of the kernel.
+fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<bool> {
     // A file with two wait queues fails there once it is not ready at once: pipes open for both
     // directions, terminals.
     let stat = fd::stat(fd)?;
@@ -352,14 +391,15 @@ fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<()> {
     if has_two_queues {
         return Err(Errno::INVAL);
     }
+    let is_unlocked = matches!(stat.st_mode & S_IFMT, 0 | S_IFSOCK);
     // Somebody else may close or replace the number at any time: either call may find it changed.
     for _ in 0..8 {
         match epoll::add(epoll, fd, bits, token) {
             Err(Errno::EXIST) => match epoll::modify(epoll, fd, bits, token) {
                 Err(Errno::NOENT) => {}
-                result => return result,
+                result => return result.map(|()| is_unlocked),
             },
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(is_unlocked),
             Err(Errno::BADF) => return Err(Errno::BADF),
             Err(Errno::NOMEM) => return Err(Errno::AGAIN),
             // The user's limit of registrations.

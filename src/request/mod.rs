@@ -88,7 +88,8 @@ pub struct Request {
     generation: AtomicU32,
     /// Descriptor + 1 of our duplicate of the file; 0 without one.
     pin: AtomicI32,
-    /// What is behind the pin, unless the program has closed our descriptor and opened its own.
+    /// The file, if it was noted: what is behind the pin, unless the program has closed our descriptor
+    /// and opened its own.
     pinned: UnsafeCell<Option<Identity>>,
     result: AtomicU64,
     /// Descriptor + 1 of a process whose end completes a poll; 0 without one. Under the poller's
@@ -96,6 +97,8 @@ pub struct Request {
     pub watch: AtomicI32,
     /// The poller's note how the request is registered, under the poller's lock.
     pub registration: AtomicU32,
+    /// It is on the queue of a lane of the pool; under that queue's lock.
+    pub is_queued: AtomicBool,
     /// For the io_uring engine.
     pub ring: RingNotes,
     /// The submitter's rights, for a worker of the pool.
@@ -157,6 +160,18 @@ impl Request {
             0 => None,
             fd => Some(fd - 1),
         }
+    }
+
+    /// Notes which file it is, without a pin. The caller is the only one at work on the request.
+    pub fn set_file(&self, file: Identity) {
+        // SAFETY: see `set_pin`.
+        unsafe { *self.pinned.get() = Some(file) };
+    }
+
+    /// Which file it is, if that was noted. The caller is the only one at work on the request.
+    pub fn file(&self) -> Option<Identity> {
+        // SAFETY: see `set_pin`.
+        unsafe { *self.pinned.get() }
     }
 
     /// Whether the pin still holds the file. The caller is the only one at work on the request.
@@ -261,6 +276,7 @@ impl Slab {
         request.watch.store(0, Ordering::Relaxed);
         // SAFETY: the place is free, so nobody else looks at the cell.
         unsafe { *request.pinned.get() = None };
+        request.is_queued.store(false, Ordering::Relaxed);
         request.ring.is_inside.store(false, Ordering::Relaxed);
         request.ring.is_cancelled.store(false, Ordering::Relaxed);
         let iocb = work.iocb;

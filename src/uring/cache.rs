@@ -1,10 +1,10 @@
 //! Instances between two contexts: making one takes longer than everything else in io_setup and
 //! io_destroy. The last io_destroy closes them.
 
-use crate::fork_gate;
+use crate::fork_gate::{self, Section};
 use crate::sync::{Lock, Ordering};
 use crate::sys::errno::{Errno, Result};
-use crate::uring::{Instance, LIVE, Sharing, is_refusal, may_work, refuse};
+use crate::uring::{Instance, LIVE, Sharing, is_refusal, may_work, places, refuse};
 
 /// The most instances that wait.
 const MOST: usize = 16;
@@ -14,7 +14,7 @@ static CACHE: Lock<[Option<Box<Instance>>; MOST]> = Lock::new([const { None }; M
 /// An instance with `completions` entries in its completion queue ([`super::completions_for`]).
 ///
 /// ENOSYS: io_uring is refused for good; other errors: not now.
-pub fn acquire(completions: u32, sharing: Sharing) -> Result<Box<Instance>> {
+pub fn acquire(completions: u32, sharing: Sharing, section: &Section) -> Result<Box<Instance>> {
     if !may_work() {
         return Err(Errno::NOSYS);
     }
@@ -22,9 +22,16 @@ pub fn acquire(completions: u32, sharing: Sharing) -> Result<Box<Instance>> {
         if instance.is_ours() {
             return Ok(instance);
         }
-        close(instance);
+        drop(instance);
     }
-    let _section = fork_gate::enter();
+    make(completions, sharing, section)
+}
+
+/// A new instance, that is never kept here if only one thread may use it. Errors: as for [`acquire`].
+pub fn make(completions: u32, sharing: Sharing, _section: &Section) -> Result<Box<Instance>> {
+    if !may_work() {
+        return Err(Errno::NOSYS);
+    }
     Instance::new(completions, sharing).map(Box::new).map_err(|error| {
         if is_refusal(error) || error == Errno::INVAL {
             refuse();
@@ -43,7 +50,7 @@ fn take(completions: u32, sharing: Sharing) -> Option<Box<Instance>> {
 }
 
 /// Takes an instance back in which nothing is in flight.
-pub fn release(instance: Box<Instance>) {
+pub fn release(instance: Box<Instance>, _section: &Section) {
     if !instance.is_broken() && !instance.is_owned() {
         instance.harvest(|_| {});
         let mut cache = CACHE.lock();
@@ -52,20 +59,15 @@ pub fn release(instance: Box<Instance>) {
             return;
         }
     }
-    close(instance);
-}
-
-/// Closes an instance.
-fn close(instance: Box<Instance>) {
-    let _section = fork_gate::enter();
     drop(instance);
 }
 
 /// Closes all that wait: there is no context left.
 pub fn clear() {
+    let _section = fork_gate::enter();
     loop {
         let Some(instance) = CACHE.lock().iter_mut().find_map(Option::take) else { return };
-        close(instance);
+        drop(instance);
     }
 }
 
@@ -82,6 +84,7 @@ pub unsafe fn reset_after_fork() {
     // SAFETY: the caller's promise.
     unsafe { CACHE.force_unlock() };
     LIVE.store(0, Ordering::Relaxed);
+    places::reset_after_fork();
     for kept in CACHE.lock().iter_mut() {
         if let Some(instance) = kept.take() {
             instance.close_after_fork();

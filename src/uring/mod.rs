@@ -20,14 +20,17 @@
 //! Release store of the completion head.
 
 pub mod cache;
+mod driver;
+pub mod files;
 mod places;
 
 use libc::timespec;
 use linux_raw_sys::io_uring::{
     IORING_FEAT_EXT_ARG, IORING_FEAT_NODROP, IORING_FEAT_REG_REG_RING, IORING_FEAT_SINGLE_MMAP,
     IORING_FEAT_SUBMIT_STABLE, IORING_OFF_SQ_RING, IORING_OFF_SQES, IORING_SETUP_CLAMP,
-    IORING_SETUP_CQSIZE, IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_NO_SQARRAY,
-    IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_SUBMIT_ALL, IORING_SQ_CQ_OVERFLOW, io_uring_params,
+    IORING_SETUP_COOP_TASKRUN, IORING_SETUP_CQSIZE, IORING_SETUP_DEFER_TASKRUN,
+    IORING_SETUP_NO_SQARRAY, IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_SUBMIT_ALL,
+    IORING_SQ_CQ_OVERFLOW, io_uring_params,
 };
 
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Lock, Ordering};
@@ -72,6 +75,8 @@ pub enum Sharing {
     Threads,
     /// The thread that makes it, alone: completions are posted when it looks for them.
     Owner,
+    /// The thread that makes it, alone: completions are posted when it is in any system call.
+    Driver,
 }
 
 /// A mapped range.
@@ -164,6 +169,7 @@ impl Instance {
         let extra = match sharing {
             Sharing::Threads => 0,
             Sharing::Owner => IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+            Sharing::Driver => IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
         };
         let mut made = Err(Errno::INVAL);
         // SAFETY: all-zero is a valid `io_uring_params`: integers.
@@ -225,8 +231,14 @@ impl Instance {
         self.params.features & IORING_FEAT_REG_REG_RING != 0
     }
 
-    fn is_owned(&self) -> bool {
+    /// Whether only the thread that made it can use it.
+    pub fn is_owned(&self) -> bool {
         self.params.flags & IORING_SETUP_SINGLE_ISSUER != 0
+    }
+
+    /// Whether the calling thread is not the one that may use it, and so learns of no completion.
+    pub fn is_another_threads(&self) -> bool {
+        self.is_owned() && self.enter(uring::flush) == Err(Errno::EXIST)
     }
 
     /// Looks at an error of an entry to the kernel. Others than refusals are for the moment, or for
@@ -257,6 +269,13 @@ impl Instance {
 
     /// Submits `count` entries; how many the kernel took, and why not all.
     pub fn submit(&self, count: usize, entry: impl Fn(usize) -> Sqe) -> (usize, Result<()>) {
+        match self.is_broken() {
+            true => (0, Err(Errno::BADF)),
+            false => self.submit_anyway(count, entry),
+        }
+    }
+
+    fn submit_anyway(&self, count: usize, entry: impl Fn(usize) -> Sqe) -> (usize, Result<()>) {
         let mut done = 0;
         let mut has_flushed = false;
         let head = self.rings.word(self.params.sq_off.head);
@@ -264,9 +283,6 @@ impl Instance {
         let mask = self.params.sq_entries - 1;
         let mut submission = self.submission.lock();
         while done < count {
-            if self.is_broken() {
-                return (done, Err(Errno::BADF));
-            }
             let first = *submission;
             let chunk = (count - done).min(self.params.sq_entries as usize) as u32;
             for index in 0..chunk {
@@ -307,7 +323,8 @@ impl Instance {
     /// Ends the sleep of threads that wait for up to `count` completions.
     pub fn kick(&self, count: u32) {
         let kick = Sqe::nop().marked(KICK);
-        let _ = self.submit(count.min(self.params.cq_entries) as usize, |_| kick);
+        // Also if others are refused: this thread may not be.
+        let _ = self.submit_anyway(count.min(self.params.cq_entries) as usize, |_| kick);
     }
 
     /// Waits until `count` more completions are posted: see [`uring::wait`].
@@ -335,7 +352,8 @@ impl Instance {
         tail != self.rings.word(self.params.cq_off.head).load(Ordering::Acquire)
     }
 
-    fn has_overflown(&self) -> bool {
+    /// Whether the kernel keeps completions for which there was no room.
+    pub fn has_overflown(&self) -> bool {
         let flags = self.rings.word(self.params.sq_off.flags).load(Ordering::Relaxed);
         flags & IORING_SQ_CQ_OVERFLOW != 0
     }
@@ -394,7 +412,9 @@ impl Instance {
 
     /// Closes the inherited descriptor in a forked child, which has no mapping.
     fn close_after_fork(&self) {
-        if let Some(fd) = &self.fd {
+        if let Some(fd) = &self.fd
+            && self.is_ours()
+        {
             fd::close(fd.raw());
         }
     }

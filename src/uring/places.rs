@@ -69,6 +69,16 @@ pub(super) fn closed() {
     CLOSED.fetch_add(1, Ordering::Relaxed);
 }
 
+/// A forked child, whose only thread this is, has registered nothing.
+pub(super) fn reset_after_fork() {
+    PLACES_OF_THREAD.with(|places| {
+        for place in &places.places {
+            place.id.set(0);
+            place.number.set(NOWHERE);
+        }
+    });
+}
+
 /// Lets go of the calling thread's registration of an instance.
 pub(super) fn forget(instance: &Instance) {
     PLACES_OF_THREAD.with(|places| {

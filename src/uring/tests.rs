@@ -81,14 +81,15 @@ fn a_registered_instance_works_without_its_descriptor() {
 
 #[test]
 fn instances_wait_for_their_next_context() {
-    let Ok(instance) = cache::acquire(256, Sharing::Threads) else { return };
+    let section = fork_gate::enter();
+    let Ok(instance) = cache::acquire(256, Sharing::Threads, &section) else { return };
     let id = instance.id;
-    cache::release(instance);
-    let again = cache::acquire(256, Sharing::Threads).unwrap();
+    cache::release(instance, &section);
+    let again = cache::acquire(256, Sharing::Threads, &section).unwrap();
     assert_eq!(again.id, id);
     let number = again.descriptor();
-    cache::release(again);
+    cache::release(again, &section);
+    drop(section);
     cache::clear();
-    let _section = fork_gate::enter();
     assert!(fd::status_flags(number).is_err());
 }

@@ -1,0 +1,229 @@
+//! How the files of armed polls are held: by slots of a table in io_uring, a batch by one system
+//! call, or by duplicates of the program's descriptors.
+//!
+//! A slot has the number of its request. Slots have no descriptor number, so a request that has to be
+//! registered by itself, or compared with others on its number, gets a duplicate first
+//! ([`give_pin`]): where several polls wait on one number, all have duplicates.
+
+use core::ptr;
+
+use libc::RLIMIT_NOFILE;
+
+use crate::fork_gate::{self, Section};
+use crate::lineage;
+use crate::pins::Pin;
+use crate::poller::Poller;
+use crate::poller::table::{IN_TABLE, UNLOCKED};
+use crate::request::Request;
+use crate::request::list::List;
+use crate::sync::Ordering;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fd;
+use crate::uring::files::{EMPTY, FileTable, KEEP};
+
+/// With fewer polls at once duplicates cost no more.
+const FEW: usize = 4;
+/// The most slots of a table. Requests beyond them get duplicates.
+const MOST_SLOTS: u32 = 16_384;
+/// Slots that one system call can change.
+const WINDOW: u32 = 128;
+
+/// Changes to slots that are near each other.
+struct Window<'a> {
+    files: &'a FileTable,
+    base: u32,
+    numbers: [i32; WINDOW as usize],
+    /// Offsets of the first change and the one after the last.
+    from: usize,
+    to: usize,
+}
+
+impl<'a> Window<'a> {
+    fn new(files: &'a FileTable) -> Window<'a> {
+        Window { files, base: 0, numbers: [KEEP; WINDOW as usize], from: 0, to: 0 }
+    }
+
+    /// Whether a slot is out of reach of the changes that wait.
+    fn is_beyond(&self, slot: u32) -> bool {
+        self.to > 0 && slot & !(WINDOW - 1) != self.base
+    }
+
+    fn set(&mut self, slot: u32, number: i32) {
+        let offset = (slot % WINDOW) as usize;
+        if self.to == 0 {
+            (self.base, self.from) = (slot & !(WINDOW - 1), offset);
+        }
+        self.from = self.from.min(offset);
+        self.to = self.to.max(offset + 1);
+        if let Some(place) = self.numbers.get_mut(offset) {
+            *place = number;
+        }
+    }
+
+    /// Makes the changes. Those below the slot that is returned were made.
+    fn flush(&mut self) -> u32 {
+        let Some(numbers) = self.numbers.get_mut(self.from..self.to) else { return 0 };
+        let first = self.base + self.from as u32;
+        let done = if numbers.is_empty() { 0 } else { self.files.update(first, numbers) };
+        numbers.fill(KEEP);
+        self.to = 0;
+        first + done as u32
+    }
+}
+
+fn is_in_table(request: &Request) -> bool {
+    request.registration.load(Ordering::Relaxed) & IN_TABLE != 0
+}
+
+/// Gives a request that is held by a slot a duplicate instead. Under the poller's lock.
+pub(super) fn give_pin(files: Option<&FileTable>, request: &Request) -> Result<()> {
+    let note = request.registration.load(Ordering::Relaxed);
+    if note & IN_TABLE == 0 {
+        return Ok(());
+    }
+    let files = files.ok_or(Errno::BADF)?;
+    let _section = fork_gate::enter();
+    request.set_pin(files.install(request.index())?, None);
+    files.update(request.index(), &[EMPTY]);
+    request.registration.store(note & !IN_TABLE, Ordering::Relaxed);
+    Ok(())
+}
+
+impl Poller {
+    /// The table of files, if there is one.
+    pub(super) fn files(&self) -> Option<&FileTable> {
+        // Acquire: pairs with the Release in `make_files`.
+        // SAFETY: it lives until `drop_files`, when no request is armed and no thread is inside.
+        unsafe { self.files.load(Ordering::Acquire).as_ref() }
+    }
+
+    #[cold]
+    fn make_files(&self) -> Option<&FileTable> {
+        if self.has_no_files.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let limit = fd::limit(RLIMIT_NOFILE).unwrap_or(u64::MAX);
+        let slots = self.completions().ring.nr().min(MOST_SLOTS).min(limit as u32);
+        let files = Box::into_raw(Box::new(FileTable::new(slots)?));
+        // Release: pairs with the Acquire in `files`.
+        self.files.store(files, Ordering::Release);
+        self.files()
+    }
+
+    /// Gives the table back. No request is armed and no thread is inside.
+    pub(super) fn drop_files(&self) {
+        let files = self.files.swap(ptr::null_mut(), Ordering::Relaxed);
+        if !files.is_null() {
+            // SAFETY: `make_files` took it out of a box, and nobody uses it any more.
+            drop(unsafe { Box::from_raw(files) });
+        }
+        self.has_no_files.store(false, Ordering::Relaxed);
+    }
+
+    /// Holds the files of polls that are to be armed; of how many, and why not of all.
+    pub(super) fn hold(&self, requests: &[Option<&Request>]) -> (usize, Result<()>) {
+        if requests.len() >= FEW {
+            self.hold_by_slots(requests);
+        }
+        let mut section = None;
+        for (index, request) in requests.iter().flatten().enumerate() {
+            if !is_in_table(request)
+                && let Err(error) = self.hold_by_duplicate(request, &mut section)
+            {
+                return (index, Err(error));
+            }
+        }
+        (requests.len(), Ok(()))
+    }
+
+    fn hold_by_duplicate(&self, request: &Request, section: &mut Option<Section>) -> Result<()> {
+        section.get_or_insert_with(fork_gate::enter);
+        let number = request.work().map_or(-1, |work| work.number);
+        match fd::duplicate(number) {
+            Ok(file) => {
+                request.set_pin(file, None);
+                Ok(())
+            }
+            Err(Errno::BADF) => Err(Errno::BADF),
+            Err(_) => Err(Errno::AGAIN),
+        }
+    }
+
+    fn hold_by_slots(&self, requests: &[Option<&Request>]) {
+        // The table is in the other process, too, but the end of this one empties nothing.
+        if lineage::is_other_process() {
+            return;
+        }
+        let Some(files) = self.files().or_else(|| self.make_files()) else { return };
+        let mut window = Window::new(files);
+        let mut first = 0;
+        for (index, request) in requests.iter().enumerate() {
+            let Some(request) = request else { continue };
+            let slot = request.index();
+            let Some(work) = request.work().filter(|_| slot < files.slots()) else { continue };
+            if window.is_beyond(slot) {
+                note_held(requests.get(first..index), window.base, window.flush());
+                first = index;
+            }
+            window.set(slot, work.number);
+        }
+        note_held(requests.get(first..), window.base, window.flush());
+    }
+
+    /// Lets go of the files of requests that are on no other list, all of them armed before or none.
+    pub(super) fn let_go<'a>(&self, requests: impl Iterator<Item = &'a Request>) {
+        let mut window = None;
+        let mut section = None;
+        for request in requests {
+            let note = request.registration.swap(0, Ordering::Relaxed);
+            if note & IN_TABLE != 0
+                && let Some(files) = self.files()
+            {
+                let window = window.get_or_insert_with(|| Window::new(files));
+                if window.is_beyond(request.index()) {
+                    window.flush();
+                }
+                window.set(request.index(), EMPTY);
+            } else if request.pin().is_some() {
+                section.get_or_insert_with(fork_gate::enter);
+                match request.unpin() {
+                    Some(pin) if note & UNLOCKED != 0 => drop(pin),
+                    pin => drop(pin.map(Pin::new)),
+                }
+            }
+        }
+        if let Some(mut window) = window {
+            window.flush();
+        }
+    }
+
+    /// Lets go of the files of decided requests, in one go, and completes them.
+    pub(super) fn complete(&self, mut done: List) {
+        let completions = self.completions();
+        if done.is_empty() {
+            return;
+        }
+        let mut next = done.first(&completions.slab);
+        self.let_go(core::iter::from_fn(|| {
+            let request = next?;
+            next = done.next(&completions.slab, request);
+            Some(request)
+        }));
+        while let Some(request) = done.first(&completions.slab) {
+            done.remove(&completions.slab, request);
+            completions.put_quietly(request);
+        }
+        // The caller is inside the context, or is its reaper: it is still there.
+        completions.tell();
+    }
+}
+
+/// Notes which of the requests, whose slots were to be filled from `base` on, are held: the slots
+/// below `end`.
+fn note_held(requests: Option<&[Option<&Request>]>, base: u32, end: u32) {
+    for request in requests.unwrap_or_default().iter().flatten() {
+        if (base..end).contains(&request.index()) {
+            request.registration.store(IN_TABLE, Ordering::Relaxed);
+        }
+    }
+}
