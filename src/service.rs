@@ -23,9 +23,9 @@ pub fn next_reaper() -> u32 {
     number
 }
 
-/// The reaper that runs has ended by itself: nobody is served any more.
-pub fn reaper_has_ended() {
-    CURRENT.store(NONE, Ordering::Relaxed);
+/// A reaper has ended by itself: if it was the one that runs, nobody is served any more.
+pub fn reaper_has_ended(number: u32) {
+    let _ = CURRENT.compare_exchange(number, NONE, Ordering::Relaxed, Ordering::Relaxed);
 }
 
 /// See the module. All-zero memory is a source that nobody serves.
@@ -39,6 +39,8 @@ pub struct Service {
     is_background: AtomicBool,
     /// Threads of the reaper inside, and [`SHUT`].
     visitors: AtomicU32,
+    /// CPU + 1 of the last submitter; 0 if that is not known.
+    cpu: AtomicU32,
 }
 
 impl Service {
@@ -46,6 +48,18 @@ impl Service {
     pub fn open(&self) {
         self.is_background.store(false, Ordering::Relaxed);
         self.reaper.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes where the submitter is.
+    #[inline]
+    pub fn note_cpu(&self, cpu: Option<u32>) {
+        self.cpu.store(cpu.map_or(0, |cpu| cpu + 1), Ordering::Relaxed);
+    }
+
+    /// Where the last submitter was.
+    #[inline]
+    pub fn cpu(&self) -> Option<u32> {
+        self.cpu.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// Whether the reaper harvests, or shall.

@@ -141,6 +141,13 @@ impl Waiter {
     }
 }
 
+impl Default for Waiters {
+    fn default() -> Waiters {
+        let (count, list) = (AtomicU32::new(0), Lock::new(List { head: ptr::null() }));
+        Waiters { count, list, ring: AtomicPtr::new(ptr::null_mut()) }
+    }
+}
+
 impl Waiters {
     /// Lists `waiter` while `sleep` runs.
     pub fn join<R>(&self, waiter: Waiter, sleep: impl FnOnce(&Waiter) -> R) -> R {

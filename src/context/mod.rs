@@ -24,7 +24,7 @@ use crate::engine::uring::Uring;
 use crate::poller::Poller;
 use crate::reaper::{self, Source};
 use crate::sync::{AtomicBool, Ordering};
-use crate::sys::{fd, host};
+use crate::sys::{fd, host, thread};
 
 pub use reap::{Caller, MaskArgument, Reap, Wait, deliver};
 
@@ -84,6 +84,7 @@ impl Context {
 
     /// The same for what is in io_uring.
     fn serve_uring(&'static self) -> bool {
+        self.uring.service.note_cpu(thread::current_cpu());
         self.is_served(Source::Uring(&self.uring)) && self.serve_rest()
     }
 

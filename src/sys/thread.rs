@@ -36,6 +36,25 @@ pub fn give_way() {
     let _: Result<usize> = unsafe { syscall!(libc::SYS_sched_yield) };
 }
 
+/// The CPU that the calling thread is on; it may be another one at any moment.
+#[inline]
+pub fn current_cpu() -> Option<u32> {
+    // SAFETY: no arguments. Without a system call where the C library has rseq or the vDSO.
+    u32::try_from(unsafe { libc::sched_getcpu() }).ok()
+}
+
+/// Moves the calling thread, which is ours, to a CPU. False: it may not be there.
+pub fn move_to_cpu(cpu: u32) -> bool {
+    const BITS: u32 = usize::BITS;
+    let mut mask = [0usize; 1024 / BITS as usize];
+    let Some(word) = mask.get_mut((cpu / BITS) as usize) else { return false };
+    *word = 1 << (cpu % BITS);
+    // SAFETY: the kernel reads the mask; 0 is the calling thread.
+    let moved: Result<usize> =
+        unsafe { syscall!(libc::SYS_sched_setaffinity, 0, size_of_val(&mask), mask.as_ptr()) };
+    moved.is_ok()
+}
+
 /// Lets the calling thread end without anybody waiting for it.
 pub fn detach_self() {
     // SAFETY: the callers are threads of `spawn` whose handle nobody will join.
