@@ -39,6 +39,8 @@ pub struct Context {
     uring: Uring,
     /// Completions come to the ring without a call from now on.
     is_background: AtomicBool,
+    /// The last array of io_submit lay in one page with its first iocb.
+    has_iocbs_beside_array: AtomicBool,
     /// io_destroy has begun.
     is_dead: AtomicBool,
 }

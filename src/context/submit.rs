@@ -14,6 +14,7 @@ use crate::fork_gate;
 use crate::request::decode::{self, Operation, Transfer};
 use crate::request::state::Claim;
 use crate::request::{Request, Task, Work};
+use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::StatusFlags;
 use crate::sys::poll;
@@ -98,9 +99,19 @@ impl Context {
     #[inline]
     fn accept(&self, batch: &mut Batch, iocbs: usize, index: usize) -> Result<Accepted> {
         let entry = iocbs.wrapping_add(index.wrapping_mul(size_of::<usize>()));
+        if index == 0 && self.has_iocbs_beside_array.load(Ordering::Relaxed) {
+            // One question for both pages, which are one; if that was wrong, it is asked again.
+            let _ = batch.pages.check_writable(entry, size_of::<usize>());
+        }
         // SAFETY: an address.
         let address: usize = unsafe { batch.pages.read(entry) }?;
         let (iocb, key) = batch.pages.read_iocb(address)?;
+        if index == 0 {
+            let is_beside = user::is_same_page(entry, address);
+            if self.has_iocbs_beside_array.load(Ordering::Relaxed) != is_beside {
+                self.has_iocbs_beside_array.store(is_beside, Ordering::Relaxed);
+            }
+        }
         decode::check_header(&iocb)?;
         self.completions.ring.reserve()?;
         Ok(Accepted { iocb, address, key })

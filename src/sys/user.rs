@@ -151,6 +151,12 @@ impl Default for Pages {
     }
 }
 
+/// Whether two addresses are in one page.
+#[inline]
+pub fn is_same_page(a: usize, b: usize) -> bool {
+    a / PAGE == b / PAGE
+}
+
 /// Programs align as they like.
 #[derive(Clone, Copy)]
 #[repr(C, packed)]

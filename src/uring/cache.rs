@@ -27,7 +27,7 @@ pub fn acquire(completions: u32, sharing: Sharing, section: &Section) -> Result<
     make(completions, sharing, section)
 }
 
-/// A new instance, that is never kept here if only one thread may use it. Errors: as for [`acquire`].
+/// A new instance, which the caller notes before the section ends. Errors: as for [`acquire`].
 pub fn make(completions: u32, sharing: Sharing, _section: &Section) -> Result<Box<Instance>> {
     if !may_work() {
         return Err(Errno::NOSYS);
