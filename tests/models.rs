@@ -1,128 +1,33 @@
-//! The state word of a request under every interleaving and every order of memory that loom knows.
+//! Small concurrent parts of the library under every interleaving and every order of memory that
+//! loom knows, up to a bound of preemptions.
 //!
-//! The source is the library's own; here its atomics are loom's.
+//! The sources are the library's own; here their atomics and locks are loom's. What stands around
+//! them in the library is played by the models: each says what it is a model of.
 
 #![allow(clippy::unwrap_used, dead_code)]
 
-/// What `src/request/state.rs` takes from the library.
-mod sync {
-    pub use loom::sync::atomic::{AtomicU32, Ordering};
-}
+#[path = "models/request.rs"]
+mod request;
+#[path = "models/sleep.rs"]
+mod sleep;
+/// What the sources take from `crate::sync`.
+#[path = "models/sync.rs"]
+mod sync;
+/// What `src/waiters.rs` takes from `crate::sys`.
+#[path = "models/sys.rs"]
+mod sys;
+/// What `src/waiters.rs` takes from `crate::uring`.
+#[path = "models/uring.rs"]
+mod uring;
 
-#[path = "../src/request/state.rs"]
-mod state;
+#[path = "../src/waiters.rs"]
+mod waiters;
 
-use loom::cell::UnsafeCell;
-use loom::sync::Arc;
-use loom::sync::atomic::{AtomicU32, Ordering};
-use loom::thread;
-
-use state::{Claim, Put, State};
-
-/// A request, its result, and how often it was completed.
-struct Model {
-    state: State,
-    result: UnsafeCell<i64>,
-    events: AtomicU32,
-}
-
-impl Model {
-    fn new() -> Arc<Model> {
-        let model = Model {
-            state: State::default(),
-            result: UnsafeCell::new(0),
-            events: AtomicU32::new(0),
-        };
-        model.state.begin();
-        model.state.arm();
-        Arc::new(model)
-    }
-
-    fn decide(&self, result: i64) {
-        if self.state.claim() == Claim::Won {
-            // SAFETY: only the winner writes, and nobody reads before the last `put`.
-            self.result.with_mut(|cell| unsafe { *cell = result });
-            self.put();
-        }
-    }
-
-    fn put(&self) {
-        if self.state.put() == Put::Last {
-            // SAFETY: the last reference is gone, so nobody writes any more.
-            assert_ne!(self.result.with(|cell| unsafe { *cell }), 0);
-            self.events.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// io_submit ends.
-    fn submitted(&self) {
-        self.put();
-    }
-
-    /// The file is ready, or a worker is done.
-    fn complete(&self) {
-        self.decide(65);
-    }
-
-    /// io_cancel or io_destroy has found the request.
-    fn cancel(&self) {
-        if self.state.is_open() && self.state.try_hold() {
-            self.decide(-125);
-            self.put();
-        }
-    }
-}
-
-fn posts_one_event(parties: &[fn(&Model)]) {
-    let parties: Vec<fn(&Model)> = parties.to_vec();
-    let mut model = loom::model::Builder::new();
-    // More threads than preemptions: every pair of steps meets in every order.
-    model.preemption_bound = Some(2);
-    model.check(move || {
-        let model = Model::new();
-        let threads: Vec<_> = parties
-            .iter()
-            .map(|party| {
-                let (model, party) = (model.clone(), *party);
-                thread::spawn(move || party(&model))
-            })
-            .collect();
-        for thread in threads {
-            thread.join().unwrap();
-        }
-        assert_eq!(model.events.load(Ordering::Relaxed), 1);
-    });
-}
-
-#[test]
-fn completion_before_or_after_the_end_of_submission() {
-    posts_one_event(&[Model::submitted, Model::complete]);
-}
-
-#[test]
-fn completion_against_cancellation() {
-    posts_one_event(&[
-        |model| {
-            model.submitted();
-            model.complete();
-        },
-        Model::cancel,
-    ]);
-}
-
-#[test]
-fn submission_against_completion_against_cancellation() {
-    posts_one_event(&[Model::submitted, Model::complete, Model::cancel]);
-}
-
-#[test]
-fn two_cancellations_against_completion() {
-    posts_one_event(&[
-        |model| {
-            model.submitted();
-            model.complete();
-        },
-        Model::cancel,
-        Model::cancel,
-    ]);
+/// Runs `model` in every order with at most `preemptions` switches away from a thread that could
+/// have gone on.
+fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 20_000;
+    builder.check(model);
 }

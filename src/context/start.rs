@@ -109,6 +109,7 @@ impl Context {
         let request = self.begin(accepted, resfd, task)?;
         give_pin(request, file);
         drop(section);
+        self.uring.expect_worker();
         request.ring.is_gentle.store(false, Ordering::Relaxed);
         request.ring.progress.begin();
         batch.queue.push(request);
@@ -190,6 +191,7 @@ impl Context {
         }
         request.ring.is_gentle.store(false, Ordering::Relaxed);
         request.ring.progress.begin_alone();
+        self.uring.expect_worker();
         if is_refused || self.uring.submit(&[Some(request)]) == 0 {
             self.uring.submit_elsewhere(request, batch.credentials());
         }

@@ -174,6 +174,13 @@ impl Uring {
         self.in_flight.load(Ordering::SeqCst) != 0 && !self.service.is_served()
     }
 
+    /// Before a request that a worker of the kernel will do.
+    pub fn expect_worker(&self) {
+        if let Some(instance) = self.instance() {
+            instance.keep_workers_near();
+        }
+    }
+
     /// Requests in the instance.
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)

@@ -175,7 +175,8 @@ impl Poller {
         let mut window = None;
         let mut section = None;
         for request in requests {
-            let note = request.registration.swap(0, Ordering::Relaxed);
+            let note = request.registration.load(Ordering::Relaxed);
+            request.registration.store(0, Ordering::Relaxed);
             if note & IN_TABLE != 0
                 && let Some(files) = self.files()
             {

@@ -205,6 +205,24 @@ pub fn enter(
     }
 }
 
+/// Lets the kernel's workers for the calling thread run on `cpu` only.
+pub fn set_worker_cpu(ring: Name, cpu: u32) -> Result<()> {
+    const BITS: u32 = usize::BITS;
+    let mut mask = [0usize; 1024 / BITS as usize];
+    *mask.get_mut((cpu / BITS) as usize).ok_or(Errno::INVAL)? = 1 << (cpu % BITS);
+    let operation = io_uring_register_op::IORING_REGISTER_IOWQ_AFF as u32;
+    let (number, flags) = match ring {
+        Name::Descriptor(fd) => (fd as usize, 0),
+        Name::Registered(place) => {
+            (place as usize, io_uring_register_op::IORING_REGISTER_USE_REGISTERED_RING as u32)
+        }
+    };
+    let len = size_of_val(&mask);
+    // SAFETY: the kernel reads `len` bytes of the mask.
+    unsafe { syscall!(SYS_io_uring_register, number, operation | flags, mask.as_ptr(), len) }
+        .map(|_| ())
+}
+
 fn update_ring(number: usize, operation: u32, place: u32, data: u64) -> Result<u32> {
     let mut update = io_uring_rsrc_update { offset: place, resv: 0, data };
     // SAFETY: the kernel reads and writes one `struct io_uring_rsrc_update`.

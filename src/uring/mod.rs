@@ -320,6 +320,14 @@ impl Instance {
         (done, Ok(()))
     }
 
+    /// Keeps the kernel's workers for the calling thread on its CPU, as the kernel's own work queues
+    /// do: to wake one on another CPU can take longer than all the rest.
+    pub fn keep_workers_near(&self) {
+        places::keep_workers_near(|cpu| {
+            self.enter(|name| uring::set_worker_cpu(name, cpu)).is_ok()
+        });
+    }
+
     /// Ends the sleep of threads that wait for up to `count` completions.
     pub fn kick(&self, count: u32) {
         let kick = Sqe::nop().marked(KICK);

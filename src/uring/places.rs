@@ -10,6 +10,7 @@ use core::cell::Cell;
 use crate::lineage;
 use crate::sync::{AtomicU64, Ordering, thread_local};
 use crate::sys::errno::{Errno, Result};
+use crate::sys::thread;
 use crate::sys::uring::{self, Name};
 use crate::uring::Instance;
 
@@ -32,6 +33,8 @@ struct Places {
     places: [Place; PLACES],
     /// [`CLOSED`] when this thread last looked.
     closed: Cell<u64>,
+    /// CPU + 1 of the kernel's workers for this thread; 0: they may be anywhere.
+    workers: Cell<u32>,
 }
 
 /// Instances that were closed.
@@ -44,6 +47,7 @@ thread_local! {
                 Place { id: Cell::new(0), number: Cell::new(NOWHERE), patience: Cell::new(0) }
             }; PLACES],
             closed: Cell::new(0),
+            workers: Cell::new(0),
         }
     };
 }
@@ -69,6 +73,16 @@ pub(super) fn closed() {
     CLOSED.fetch_add(1, Ordering::Relaxed);
 }
 
+/// Calls `place` with the CPU of the calling thread, if its workers are not there.
+pub(super) fn keep_workers_near(place: impl FnOnce(u32) -> bool) {
+    let Some(cpu) = thread::current_cpu() else { return };
+    PLACES_OF_THREAD.with(|places| {
+        if places.workers.replace(cpu + 1) != cpu + 1 && !place(cpu) {
+            places.workers.set(0);
+        }
+    });
+}
+
 /// A forked child, whose only thread this is, has registered nothing.
 pub(super) fn reset_after_fork() {
     PLACES_OF_THREAD.with(|places| {
@@ -76,6 +90,7 @@ pub(super) fn reset_after_fork() {
             place.id.set(0);
             place.number.set(NOWHERE);
         }
+        places.workers.set(0);
     });
 }
 

@@ -1,0 +1,349 @@
+//! The sleep protocol: `src/waiters.rs` between callers of io_getevents that sleep in io_uring, who
+//! takes completions, and who brings events from elsewhere. loom reports a deadlock if somebody
+//! sleeps for ever.
+
+use loom::sync::Arc;
+use loom::thread::{self, JoinHandle};
+
+use crate::explore;
+use crate::sync::{AtomicU32, Ordering};
+use crate::uring::{Instance, Taken};
+use crate::waiters::{Sleep, Waiter, Waiters};
+
+/// A context.
+struct World {
+    waiters: Waiters,
+    instance: Arc<Instance>,
+    /// The ring: events that were posted and events that were taken.
+    tail: AtomicU32,
+    head: AtomicU32,
+    is_dead: AtomicU32,
+    /// The reaper harvests.
+    is_background: AtomicU32,
+    /// A poll is armed and has no leader.
+    is_armed: AtomicU32,
+}
+
+impl World {
+    fn new() -> Arc<World> {
+        let instance = Arc::new(Instance::new());
+        let waiters = Waiters::default();
+        waiters.set_ring(Arc::as_ptr(&instance));
+        Arc::new(World {
+            waiters,
+            instance,
+            tail: AtomicU32::new(0),
+            head: AtomicU32::new(0),
+            is_dead: AtomicU32::new(0),
+            is_background: AtomicU32::new(0),
+            is_armed: AtomicU32::new(0),
+        })
+    }
+
+    fn occupancy(&self) -> u32 {
+        // Acquire, both: as in `src/ring.rs`.
+        let head = self.head.load(Ordering::Acquire);
+        self.tail.load(Ordering::Acquire).saturating_sub(head)
+    }
+
+    /// `Ring::take`.
+    fn take(&self, most: u32) -> u32 {
+        loop {
+            let head = self.head.load(Ordering::Relaxed);
+            // Acquire: as in `src/ring.rs`.
+            let count = self.tail.load(Ordering::Acquire).saturating_sub(head).min(most);
+            // Release: as in `src/ring.rs`.
+            let moved = self.head.compare_exchange(
+                head,
+                head + count,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if count == 0 || moved.is_ok() {
+                return count;
+            }
+        }
+    }
+
+    /// `Completions::post`, of an event that io_uring does not know of.
+    fn post(&self) {
+        // Release: as in `src/ring.rs`.
+        self.tail.fetch_add(1, Ordering::Release);
+        self.waiters.news(|| self.occupancy());
+    }
+
+    /// `Uring::harvest`.
+    fn harvest(&self) -> Taken {
+        let taken = self.instance.harvest();
+        if taken.completions > 0 {
+            // Release: as in `src/ring.rs`.
+            self.tail.fetch_add(taken.completions, Ordering::Release);
+        }
+        taken
+    }
+
+    /// `Uring::tell`.
+    fn tell(&self, taken: Taken) {
+        if taken.completions + taken.kicks > 0 {
+            self.waiters.moved(taken.kicks > 0, || self.occupancy());
+        }
+    }
+
+    /// io_getevents with a timeout of 0, `most` events; io_cancel and others with none.
+    fn look(&self, most: u32) -> u32 {
+        let taken = self.harvest();
+        let count = self.take(most);
+        self.tell(taken);
+        count
+    }
+
+    fn needs_watch(&self) -> bool {
+        self.is_background.load(Ordering::Relaxed) == 0
+    }
+
+    fn is_over(&self, need: u32) -> bool {
+        self.is_dead.load(Ordering::Relaxed) != 0 || self.occupancy() >= need
+    }
+
+    /// `Context::read_events`: waits for `min` events, at most `max`. `may_others` bring events:
+    /// then the caller asks for one completion at a time.
+    fn getevents(&self, min: u32, max: u32, may_others: bool) -> u32 {
+        let mut got = 0;
+        let mut untold = self.harvest();
+        loop {
+            got += self.take(max - got);
+            if got >= min || self.is_dead.load(Ordering::Relaxed) != 0 {
+                self.tell(untold);
+                return got;
+            }
+            if self.is_armed.load(Ordering::Relaxed) != 0 {
+                // Would lead from here on.
+                self.tell(untold);
+                return got;
+            }
+            match self.needs_watch() {
+                true => self.watch(min - got, may_others, &mut untold),
+                false => self.follow(min - got),
+            }
+        }
+    }
+
+    /// `Sleeper::watch`.
+    fn watch(&self, need: u32, may_others: bool, untold: &mut Taken) {
+        self.waiters.join(Waiter::new(need, Sleep::Ring), |waiter| {
+            loop {
+                let taken = self.harvest();
+                untold.completions += taken.completions;
+                untold.kicks += taken.kicks;
+                if self.is_over(need) {
+                    return;
+                }
+                self.tell(core::mem::take(untold));
+                if !self.needs_watch() || self.is_armed.load(Ordering::Relaxed) != 0 {
+                    return;
+                }
+                let occupancy = self.occupancy();
+                let asked = match may_others {
+                    true => 1,
+                    false => need.saturating_sub(occupancy).max(1),
+                };
+                waiter.ask(asked);
+                let is_changed = waiter.is_woken()
+                    || self.instance.has_completions()
+                    || self.occupancy() != occupancy
+                    || self.is_over(need)
+                    || !self.needs_watch();
+                match is_changed {
+                    // Others run before this thread looks again: the library does not need that,
+                    // but a model in which they never do has no end.
+                    true => thread::yield_now(),
+                    false => self.instance.wait(asked),
+                }
+                waiter.stop_asking();
+                waiter.rest();
+            }
+        });
+    }
+
+    /// `Sleeper::follow`.
+    fn follow(&self, need: u32) {
+        self.waiters.join(Waiter::new(need, Sleep::Futex), |waiter| {
+            while !self.is_over(need) {
+                crate::sys::futex::wait(waiter.word(), 0);
+                waiter.rest();
+            }
+        });
+    }
+}
+
+type Party = fn(&World) -> u32;
+
+/// Runs the parties, each in a thread but the last, and looks whether they took `events` in all.
+fn shares(preemptions: usize, parties: &[Party], events: u32) {
+    let parties: Vec<Party> = parties.to_vec();
+    explore(preemptions, move || {
+        let world = World::new();
+        let (last, others) = parties.split_last().unwrap();
+        let threads: Vec<JoinHandle<u32>> = others
+            .iter()
+            .map(|party| {
+                let (world, party) = (world.clone(), *party);
+                thread::spawn(move || party(&world))
+            })
+            .collect();
+        let mut taken = last(&world);
+        for thread in threads {
+            taken += thread.join().unwrap();
+        }
+        taken += world.look(9);
+        assert_eq!(taken, events);
+    });
+}
+
+/// A request in io_uring is done.
+fn completes(world: &World) -> u32 {
+    world.instance.complete();
+    0
+}
+
+/// A worker, or a submitter, brings an event.
+fn posts(world: &World) -> u32 {
+    world.post();
+    0
+}
+
+fn waits_for_one(world: &World) -> u32 {
+    let got = world.getevents(1, 1, false);
+    assert_eq!(got, 1);
+    got
+}
+
+/// Asks for two completions.
+fn waits_for_two(world: &World) -> u32 {
+    let got = world.getevents(2, 2, false);
+    assert_eq!(got, 2);
+    got
+}
+
+/// Asks for one completion at a time.
+fn waits_for_two_from_anywhere(world: &World) -> u32 {
+    let got = world.getevents(2, 2, true);
+    assert_eq!(got, 2);
+    got
+}
+
+#[test]
+fn a_completion_wakes() {
+    shares(3, &[waits_for_one, completes], 1);
+}
+
+#[test]
+fn an_event_from_elsewhere_wakes() {
+    shares(3, &[waits_for_one, posts], 1);
+}
+
+#[test]
+fn a_completion_that_another_thread_takes_and_leaves_wakes() {
+    shares(1, &[waits_for_one, |world| world.look(0), completes], 1);
+}
+
+#[test]
+fn a_kick_that_another_thread_takes_is_repeated() {
+    shares(3, &[waits_for_one, |world| world.look(0), posts], 1);
+}
+
+#[test]
+fn who_takes_one_of_two_leaves_enough() {
+    let both = |world: &World| completes(world) + posts(world);
+    shares(1, &[waits_for_one, |world| world.look(1), both], 2);
+}
+
+#[test]
+fn two_wait_for_one_each() {
+    let both = |world: &World| completes(world) + posts(world);
+    shares(1, &[waits_for_one, waits_for_one, both], 2);
+}
+
+#[test]
+fn two_completions_wake_who_asks_for_two() {
+    shares(2, &[waits_for_two, completes, completes], 2);
+}
+
+#[test]
+fn an_event_from_elsewhere_counts_for_who_asks_for_two() {
+    shares(2, &[waits_for_two, completes, posts], 2);
+}
+
+#[test]
+fn a_completion_taken_and_left_counts_for_who_asks_for_two() {
+    let both = |world: &World| completes(world) + completes(world);
+    shares(1, &[waits_for_two, |world| world.look(0), both], 2);
+}
+
+#[test]
+fn who_asks_for_one_at_a_time_gets_two() {
+    shares(2, &[waits_for_two_from_anywhere, completes, posts], 2);
+}
+
+#[test]
+fn one_and_two_are_served_together() {
+    let three = |world: &World| completes(world) + posts(world) + completes(world);
+    shares(1, &[waits_for_one, waits_for_two, three], 3);
+}
+
+#[test]
+fn the_end_of_the_context_wakes_everybody() {
+    let waits = |world: &World| world.getevents(1, 1, false);
+    let waits_for_more = |world: &World| world.getevents(2, 2, false);
+    let kills = |world: &World| {
+        world.is_dead.store(1, Ordering::Relaxed);
+        world.waiters.wake_all();
+        0
+    };
+    shares(2, &[waits, waits_for_more, kills], 0);
+}
+
+#[test]
+fn a_sleeper_is_called_to_lead() {
+    let waits = |world: &World| world.getevents(1, 1, false);
+    let arms = |world: &World| {
+        world.is_armed.store(1, Ordering::Relaxed);
+        world.waiters.wake_one_to_lead();
+        0
+    };
+    shares(3, &[waits, arms], 0);
+    shares(2, &[waits, |world| world.look(0), arms], 0);
+}
+
+#[test]
+fn who_was_woken_for_nothing_is_woken_again() {
+    let follows = |world: &World| {
+        world.follow(1);
+        world.take(1)
+    };
+    let calls = |world: &World| {
+        world.waiters.wake_followers();
+        0
+    };
+    shares(2, &[follows, calls, posts], 1);
+}
+
+#[test]
+fn the_reaper_takes_over_under_a_sleeper() {
+    let reaps = |world: &World| {
+        world.is_background.store(1, Ordering::Relaxed);
+        let (mut seen, mut completions) = (0, 0);
+        while completions < 2 {
+            (seen, completions) = world.instance.edge(seen);
+            let taken = world.harvest();
+            world.tell(taken);
+            if taken.completions == 0 {
+                // As in `watch`: it may have posted its own next edge.
+                thread::yield_now();
+            }
+        }
+        0
+    };
+    let both = |world: &World| completes(world) + completes(world);
+    shares(1, &[waits_for_two, reaps, both], 2);
+}

@@ -1,0 +1,15 @@
+pub use loom::sync::atomic::{AtomicPtr, AtomicU32, Ordering, fence};
+
+/// `crate::sync::Lock`.
+#[derive(Debug, Default)]
+pub struct Lock<T>(loom::sync::Mutex<T>);
+
+impl<T> Lock<T> {
+    pub fn new(value: T) -> Lock<T> {
+        Lock(loom::sync::Mutex::new(value))
+    }
+
+    pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        self.0.lock().unwrap()
+    }
+}

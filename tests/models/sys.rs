@@ -1,0 +1,32 @@
+/// The word is the model of the futex, and this the queue of who sleeps on any.
+pub mod futex {
+    use crate::sync::{AtomicU32, Ordering};
+
+    loom::lazy_static! {
+        static ref QUEUE: loom::sync::Mutex<()> = loom::sync::Mutex::new(());
+        static ref WOKEN: loom::sync::Condvar = loom::sync::Condvar::new();
+    }
+
+    pub fn wait(word: &AtomicU32, value: u32) {
+        let mut queue = QUEUE.lock().unwrap();
+        while word.load(Ordering::Relaxed) == value {
+            queue = WOKEN.wait(queue).unwrap();
+        }
+    }
+
+    pub fn wake(_: &AtomicU32, _: u32) {
+        let _queue = QUEUE.lock().unwrap();
+        WOKEN.notify_all();
+    }
+}
+
+/// No model sleeps on descriptors.
+pub mod fd {
+    pub fn is_anonymous(_: i32) -> bool {
+        unreachable!()
+    }
+
+    pub fn eventfd_signal(_: i32) {
+        unreachable!()
+    }
+}
