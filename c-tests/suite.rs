@@ -1,17 +1,22 @@
-//! Runs each `c-tests/*.c` twice, on the system's libaio and on this library, and requires the
-//! same text on stdout.
+//! Runs each `c-tests/*.c` on the system's libaio and on this library in each of its settings, and
+//! requires the same text on stdout.
 //!
 //! A test program states facts (`check.h` says how). `system::NAME` runs it on the kernel's AIO:
 //! the program must pass there, or the test itself is wrong. `uaio::NAME` runs it on this library
-//! and compares. Exit status 0 is a pass, 77 a skip whose reason is the last line of stdout.
+//! as it comes, `uaio-pool::NAME` with `UAIO_ENGINE=pool`, `uaio-driver::NAME` with
+//! `UAIO_URING=driver`, `uaio-always::NAME` with `UAIO_RING=always`, and compares. Exit status 0 is
+//! a pass, 77 a skip whose reason is the last line of stdout.
 //!
 //! Comments at the top of a C file, one a line, change this:
-//! - `/* only: uaio: REASON */` or `/* only: system: REASON */`: one half only, nothing to compare;
+//! - `/* only: WHO: REASON */`: nowhere else. WHO is `system`, `uaio` (in every setting), `uring`
+//!   (in every setting but `pool`), `caller` (neither `pool` nor `driver`: callers submit to
+//!   io_uring), `pool`, `driver` or `always`;
+//! - `/* not: WHO: REASON */`: everywhere else;
 //! - `/* timeout: SECONDS */`: more than the usual 30.
 //!
 //! Environment:
-//! - `UAIO_LIB=PATH`: the shared library for the `uaio` half; else the one cargo has just built.
-//! - `UAIO_WRAP="valgrind -q --error-exitcode=9"`: a command that runs the programs of that half.
+//! - `UAIO_LIB=PATH`: the shared library to test; else the one cargo has just built.
+//! - `UAIO_WRAP="valgrind -q --error-exitcode=9"`: a command that runs the programs on ours.
 //! - `UAIO_REQUIRE_ALL=1`: a skipped test is a failed test.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -34,6 +39,9 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 /// Exit status of a program that cannot run here.
 const SKIP: i32 = 77;
 
+/// What only our library has in it: a variable that it looks at.
+const MARK: &[u8] = b"UAIO_SYSCALL";
+
 /// The program whose stdout names the file that holds each function.
 const IDENTITY: &str = "library_identity";
 
@@ -42,14 +50,11 @@ fn main() -> ExitCode {
     let suite = Arc::new(Suite::new());
     let programs = suite.programs();
     let mut trials = Vec::new();
-    for half in [Half::System, Half::Uaio] {
-        for program in &programs {
-            if program.only.as_ref().is_some_and(|only| *only != half) {
-                continue;
-            }
-            let name = format!("{}::{}", half.name(), program.name);
+    for setting in Setting::ALL {
+        for program in programs.iter().filter(|program| program.runs_in(setting)) {
+            let name = format!("{}::{}", setting.name(), program.name);
             let (suite, program) = (Arc::clone(&suite), Arc::clone(program));
-            trials.push(Trial::ignorable_test(name, move || suite.judge(&program, half)));
+            trials.push(Trial::ignorable_test(name, move || suite.judge(&program, setting)));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -59,17 +64,60 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
+/// The variables that settings are made of.
+const VARIABLES: [&str; 3] = ["UAIO_ENGINE", "UAIO_URING", "UAIO_RING"];
+
+/// A library, and how it is told to work.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Half {
+enum Setting {
     System,
     Uaio,
+    Pool,
+    Driver,
+    Always,
 }
 
-impl Half {
+impl Setting {
+    const ALL: [Setting; 5] =
+        [Setting::System, Setting::Uaio, Setting::Pool, Setting::Driver, Setting::Always];
+
     fn name(self) -> &'static str {
         match self {
-            Half::System => "system",
-            Half::Uaio => "uaio",
+            Setting::System => "system",
+            Setting::Uaio => "uaio",
+            Setting::Pool => "uaio-pool",
+            Setting::Driver => "uaio-driver",
+            Setting::Always => "uaio-always",
+        }
+    }
+
+    fn variable(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Setting::System | Setting::Uaio => None,
+            Setting::Pool => Some(("UAIO_ENGINE", "pool")),
+            Setting::Driver => Some(("UAIO_URING", "driver")),
+            Setting::Always => Some(("UAIO_RING", "always")),
+        }
+    }
+
+    fn is_ours(self) -> bool {
+        self != Setting::System
+    }
+
+    /// Those that the name in a comment means.
+    fn named(who: &str) -> Option<Vec<Setting>> {
+        let chosen = |is_meant: fn(Setting) -> bool| {
+            Some(Setting::ALL.into_iter().filter(|setting| is_meant(*setting)).collect())
+        };
+        match who {
+            "system" => Some(vec![Setting::System]),
+            "uaio" => chosen(Setting::is_ours),
+            "uring" => chosen(|setting| setting.is_ours() && setting != Setting::Pool),
+            "caller" => Some(vec![Setting::Uaio, Setting::Always]),
+            "pool" => Some(vec![Setting::Pool]),
+            "driver" => Some(vec![Setting::Driver]),
+            "always" => Some(vec![Setting::Always]),
+            _ => None,
         }
     }
 }
@@ -87,15 +135,17 @@ struct Suite {
     ours: Library,
     /// Or why there is nothing to compare with.
     system: Result<Library, String>,
+    /// Or why the kernel has no io_uring for us.
+    uring: Result<(), String>,
     require_all: bool,
     wrap: Vec<String>,
 }
 
-/// One C file. What both halves need is made once, by whoever comes first.
+/// One C file. What all settings need is made once, by whoever comes first.
 struct Program {
     name: String,
     source: PathBuf,
-    only: Option<Half>,
+    settings: Vec<Setting>,
     timeout: Duration,
     binary: OnceLock<Result<PathBuf, String>>,
     system_run: OnceLock<Result<Run, String>>,
@@ -120,13 +170,14 @@ impl Suite {
 
         let ours = our_library();
         let system = system_library(&ours).and_then(|file| match kernel_aio() {
-            Ok(()) => Ok(stage(&scratch, Half::System, file)),
+            Ok(()) => Ok(stage(&scratch, "system", file)),
             Err(error) => Err(format!("no kernel AIO: io_setup: {error}")),
         });
         Suite {
             sources: root.join("c-tests"),
-            ours: stage(&scratch, Half::Uaio, ours),
+            ours: stage(&scratch, "uaio", ours),
             system,
+            uring: kernel_uring().map_err(|error| format!("no io_uring: {error}")),
             require_all: env::var_os("UAIO_REQUIRE_ALL").is_some_and(|value| value == "1"),
             wrap: env::var("UAIO_WRAP")
                 .unwrap_or_default()
@@ -148,8 +199,8 @@ impl Suite {
         by_name.into_iter().map(|(name, source)| Arc::new(Program::new(name, source))).collect()
     }
 
-    fn judge(&self, program: &Program, half: Half) -> Result<Completion, Failed> {
-        match self.compare(program, half)? {
+    fn judge(&self, program: &Program, setting: Setting) -> Result<Completion, Failed> {
+        match self.compare(program, setting)? {
             Completion::Ignored { reason } if self.require_all => {
                 Err(format!("skipped: {}", reason.unwrap_or_default()).into())
             }
@@ -157,17 +208,22 @@ impl Suite {
         }
     }
 
-    fn compare(&self, program: &Program, half: Half) -> Result<Completion, Failed> {
-        let library = match (half, &self.system) {
-            (Half::Uaio, _) => &self.ours,
-            (Half::System, Ok(library)) => library,
-            (Half::System, Err(reason)) => return Ok(Completion::ignored_with(reason)),
+    fn compare(&self, program: &Program, setting: Setting) -> Result<Completion, Failed> {
+        let library = match (setting, &self.system) {
+            (Setting::System, Ok(library)) => library,
+            (Setting::System, Err(reason)) => return Ok(Completion::ignored_with(reason)),
+            _ => &self.ours,
         };
+        // Without io_uring every setting is the pool.
+        let needs_uring = setting.is_ours() && !program.runs_in(Setting::Pool);
+        if let (true, Err(reason)) = (needs_uring || setting == Setting::Driver, &self.uring) {
+            return Ok(Completion::ignored_with(reason));
+        }
         let own_run;
-        let run = match half {
-            Half::System => self.system_run(program, library)?,
-            Half::Uaio => {
-                own_run = self.run(program, half, library)?;
+        let run = match setting {
+            Setting::System => self.system_run(program, library)?,
+            _ => {
+                own_run = self.run(program, setting, library)?;
                 &own_run
             }
         };
@@ -178,11 +234,13 @@ impl Suite {
         if program.name == IDENTITY {
             return require_identity(&run.stdout, library);
         }
-        let (Half::Uaio, None, Ok(system)) = (half, &program.only, &self.system) else {
+        let (true, true, Ok(system)) =
+            (setting.is_ours(), program.runs_in(Setting::System), &self.system)
+        else {
             return Ok(Completion::Completed);
         };
         let reference = self.system_run(program, system)?;
-        // A program that fails on the kernel's AIO is reported by the other half.
+        // A program that fails on the kernel's AIO is reported by that trial.
         if reference.passed().is_ok() && reference.stdout != run.stdout {
             return Err(difference(&reference.stdout, &run.stdout).into());
         }
@@ -192,19 +250,19 @@ impl Suite {
     fn system_run<'a>(&self, program: &'a Program, library: &Library) -> Result<&'a Run, Failed> {
         program
             .system_run
-            .get_or_init(|| self.run(program, Half::System, library))
+            .get_or_init(|| self.run(program, Setting::System, library))
             .as_ref()
             .map_err(Failed::from)
     }
 
-    fn run(&self, program: &Program, half: Half, library: &Library) -> Result<Run, String> {
+    fn run(&self, program: &Program, setting: Setting, library: &Library) -> Result<Run, String> {
         let binary =
             program.binary.get_or_init(|| self.compile(program)).as_ref().map_err(String::clone)?;
-        let place = self.scratch.join(half.name()).join(&program.name);
+        let place = self.scratch.join(setting.name()).join(&program.name);
         let directory = place.join("work");
         fs::create_dir_all(&directory).map_err(|error| format!("{}: {error}", place.display()))?;
 
-        let wrap = if half == Half::Uaio { self.wrap.as_slice() } else { &[] };
+        let wrap = if setting.is_ours() { self.wrap.as_slice() } else { &[] };
         let mut command = match wrap {
             [] => Command::new(binary),
             [wrapper, arguments @ ..] => {
@@ -219,6 +277,10 @@ impl Suite {
             .env_remove("LD_PRELOAD")
             .env("LC_ALL", "C")
             .stdin(Stdio::null());
+        for variable in VARIABLES {
+            command.env_remove(variable);
+        }
+        command.envs(setting.variable());
         // A wrapper such as valgrind is some twenty times slower.
         let timeout = program.timeout * if wrap.is_empty() { 1 } else { 20 };
         let run = run_to_end(&mut command, &place, timeout)
@@ -260,18 +322,31 @@ impl Suite {
 impl Program {
     fn new(name: String, source: PathBuf) -> Self {
         let text = fs::read_to_string(&source).expect("read the C file");
-        let tag = |key: &str| {
-            let mut lines = text.lines().take_while(|line| line.starts_with("/*"));
-            let found = lines.find_map(|line| line.strip_prefix(&format!("/* {key}: ")));
-            found.map(|value| value.trim_end_matches("*/").trim().to_string())
+        let tags = |key: &str| -> Vec<String> {
+            let lines = text.lines().take_while(|line| line.starts_with("/*"));
+            lines
+                .filter_map(|line| line.strip_prefix(&format!("/* {key}: ")))
+                .map(|value| value.trim_end_matches("*/").trim().to_string())
+                .collect()
         };
         let fault = |what: &str| -> ! { panic!("{}: {what}", source.display()) };
-        let only = tag("only").map(|value| match value.split_once(": ") {
-            Some(("system", reason)) if !reason.is_empty() => Half::System,
-            Some(("uaio", reason)) if !reason.is_empty() => Half::Uaio,
-            _ => fault("expected /* only: system|uaio: REASON */"),
-        });
-        let timeout = tag("timeout").map_or(30, |value| match value.parse() {
+        let named = |value: &String| match value.split_once(": ") {
+            Some((who, reason)) if !reason.is_empty() => Setting::named(who),
+            _ => None,
+        };
+        let mut settings = Setting::ALL.to_vec();
+        for (key, is_kept) in [("only", true), ("not", false)] {
+            for value in tags(key) {
+                let Some(meant) = named(&value) else {
+                    fault("expected /* only|not: WHO: REASON */ with a WHO that is known")
+                };
+                settings.retain(|setting| meant.contains(setting) == is_kept);
+            }
+        }
+        if settings.is_empty() {
+            fault("runs nowhere");
+        }
+        let timeout = tags("timeout").first().map_or(30, |value| match value.parse() {
             Ok(seconds) => seconds,
             Err(_) => fault("expected /* timeout: SECONDS */"),
         });
@@ -281,11 +356,15 @@ impl Program {
         Program {
             name,
             source,
-            only,
+            settings,
             timeout: Duration::from_secs(timeout),
             binary: OnceLock::new(),
             system_run: OnceLock::new(),
         }
+    }
+
+    fn runs_in(&self, setting: Setting) -> bool {
+        self.settings.contains(&setting)
     }
 }
 
@@ -345,7 +424,7 @@ fn system_library(ours: &Path) -> Result<PathBuf, String> {
         let Ok(file) = candidate.canonicalize() else { continue };
         // This library may be installed as the system's own: then it proves nothing.
         let is_uaio = fs::read(&file)
-            .is_ok_and(|bytes| bytes.windows(b"UAIO_ENGINE".len()).any(|w| w == b"UAIO_ENGINE"));
+            .is_ok_and(|bytes| bytes.windows(MARK.len()).any(|window| window == MARK));
         if is_uaio && file != ours {
             reason = format!("{} is uaio", file.display());
             continue;
@@ -371,9 +450,24 @@ fn kernel_aio() -> io::Result<()> {
     }
 }
 
+/// Whether the kernel makes an io_uring.
+fn kernel_uring() -> io::Result<()> {
+    // The kernel's io_uring_params: 120 bytes, all of which may be 0.
+    let mut parameters = [0u64; 15];
+    // SAFETY: io_uring_setup reads and writes the 120 bytes of `parameters`, which outlives the call.
+    let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, parameters.as_mut_ptr()) };
+    let ring = i32::try_from(ring).map_err(io::Error::other)?;
+    if ring < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was made by the call above, and nobody else knows it.
+    unsafe { libc::close(ring) };
+    Ok(())
+}
+
 /// A directory where programs find `file` under the names that they were linked with.
-fn stage(scratch: &Path, half: Half, file: PathBuf) -> Library {
-    let directory = scratch.join("lib").join(half.name());
+fn stage(scratch: &Path, name: &str, file: PathBuf) -> Library {
+    let directory = scratch.join("lib").join(name);
     fs::create_dir_all(&directory).expect("create the library directory");
     for soname in ["libaio.so.1", "libaio.so.1t64"] {
         symlink(&file, directory.join(soname)).expect("stage the library");

@@ -1,7 +1,8 @@
 //! Our library where the process has been denied something, or does something unkind.
 //!
-//! `c-tests/tools/hostile.c` makes the environment and does the work. Each case also runs on the
-//! system's libaio (`system`), which shows that it asks for no more than the kernel gives.
+//! `c-tests/tools/hostile.c` makes the environment and does the work. Each case runs in every
+//! setting of ours, and on the system's libaio (`system`), which shows that it asks for no more than
+//! the kernel gives.
 
 mod support;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use libtest_mimic::Arguments;
 use support::command::{self, Ended};
 use support::scratch::{self, Scratch};
+use support::setting::Setting;
 use support::{Outcome, c, fail, library, shown, skip, trial};
 
 /// A case that waits for ever ends here.
@@ -28,6 +30,8 @@ const CASES: &[&str] = &[
     "no_file_descriptors",
     "full_file_table",
     "file_table_fills_up_later",
+    "file_table_full_before_the_first_request",
+    "few_file_descriptors",
     "no_standard_files",
     "no_threads",
     "nobody_without_locked_memory",
@@ -49,35 +53,49 @@ const CASES: &[&str] = &[
 ];
 
 /// Not on the system's libaio: each io_destroy takes the kernel 30 ms.
-const OURS_ONLY: &[&str] = &["thousands_of_contexts"];
+const OURS_ONLY: &[&str] = &["thousands_of_contexts", "more_contexts_at_work_than_descriptors"];
 
 #[derive(Clone, Copy)]
 enum Which {
-    Ours,
+    Ours(Setting),
     System,
 }
+
+const OURS: Which = Which::Ours(Setting::Default);
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for case in CASES {
-        trials.push(trial(*case, move || hostile(Which::Ours, &[], case)));
         let system = format!("system::{case}");
         trials.push(trial(system, move || hostile(Which::System, &[], case)));
     }
-    for case in OURS_ONLY {
-        trials.push(trial(*case, move || hostile(Which::Ours, &[], case)));
+    for setting in Setting::ALL {
+        let (prefix, ours) = (setting.prefix(), Which::Ours(setting));
+        for case in CASES.iter().chain(OURS_ONLY) {
+            trials.push(trial(format!("{prefix}{case}"), move || hostile(ours, &[], case)));
+        }
+        let name = format!("{prefix}before_main_and_after_exit");
+        trials.push(trial(name, move || before_and_after(ours)));
     }
-    // KILL leaves no way to try a forbidden call and go on.
-    for error in ["ENOSYS", "EPERM", "EACCES", "KILL"] {
-        let filter = move || hostile(Which::Ours, &[error, "aio,uring"], "nothing");
-        trials.push(trial(format!("forbidden::{error}"), filter));
-        let filter = move || hostile(Which::Ours, &[error, "aio,uring"], "no_threads");
-        trials.push(trial(format!("forbidden::{error}::no_threads"), filter));
+    trials.push(trial("system::before_main_and_after_exit", || before_and_after(Which::System)));
+    for error in ["ENOSYS", "EPERM", "EACCES"] {
+        for setting in Setting::ALL {
+            let (prefix, ours) = (setting.prefix(), Which::Ours(setting));
+            let filter = move || hostile(ours, &[error, "aio,uring"], "nothing");
+            trials.push(trial(format!("{prefix}forbidden::{error}"), filter));
+            let filter = move || hostile(ours, &[error, "aio,uring"], "no_threads");
+            trials.push(trial(format!("{prefix}forbidden::{error}::no_threads"), filter));
+        }
+    }
+    // KILL leaves no way to try a forbidden call and go on: only the pool never tries io_uring.
+    for case in ["nothing", "no_threads"] {
+        let filter = move || hostile(OURS, &["KILL", "aio"], case);
+        trials.push(trial(format!("forbidden::KILL::aio::{case}"), filter));
+        let filter = move || hostile(Which::Ours(Setting::Pool), &["KILL", "aio,uring"], case);
+        trials.push(trial(format!("pool::forbidden::KILL::{case}"), filter));
     }
     trials.push(trial("the_filter_does_forbid", filter_works));
-    trials.push(trial("before_main_and_after_exit", || before_and_after(Which::Ours)));
-    trials.push(trial("system::before_main_and_after_exit", || before_and_after(Which::System)));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -85,15 +103,22 @@ impl Which {
     /// A directory where it is called `libaio.so.1`.
     fn staged(self) -> Outcome<Scratch> {
         library::staged(&match self {
-            Which::Ours => library::ours(),
+            Which::Ours(_) => library::ours(),
             Which::System => library::system_working()?,
         })
+    }
+
+    fn setting(self) -> Setting {
+        match self {
+            Which::Ours(setting) => setting,
+            Which::System => Setting::Default,
+        }
     }
 }
 
 /// Compiles a program and links it with our library, under the name that every program knows.
 fn build(source: &str, program: &str) -> Outcome<PathBuf> {
-    let stage = Which::Ours.staged()?;
+    let stage = OURS.staged()?;
     let output = scratch::lasting("hostile").join(program);
     c::compile(source, &output, &["-L", &shown(stage.path()), "-laio", "-ldl"])
 }
@@ -131,7 +156,9 @@ fn command(filter: &[&str], program: &Path, stage: &Scratch, work: &Scratch) -> 
 
 fn run_case(which: Which, filter: &[&str], case: &str) -> Outcome<Ended> {
     let (stage, work) = (which.staged()?, work_directory()?);
-    let ended = command::run(command(filter, &client()?, &stage, &work)?.arg(case), LIMIT)?;
+    let mut command = command(filter, &client()?, &stage, &work)?;
+    which.setting().apply(&mut command);
+    let ended = command::run(command.arg(case), LIMIT)?;
     let library = format!("library {}", shown(stage.path().join("libaio.so.1")));
     if !ended.stdout.lines().any(|line| line == library) {
         return fail(format!("not on {library}\n{}", ended.report()));
@@ -161,7 +188,9 @@ fn before_and_after(which: Which) -> Outcome {
         LazyLock::new(|| build("c-tests/tools/static.cc", "static"));
     let (stage, work) = (which.staged()?, work_directory()?);
     let program = PROGRAM.clone()?;
-    let ended = command::run(&mut command(&[], &program, &stage, &work)?, LIMIT)?;
+    let mut command = command(&[], &program, &stage, &work)?;
+    which.setting().apply(&mut command);
+    let ended = command::run(&mut command, LIMIT)?;
     let ended = ended.expect_success()?;
     assert_eq!(ended.stdout.lines().last(), Some("destroyed in the destructor"));
     Ok(())

@@ -66,11 +66,12 @@ fn files(directory: &str, extensions: &[&str]) -> Vec<PathBuf> {
     found
 }
 
-/// The library's own sources, not those of the command.
+/// The library's own sources, not those of the command, and without unit tests.
 fn library() -> Vec<Source> {
     files("src", &["rs"])
         .into_iter()
         .filter(|path| !path.starts_with(root().join("src/bin")))
+        .filter(|path| path.file_name().is_none_or(|name| name != "tests.rs"))
         .map(|path| {
             let text = fs::read_to_string(&path).unwrap();
             let lines = text

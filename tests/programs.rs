@@ -1,9 +1,9 @@
 //! Real programs, unchanged, on our library.
 //!
-//! Each case runs four times: on the system's libaio (`system`), which shows that the command
-//! line is right and does use kernel AIO; with our library preloaded (`preloaded`), where strace
-//! must count not one kernel AIO call; and with kernel AIO and io_uring forbidden by seccomp, by
-//! `ENOSYS` and by `EPERM`.
+//! Each case runs on the system's libaio (`system`), which shows that the command line is right and
+//! does use kernel AIO; with our library preloaded (`preloaded`) and the same on its pool
+//! (`preloaded::pool`), where strace must count not one kernel AIO call; and with kernel AIO and
+//! io_uring forbidden by seccomp, by `ENOSYS` and by `EPERM`. Some run in every setting.
 
 mod support;
 
@@ -18,10 +18,14 @@ use std::time::Duration;
 use libtest_mimic::Arguments;
 use support::command::{self, Ended};
 use support::scratch::{self, Scratch};
+use support::setting::{self, Setting};
 use support::{Outcome, c, fail, installed, library, skip, trial};
 
 const CALLS: [&str; 6] =
     ["io_setup", "io_submit", "io_getevents", "io_pgetevents", "io_cancel", "io_destroy"];
+
+/// What a thread calls when it uses io_uring.
+const URING_CALL: &str = "io_uring_enter";
 
 /// For one run of one program, of which none takes 10 s on two processors.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -55,30 +59,80 @@ const CASES: &[(&str, Body)] = cases![
     sysbench_direct,
 ];
 
-#[derive(Clone, Copy)]
+/// Those where it matters who submits to io_uring and who fills the ring.
+const IN_EVERY_SETTING: &[(&str, Body)] = cases![
+    fio_direct_in_batches,
+    fio_direct_reaped_from_the_ring,
+    fio_fsync_and_fdatasync,
+    fio_four_threads,
+    qemu_io_many_in_flight,
+    qemu_img_bench_read,
+    qemu_img_bench_write,
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     System,
-    Preloaded,
+    Preloaded(Setting),
     Forbidden(&'static str),
 }
 
-const MODES: [Mode; 4] =
-    [Mode::System, Mode::Preloaded, Mode::Forbidden("ENOSYS"), Mode::Forbidden("EPERM")];
+impl Mode {
+    fn name(self) -> String {
+        match self {
+            Mode::System => "system".to_string(),
+            Mode::Preloaded(Setting::Default) => "preloaded".to_string(),
+            Mode::Preloaded(setting) => format!("preloaded::{}", setting.name()),
+            Mode::Forbidden(errno) => format!("forbidden::{errno}"),
+        }
+    }
+
+    fn setting(self) -> Setting {
+        match self {
+            Mode::Preloaded(setting) => setting,
+            _ => Setting::Default,
+        }
+    }
+}
+
+const MODES: [(Mode, &[(&str, Body)]); 7] = [
+    (Mode::System, CASES),
+    (Mode::Preloaded(Setting::Default), CASES),
+    (Mode::Preloaded(Setting::Pool), CASES),
+    (Mode::Preloaded(Setting::Driver), IN_EVERY_SETTING),
+    (Mode::Preloaded(Setting::Always), IN_EVERY_SETTING),
+    (Mode::Forbidden("ENOSYS"), CASES),
+    (Mode::Forbidden("EPERM"), CASES),
+];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
-    for mode in MODES {
-        for (case, body) in CASES {
-            let name = match mode {
-                Mode::System => format!("system::{case}"),
-                Mode::Preloaded => format!("preloaded::{case}"),
-                Mode::Forbidden(errno) => format!("forbidden::{errno}::{case}"),
-            };
+    for (mode, cases) in MODES {
+        for (case, body) in cases {
+            let name = format!("{}::{case}", mode.name());
             trials.push(trial(name, move || Run::new(mode)?.through(*body)));
         }
     }
+    for setting in Setting::ALL {
+        let name = format!("engine::{}", setting.name());
+        trials.push(trial(name, move || engine_in_use(setting)));
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Direct I/O goes to io_uring, unless the pool was asked for.
+fn engine_in_use(setting: Setting) -> Outcome {
+    setting::needs_uring()?;
+    let run = Run::new(Mode::Preloaded(setting))?;
+    fio_direct(&run)?;
+    let calls = run.traced(&[URING_CALL])?.len();
+    match (setting, calls) {
+        (Setting::Pool, 0) => Ok(()),
+        (Setting::Pool, _) => fail(format!("{calls} calls of {URING_CALL}")),
+        (_, 0) => fail(format!("not one call of {URING_CALL}")),
+        _ => Ok(()),
+    }
 }
 
 /// The commands of one case in one mode, all in one directory.
@@ -97,12 +151,12 @@ impl Run {
 
     fn through(&self, body: Body) -> Outcome {
         body(self)?;
-        let calls = self.kernel_aio_calls()?;
+        let calls = self.traced(&CALLS)?;
         match self.mode {
             Mode::System if !calls.iter().any(|call| call == "io_submit") => {
                 fail("the program submitted nothing through libaio, so the case proves nothing")
             }
-            Mode::Preloaded if !calls.is_empty() => fail(format!(
+            Mode::Preloaded(_) if !calls.is_empty() => fail(format!(
                 "{} kernel AIO calls got past the library, the first is {}",
                 calls.len(),
                 calls[0]
@@ -119,11 +173,11 @@ impl Run {
     fn program(&self, program: &str, arguments: &[&str]) -> Outcome<Ended> {
         let program = installed(program)?;
         let mut line: Vec<OsString> = match self.mode {
-            Mode::System | Mode::Preloaded => {
+            Mode::System | Mode::Preloaded(_) => {
                 vec![strace()?.into(), "-f".into(), "--seccomp-bpf".into(), "-qq".into()]
                     .into_iter()
                     .chain(["-A".into(), "-o".into(), self.path("trace").into()])
-                    .chain(["-e".into(), format!("trace={}", CALLS.join(",")).into()])
+                    .chain(["-e".into(), format!("trace={},{URING_CALL}", CALLS.join(",")).into()])
                     .collect()
             }
             Mode::Forbidden(errno) => vec![forbid()?.into(), errno.into(), "aio,uring".into()],
@@ -138,11 +192,12 @@ impl Run {
         line.extend(arguments.iter().map(OsString::from));
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]).current_dir(self.directory.path()).env_remove("LD_PRELOAD");
+        self.mode.setting().apply(&mut command);
         command::run(&mut command, LIMIT)?.expect_success()
     }
 
-    /// The names of the kernel AIO calls in the trace, one for each call.
-    fn kernel_aio_calls(&self) -> Outcome<Vec<String>> {
+    /// The names of those calls in the trace that are wanted, one for each call.
+    fn traced(&self, wanted: &[&str]) -> Outcome<Vec<String>> {
         if let Mode::Forbidden(_) = self.mode {
             return Ok(Vec::new());
         }
@@ -150,7 +205,7 @@ impl Run {
         let calls = fs::read_to_string(self.path("trace"))?
             .lines()
             .filter_map(|line| line.split_once(' ')?.1.trim_start().split_once('('))
-            .filter(|(name, _)| CALLS.contains(name))
+            .filter(|(name, _)| wanted.contains(name))
             .map(|(name, _)| name.to_string())
             .collect();
         Ok(calls)

@@ -53,6 +53,46 @@ static int file_table_fills_up_later(struct smoke *job)
 	return smoke_run(job);
 }
 
+static int file_table_full_before_the_first_request(struct smoke *job)
+{
+	io_context_t ctx = 0;
+
+	CHECK_EQ(io_setup(BATCH, &ctx), 0);
+	job->may_be_refused = POLLS_REFUSED;
+	CHECK_EQ(limit(RLIMIT_NOFILE, 64, 0), 0);
+	while (open("/dev/null", O_RDONLY) >= 0)
+		;
+	CHECK_EQ(smoke_on(ctx, job), 0);
+	CHECK_EQ(io_destroy(ctx), 0);
+	return smoke_run(job);
+}
+
+/* From one that is left to a dozen. */
+static int few_file_descriptors(struct smoke *job)
+{
+	enum { MOST = 12 };
+	int fd, last = -1;
+
+	job->may_be_refused = POLLS_REFUSED;
+	CHECK_EQ(limit(RLIMIT_NOFILE, 64, 0), 0);
+	while ((fd = open("/dev/null", O_RDONLY)) >= 0)
+		last = fd;
+	CHECK_EQ(last, 63);
+	for (int left = 1; left <= MOST; left++) {
+		io_context_t ctx = 0;
+
+		CHECK_EQ(io_setup(BATCH, &ctx), 0);
+		CHECK_EQ(smoke_on(ctx, job), 0);
+		close(last - left + 1);
+		/* The context goes on with what it has, and with one more. */
+		CHECK_EQ(smoke_on(ctx, job), 0);
+		CHECK_EQ(io_destroy(ctx), 0);
+		CHECK_EQ(smoke_run(job), 0);
+		CHECK_EQ(fcntl(last - left + 1, F_GETFD), -1);
+	}
+	return 0;
+}
+
 static int no_standard_files(struct smoke *job)
 {
 	int standard_error = fcntl(2, F_DUPFD, 100), status;
@@ -84,7 +124,8 @@ static int no_threads(struct smoke *job)
 		return skip("setresuid");
 	CHECK_EQ(limit(RLIMIT_NPROC, 0, 1), 0);
 	CHECK_EQ(pthread_create(&thread, NULL, nothing_to_do, NULL), EAGAIN);
-	job->may_be_refused = SIGNALLED_POLLS_REFUSED;
+	/* Each of them needs the thread where the ring is always served. */
+	job->may_be_refused = getenv("UAIO_RING") ? POLLS_REFUSED : SIGNALLED_POLLS_REFUSED;
 	return smoke_run(job);
 }
 
@@ -93,6 +134,16 @@ static int nobody_without_locked_memory(struct smoke *job)
 	CHECK_EQ(limit(RLIMIT_MEMLOCK, 0, 1), 0);
 	if (setresuid(NOBODY, NOBODY, NOBODY))
 		return skip("setresuid");
+	CHECK_EQ(smoke_run(job), 0);
+
+	io_context_t contexts[32] = { 0 };
+
+	for (int i = 0; i < 32; i++) {
+		CHECK_EQ(io_setup(BATCH, &contexts[i]), 0);
+		CHECK_EQ(smoke_on(contexts[i], job), 0);
+	}
+	for (int i = 0; i < 32; i++)
+		CHECK_EQ(io_destroy(contexts[i]), 0);
 	return smoke_run(job);
 }
 
@@ -247,4 +298,35 @@ static int thousands_of_contexts(struct smoke *job)
 	CHECK(once.mappings < before.mappings + 100);
 	CHECK(usage().mappings < once.mappings + 20);
 	return smoke_run(job);
+}
+
+/* Each of them has done direct I/O, and the program still needs descriptors for its own files. */
+static int more_contexts_at_work_than_descriptors(struct smoke *job)
+{
+	enum { CONTEXTS = 2000, OWN = 100 };
+	static io_context_t contexts[CONTEXTS];
+	struct usage before = usage();
+	int own[OWN];
+
+	CHECK_EQ(limit(RLIMIT_NOFILE, 1024, 0), 0);
+	for (int i = 0; i < CONTEXTS; i++) {
+		struct iocb reads[BATCH];
+
+		CHECK_EQ(io_setup(BATCH, &contexts[i]), 0);
+		for (int k = 0; k < BATCH; k++)
+			io_prep_pread(&reads[k], job->source, smoke_buffers[k], BLOCK, k * BLOCK);
+		CHECK_EQ(smoke_submit(contexts[i], reads, BATCH), 0);
+		CHECK_EQ(smoke_reap(contexts[i], BATCH, BLOCK), 0);
+	}
+	for (int i = 0; i < OWN; i++) {
+		own[i] = open("/dev/null", O_RDONLY);
+		CHECK(own[i] >= 0);
+	}
+	for (int i = 0; i < CONTEXTS; i += 100)
+		CHECK_EQ(smoke_on(contexts[i], job), 0);
+	for (int i = 0; i < OWN; i++)
+		close(own[i]);
+	for (int i = 0; i < CONTEXTS; i++)
+		CHECK_EQ(io_destroy(contexts[i]), 0);
+	return gone(before);
 }

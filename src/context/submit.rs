@@ -180,6 +180,9 @@ impl Context {
 
     /// Submits the polls that wait, in order; counts those that are accepted. At an error the rest
     /// are forgotten.
+    ///
+    /// What is ready completes before this ends: it is looked for first; or, where polls have had to
+    /// wait so far, they are armed first and those that were ready are harvested.
     fn submit_polls(
         &'static self,
         batch: &mut Batch,

@@ -3,8 +3,8 @@
 //! A context has one epoll instance, made for its first poll that is not ready. The program's own
 //! descriptor numbers are registered, one-shot, and the registration is kept for the next poll on
 //! the same number: changing it (MOD) costs a fraction of making a new one. The file itself is
-//! pinned by a duplicate while a poll is armed, so that close() neither loses the poll nor shows the
-//! peer an end of file.
+//! held while a poll is armed, by a duplicate or without one ([`hold`]), so that close() neither
+//! loses the poll nor shows the peer an end of file.
 //!
 //! A number may come to mean another file at any time, so a kept registration is never trusted:
 //! - MOD on a number whose file is not registered fails with ENOENT: then ADD.

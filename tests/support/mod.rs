@@ -12,6 +12,7 @@ pub mod command;
 pub mod elf;
 pub mod library;
 pub mod scratch;
+pub mod setting;
 
 use std::env;
 use std::ffi::OsStr;
