@@ -1,4 +1,4 @@
-/* only: uaio: the kernel's workers are no threads of the process */
+/* only: pool: the workers of the kernel are not ours, nor is when they leave */
 /* Description: workers that have nothing to do leave, though the context stays; and come back. */
 #include "check.h"
 

@@ -1,3 +1,4 @@
+/* not: always: the magic is there from the beginning */
 /* only: uaio: the kernel fills every ring by itself and always says so */
 /*
  * Description: ring.magic is 0 while events may need a call, so that fio and SPDK make that

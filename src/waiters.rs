@@ -14,7 +14,7 @@
 //! - the waiter says how many it asks for before its last look, and nothing when it is awake;
 //! - who adds an event from elsewhere, or takes completions and leaves events in the ring, wakes those
 //!   whose need is met, and those that ask for more than one: they count anew;
-//! - to wake is to mark the waiter and to post as many completions as it asks for ([`Kick`]);
+//! - to wake is to mark the waiter and to post as many completions as it asks for (`Kick`);
 //! - who takes such completions out of the queue may have taken them from a marked waiter that had not
 //!   fallen asleep yet, so it posts them again while the waiter asks.
 //!

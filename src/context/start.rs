@@ -116,12 +116,13 @@ impl Context {
         Ok(())
     }
 
-    /// Whether a request can go to io_uring: there is an instance, and the reaper if it needs one.
+    /// Whether a request can go to io_uring: there is an instance, and the reaper if there is an
+    /// eventfd to signal; without that, callers can look.
     fn can_use_uring(&'static self, accepted: &Accepted) -> bool {
         !host::wants_driver()
             && self.uring.is_ready()
             && (!(accepted.has_resfd() || self.is_background())
-                || (!self.uring.is_owned() && self.serve_uring()))
+                || (!self.uring.is_owned() && (self.serve_uring() || !accepted.has_resfd())))
     }
 
     /// Holds the eventfd of an iocb, if it has one. An error: it cannot be held, or is gone.

@@ -27,7 +27,7 @@
 //!
 //! *Orderings*: the driver says that it sleeps under the lock of the queue, if it finds that empty. Who
 //! queues something later takes the lock later, and sees it asleep, or that another submitter calls.
-//! So [`CALL`] is Relaxed throughout.
+//! So `CALL` is Relaxed throughout.
 
 mod flights;
 

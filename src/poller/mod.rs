@@ -3,7 +3,7 @@
 //! A context has one epoll instance, made for its first poll that is not ready. The program's own
 //! descriptor numbers are registered, one-shot, and the registration is kept for the next poll on
 //! the same number: changing it (MOD) costs a fraction of making a new one. The file itself is
-//! held while a poll is armed, by a duplicate or without one ([`hold`]), so that close() neither
+//! held while a poll is armed, by a duplicate or without one (`hold`), so that close() neither
 //! loses the poll nor shows the peer an end of file.
 //!
 //! A number may come to mean another file at any time, so a kept registration is never trusted:
@@ -58,7 +58,7 @@ pub struct Poller {
     armed: AtomicU32,
     /// A waiter sleeps on the epoll.
     is_led: AtomicBool,
-    /// Holds files of armed polls ([`hold`]); null before the first batch of polls.
+    /// Holds files of armed polls (`hold`); null before the first batch of polls.
     files: AtomicPtr<FileTable>,
     /// Making the table was tried.
     has_no_files: AtomicBool,

@@ -53,6 +53,8 @@ fn take(completions: u32, sharing: Sharing) -> Option<Box<Instance>> {
 pub fn release(instance: Box<Instance>, _section: &Section) {
     if !instance.is_broken() && !instance.is_owned() {
         instance.harvest(|_| {});
+        // A registration would hold it beyond its end.
+        places::forget(&instance);
         let mut cache = CACHE.lock();
         if let Some(place) = cache.iter_mut().find(|place| place.is_none()) {
             *place = Some(instance);

@@ -5,7 +5,7 @@
 //!
 //! Not every kernel lets a file go at once when its slot is emptied: before Linux 6.13 that could
 //! wait for other requests. A peer would wait for the end of the data meanwhile, so the first table
-//! of a process is made only after a trial ([`works`]).
+//! of a process is made only after a trial (`works`).
 //!
 //! *Locks*: none of its own, but [`FileTable::install`] is for one thread at a time.
 

@@ -5,7 +5,7 @@
 //! others when the context is destroyed ([`cache`]). Nothing here knows what is submitted.
 //!
 //! *The program may close or replace our descriptor.* The mappings hold the instance, so completions
-//! come in any case. Threads enter it by a place that they have registered it in ([`places`]), which
+//! come in any case. Threads enter it by a place that they have registered it in (`places`), which
 //! no program can replace, or by its number after a look whether it is still ours. An instance is
 //! *broken* when the kernel has begun to refuse entries: nothing is submitted to it any more.
 //!
