@@ -12,7 +12,7 @@ use crate::fork_gate;
 use crate::pins;
 use crate::request::state::Put;
 use crate::request::{Request, Slab, Work};
-use crate::resfd::{Resfd, Resfds, Signal};
+use crate::resfd::{Resfd, Resfds, Signal, Signals};
 use crate::ring::Ring;
 use crate::sync::{AtomicBool, AtomicU32, Ordering, assert_no_context_lock};
 use crate::sys::errno::Result;
@@ -95,11 +95,13 @@ impl Completions {
     }
 
     /// As [`Completions::put`], by a thread that takes the events afterwards and then tells who is
-    /// left ([`Waiters::moved`]).
+    /// left ([`Waiters::moved`]), and sends `signals`.
     #[inline]
-    pub fn put_quietly(&self, request: &Request) {
+    pub fn put_quietly(&self, request: &Request, signals: &mut Signals) {
         if request.state.put() == Put::Last {
-            self.finish(request, true);
+            if let Some(resfd) = self.finish_unsignalled(request, true) {
+                signals.add(resfd, &self.resfds);
+            }
             self.left();
         }
     }
@@ -115,6 +117,16 @@ impl Completions {
     }
 
     fn finish(&self, request: &Request, is_accepted: bool) {
+        if let Some(resfd) = self.finish_unsignalled(request, is_accepted) {
+            if is_accepted {
+                resfd.signal().send();
+            }
+            self.resfds.release(resfd);
+        }
+    }
+
+    /// Posts the event, if there is one; the eventfd to be signalled then.
+    fn finish_unsignalled(&self, request: &Request, is_accepted: bool) -> Option<Resfd> {
         // The file first: who has the event finds it closed if the program closed it, as a peer
         // that waits for the end of the data expects.
         if request.pin().is_some() {
@@ -127,13 +139,11 @@ impl Completions {
             // The place goes back before the event is seen, so that there is one for the request
             // that the program submits next.
             self.slab.remove(request);
-            self.publish(event, resfd.as_ref().map(Resfd::signal));
+            self.publish(event, None);
         } else {
             self.slab.remove(request);
         }
-        if let Some(resfd) = resfd {
-            self.resfds.release(resfd);
-        }
+        resfd
     }
 
     fn unpin(&self, request: &Request) {

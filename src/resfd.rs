@@ -41,6 +41,47 @@ impl Signal {
             fd::eventfd_signal(self.fd);
         }
     }
+
+    /// Adds 1 for each of `count` events.
+    fn send_count(self, count: u64) {
+        if self.may_block {
+            // Only for 1 it is known whether there is room.
+            (0..count).for_each(|_| self.send());
+        } else {
+            fd::eventfd_add(self.fd, count);
+        }
+    }
+}
+
+/// Signals for events that are in the ring, to be sent together: who waits cannot tell, since more may
+/// have been sent before it looks. [`Signals::send`] is due.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Signals {
+    resfd: Option<Resfd>,
+    count: u64,
+}
+
+impl Signals {
+    /// Adds one for `resfd`, which is given back to `resfds` when it is sent.
+    pub fn add(&mut self, resfd: Resfd, resfds: &Resfds) {
+        match &self.resfd {
+            Some(held) if held.signal.fd == resfd.signal.fd => resfds.release(resfd),
+            _ => {
+                self.send(resfds);
+                self.resfd = Some(resfd);
+            }
+        }
+        self.count += 1;
+    }
+
+    /// Sends what has been added.
+    pub fn send(&mut self, resfds: &Resfds) {
+        if let Some(resfd) = self.resfd.take() {
+            resfd.signal.send_count(core::mem::take(&mut self.count));
+            resfds.release(resfd);
+        }
+    }
 }
 
 /// A pinned eventfd. Given back with [`Resfds::release`].
@@ -183,6 +224,19 @@ mod tests {
         assert_eq!(count(&other), 1);
         resfds.release(first);
         resfds.release(second);
+    }
+
+    #[test]
+    fn signals_sent_together_count_each() {
+        let resfds = Resfds::default();
+        let (eventfd, other) = (fd::eventfd().unwrap(), fd::eventfd().unwrap());
+        let mut signals = Signals::default();
+        for target in [&eventfd, &eventfd, &other, &eventfd] {
+            signals.add(acquire(&resfds, target), &resfds);
+        }
+        signals.send(&resfds);
+        assert_eq!((count(&eventfd), count(&other)), (3, 1));
+        assert!(resfds.entries.lock().iter().all(|entry| entry.users == 0));
     }
 
     #[test]

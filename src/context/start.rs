@@ -14,7 +14,7 @@ use crate::resfd::Resfd;
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, Identity, StatusFlags};
-use crate::sys::file::Direction;
+use crate::sys::file::{self, Direction};
 use crate::sys::host;
 
 /// Transfers of more bytes may be split by a device, and a part of them refused late.
@@ -176,10 +176,12 @@ impl Context {
         if let Task::Transfer(transfer) = &work.task {
             let is_synchronous = match (batch.status(fd), is_refused) {
                 (Ok(status), true) => choose::by_blocks(fd, status, transfer) == Place::Caller,
-                (Ok(status), false) => Facts::of(fd).is_ok_and(|facts| {
-                    choose::direct(status, transfer, &facts) == Place::Caller
-                        || self.uring.is_first_setback(facts.identity)
-                }),
+                (Ok(status), false) => match Facts::of(fd) {
+                    Ok(facts) if choose::direct(status, transfer, &facts) == Place::Caller => true,
+                    _ if self.attempt_without_cache(request, transfer) => return,
+                    Ok(facts) => self.uring.is_first_setback(facts.identity),
+                    Err(_) => false,
+                },
                 (Err(_), _) => return self.decide(request, Errno::BADF.to_res()),
             };
             if is_synchronous || !uring::hold_file(request) {
@@ -196,6 +198,26 @@ impl Context {
         if is_refused || self.uring.submit(&[Some(request)]) == 0 {
             self.uring.submit_elsewhere(request, batch.credentials());
         }
+    }
+
+    /// Attempts a write that was set back once more, without the cached pages that may have been the
+    /// reason: to drop them may block, says the kernel. True: it is on its way, or done.
+    fn attempt_without_cache(&self, request: &Request, transfer: &Transfer) -> bool {
+        let Some(number) = request.work().map(|work| work.number) else { return false };
+        if transfer.direction == Direction::Read || !self.uring.may_be_cached() {
+            return false;
+        }
+        file::forget_cached(number, transfer.offset as u64, transfer.buffer.len());
+        request.ring.progress.begin();
+        if self.uring.submit(&[Some(request)]) == 0 {
+            return false;
+        }
+        self.uring.look_after_submission();
+        let is_on_its_way = request.ring.progress.end_submission() == Turn::Others;
+        if is_on_its_way {
+            self.uring.was_cached();
+        }
+        is_on_its_way
     }
 
     fn perform_here(&self, batch: &mut Batch, request: &Request, transfer: &Transfer) {

@@ -28,6 +28,7 @@ use crate::request::list::List;
 use crate::request::progress::Turn;
 use crate::request::state::Claim;
 use crate::request::{Request, Task};
+use crate::resfd::Signals;
 use crate::service::Service;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Lock, Ordering};
 use crate::sys::cred::Credentials;
@@ -55,6 +56,8 @@ pub struct Uring {
     /// Files with a request that was set back, as hashes.
     known: [AtomicU64; KNOWN],
     next_known: AtomicU32,
+    /// Writes in a row that cached pages were not the reason for.
+    futile: AtomicU32,
 }
 
 /// How many files are remembered.
@@ -96,6 +99,7 @@ impl Uring {
         for known in &self.known {
             known.store(0, Ordering::Relaxed);
         }
+        self.futile.store(0, Ordering::Relaxed);
         self.service.open();
     }
 
@@ -234,6 +238,20 @@ impl Uring {
         true
     }
 
+    /// Whether a write that was set back is worth a look at the page cache: pages there are the most
+    /// usual reason, unless they have not been for long.
+    pub fn may_be_cached(&self) -> bool {
+        const PATIENCE: u32 = 8;
+        const INTERVAL: u32 = 16;
+        let futile = self.futile.fetch_add(1, Ordering::Relaxed);
+        futile < PATIENCE || futile.is_multiple_of(INTERVAL)
+    }
+
+    /// They were the reason.
+    pub fn was_cached(&self) {
+        self.futile.store(0, Ordering::Relaxed);
+    }
+
     /// After a submission: what is done already goes to the ring, as in the kernel, and what failed
     /// is set back.
     pub fn look_after_submission(&self) {
@@ -279,6 +297,7 @@ impl Uring {
         let completions = self.completions();
         let (mut done, mut again) = (List::EMPTY, List::EMPTY);
         let mut count = 0;
+        let mut signals = Signals::default();
         instance.harvest(|cqe| {
             harvest.has_moved = true;
             if cqe.user_data == uring::KICK {
@@ -306,8 +325,9 @@ impl Uring {
         });
         while let Some(request) = done.first(&completions.slab) {
             done.remove(&completions.slab, request);
-            end(completions, request);
+            end(completions, request, &mut signals);
         }
+        signals.send(&completions.resfds);
         while let Some(request) = again.first(&completions.slab) {
             again.remove(&completions.slab, request);
             self.submit_again(request);
@@ -325,7 +345,9 @@ impl Uring {
         if !hold_again(request) {
             // divergence: the program has closed its descriptor, and a part of a large transfer was
             // refused late; or it has closed the pin. The result says what the kernel said.
-            return end(self.completions(), request);
+            let mut signals = Signals::default();
+            end(self.completions(), request, &mut signals);
+            return signals.send(&self.completions().resfds);
         }
         self.submit_elsewhere(request, Credentials::current());
     }
@@ -433,11 +455,11 @@ impl Uring {
 }
 
 /// The outcome of a request is decided: completes it.
-fn end(completions: &Completions, request: &Request) {
+fn end(completions: &Completions, request: &Request, signals: &mut Signals) {
     // Nobody else decides about a request in io_uring.
     let claim = request.state.claim();
     debug_assert_eq!(claim, Claim::Won);
-    completions.put_quietly(request);
+    completions.put_quietly(request, signals);
 }
 
 /// Results after which an attempt is followed by another one.

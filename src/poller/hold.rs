@@ -16,6 +16,7 @@ use crate::poller::Poller;
 use crate::poller::table::{IN_TABLE, UNLOCKED};
 use crate::request::Request;
 use crate::request::list::List;
+use crate::resfd::Signals;
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd;
@@ -210,10 +211,12 @@ impl Poller {
             next = done.next(&completions.slab, request);
             Some(request)
         }));
+        let mut signals = Signals::default();
         while let Some(request) = done.first(&completions.slab) {
             done.remove(&completions.slab, request);
-            completions.put_quietly(request);
+            completions.put_quietly(request, &mut signals);
         }
+        signals.send(&completions.resfds);
         // The caller is inside the context, or is its reaper: it is still there.
         completions.tell();
     }

@@ -422,9 +422,13 @@ pub fn is_stream_socket(fd: c_int) -> bool {
 
 /// Adds 1 to an eventfd of ours or of the program.
 pub fn eventfd_signal(fd: c_int) {
-    let one = 1u64;
-    // SAFETY: the kernel reads 8 bytes of `one`.
-    let _: Result<usize> = unsafe { syscall!(SYS_write, fd, &raw const one, 8) };
+    eventfd_add(fd, 1);
+}
+
+/// Adds `count` to an eventfd of ours or of the program.
+pub fn eventfd_add(fd: c_int, count: u64) {
+    // SAFETY: the kernel reads 8 bytes of `count`.
+    let _: Result<usize> = unsafe { syscall!(SYS_write, fd, &raw const count, 8) };
 }
 
 /// Sets an eventfd of ours back to 0.

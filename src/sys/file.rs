@@ -69,6 +69,19 @@ pub fn sync(fd: c_int, data_only: bool) -> Result<()> {
     unsafe { syscall!(number, fd) }.map(|_| ())
 }
 
+/// Drops cached pages around a range of a file, if they are clean.
+///
+/// A page may be part of a large one, and those go as a whole or not at all: so the range is widened
+/// to the largest that there are.
+pub fn forget_cached(fd: c_int, offset: u64, len: u64) {
+    const LARGEST: u64 = 2 << 20;
+    let start = offset / LARGEST * LARGEST;
+    let end = offset.saturating_add(len).next_multiple_of(LARGEST);
+    // SAFETY: no pointer.
+    let _: Result<usize> =
+        unsafe { syscall!(libc::SYS_fadvise64, fd, start, end - start, libc::POSIX_FADV_DONTNEED) };
+}
+
 /// What lies under a range of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blocks {
