@@ -24,7 +24,7 @@ static void *sleeper(void *argument)
 {
 	struct timespec nap = { 0, NAP_MS * 1000000 };
 	struct io_event events[4 * MANY];
-	long before = own_cpu_ms(), min_nr = *(long *)argument;
+	long before = own_cpu_ms(), begin = now_ms(), min_nr = *(long *)argument;
 	sigset_t mask;
 	int got;
 
@@ -35,6 +35,8 @@ static void *sleeper(void *argument)
 	else
 		got = io_getevents(ctx, min_nr, 4 * MANY, events, &nap);
 	CHECK(got >= 0);
+	/* To the end of the timeout, and not much longer. */
+	CHECK(now_ms() - begin >= NAP_MS - 1 && now_ms() - begin < NAP_MS + 2000);
 	if (own_cpu_ms() - before > MOST_MS)
 		fail("%ld ms of processor time", own_cpu_ms() - before);
 	return NULL;

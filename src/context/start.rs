@@ -51,6 +51,15 @@ impl Context {
             }
             return self.transfer_here(batch, accepted, status, &transfer);
         }
+        if transfer.direction == Direction::Write
+            && self.uring.is_growing(fd)
+            && let Ok(facts) = Facts::of(fd)
+        {
+            if choose::direct(status, &transfer, &facts) == Place::Caller {
+                return self.transfer_here(batch, accepted, status, &transfer);
+            }
+            self.uring.note_growth(fd, false);
+        }
         if batch.queue.is_in_the_way_of(&transfer) {
             self.flush(batch);
         }
@@ -177,7 +186,10 @@ impl Context {
             let is_synchronous = match (batch.status(fd), is_refused) {
                 (Ok(status), true) => choose::by_blocks(fd, status, transfer) == Place::Caller,
                 (Ok(status), false) => match Facts::of(fd) {
-                    Ok(facts) if choose::direct(status, transfer, &facts) == Place::Caller => true,
+                    Ok(facts) if choose::direct(status, transfer, &facts) == Place::Caller => {
+                        self.uring.note_growth(fd, transfer.direction == Direction::Write);
+                        true
+                    }
                     _ if self.attempt_without_cache(request, transfer) => return,
                     Ok(facts) => self.uring.is_first_setback(facts.identity),
                     Err(_) => false,

@@ -56,6 +56,8 @@ pub struct Uring {
     /// Files with a request that was set back, as hashes.
     known: [AtomicU64; KNOWN],
     next_known: AtomicU32,
+    /// Descriptor + 1 of the last write that extended its file; 0 for none.
+    growing: AtomicU32,
     /// Writes in a row that cached pages were not the reason for.
     futile: AtomicU32,
 }
@@ -100,6 +102,7 @@ impl Uring {
             known.store(0, Ordering::Relaxed);
         }
         self.futile.store(0, Ordering::Relaxed);
+        self.growing.store(0, Ordering::Relaxed);
         self.service.open();
     }
 
@@ -236,6 +239,18 @@ impl Uring {
             place.store(hash, Ordering::Relaxed);
         }
         true
+    }
+
+    /// Whether the last write to extend a file went to this descriptor: then a look at the size is
+    /// cheaper than an attempt.
+    #[inline]
+    pub fn is_growing(&self, number: i32) -> bool {
+        self.growing.load(Ordering::Relaxed) == number as u32 + 1
+    }
+
+    /// A write to this descriptor has extended the file, or has not.
+    pub fn note_growth(&self, number: i32, is_growing: bool) {
+        self.growing.store(if is_growing { number as u32 + 1 } else { 0 }, Ordering::Relaxed);
     }
 
     /// Whether a write that was set back is worth a look at the page cache: pages there are the most
