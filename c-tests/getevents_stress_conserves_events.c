@@ -66,10 +66,11 @@ static void take_share(int share, unsigned *state)
 			__atomic_fetch_add(&slow, 1, __ATOMIC_RELAXED);
 		for (int i = 0; i < got; i++) {
 			struct iocb *iocb = events[i].obj;
+			long res = event_res(&events[i]);
 
 			__atomic_fetch_add(&seen[iocb - iocbs], 1, __ATOMIC_RELAXED);
 			if (events[i].data != iocb || events[i].res2 ||
-			    !mixed_is_good(iocb->aio_lio_opcode, iocb->u.c.nbytes, event_res(&events[i])))
+			    !mixed_is_good(iocb->aio_lio_opcode, iocb->u.c.nbytes, res))
 				__atomic_fetch_add(&bad, 1, __ATOMIC_RELAXED);
 		}
 		share -= got;

@@ -79,7 +79,8 @@ static void run(enum fate fate)
 	for (int i = 0; i < FILES; i++) {
 		char *buffer = memory + i * 3 * (long)PAGE, block[PAGE];
 
-		CHECK(filled_with(buffer, 'a' + i, PAGE) && filled_with(buffer + 2 * PAGE, 'a' + i, PAGE));
+		CHECK(filled_with(buffer, 'a' + i, PAGE));
+		CHECK(filled_with(buffer + 2 * PAGE, 'a' + i, PAGE));
 		MUST(pread(kept[i], block, PAGE, PAGE));
 		CHECK(filled_with(block, 'A' + i, PAGE));
 		close(kept[i]);

@@ -63,9 +63,11 @@ static void *run(void *argument)
 		pthread_barrier_wait(&barrier);
 		/* Reaped by the main thread. */
 		pthread_barrier_wait(&barrier);
-		for (int i = 0; i < MANY; i++)
-			if (i % 8 != 7)
-				side->bad += !filled_with(side->memory + i * (long)PAGE, side->fill, PAGE);
+		for (int i = 0; i < MANY; i++) {
+			const char *read = side->memory + i * (long)PAGE;
+
+			side->bad += i % 8 != 7 && !filled_with(read, side->fill, PAGE);
+		}
 		close_channel(channel);
 	}
 	close(file);
