@@ -5,7 +5,7 @@
 #define THREADS 6
 #define CONTEXTS 40
 #define BATCH 4
-#define RUN_MS 1500
+#define RUN_MS 800
 
 /* Who holds the lock for writing changes the context; for reading, uses it. */
 static struct place {

@@ -3,7 +3,7 @@
 #include "pending.h"
 
 #define DEPTH 32
-#define REQUESTS 20000
+#define REQUESTS 10000
 
 static io_context_t ctx;
 static int file, resfd;

@@ -4,7 +4,7 @@
 #include "pending.h"
 
 #define MANY 16
-#define HELD_MS 1500
+#define HELD_MS 800
 
 static io_context_t ctx;
 static int file, resfd;

@@ -3,7 +3,7 @@
 #include "mixed_requests.h"
 
 #define SLEEPERS 3
-#define SCENARIOS 400
+#define SCENARIOS 250
 #define MOST 8
 
 static io_context_t ctx;

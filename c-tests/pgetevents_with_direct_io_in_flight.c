@@ -3,7 +3,7 @@
 #include "pending.h"
 
 #define MANY 8
-#define ROUNDS 50
+#define ROUNDS 20
 
 static io_context_t ctx;
 static int file;
