@@ -119,7 +119,7 @@ impl Arena {
         (self.library..self.library + self.pages * PAGE).contains(&region.library)
     }
 
-    fn give_back(&mut self, region: &Region, view: View, is_kept: bool) {
+    fn give_back(&mut self, region: &Region, view: View) {
         let first = (region.library - self.library) / PAGE;
         let len = region.pages * PAGE;
         if view == View::AtHome {
@@ -127,7 +127,7 @@ impl Arena {
                 self.mark(first, region.pages, false);
             }
             self.used -= region.pages;
-            if self.used > self.lost || is_kept {
+            if self.used > self.lost {
                 // Out of address space for one more mapping: the program keeps seeing the page.
                 let _ = mmap::protect(region.user, len, Protection::None);
             }
@@ -212,25 +212,15 @@ impl Arenas {
         }
     }
 
-    /// Takes a ring's memory back; `is_kept`: for the next ring, even if nothing else is in use.
-    pub fn release(&mut self, region: &Region, view: View, is_kept: bool) {
+    /// Takes a ring's memory back.
+    pub fn release(&mut self, region: &Region, view: View) {
         let Some(index) = self.arenas.iter().position(|arena| arena.owns(region)) else { return };
         let arena = &mut self.arenas[index];
-        arena.give_back(region, view, is_kept);
-        if arena.is_empty() && !is_kept {
+        arena.give_back(region, view);
+        if arena.is_empty() {
             self.arenas.swap_remove(index).unmap();
             self.hint = 0;
         }
-    }
-
-    /// Unmaps what no ring uses.
-    pub fn trim(&mut self) {
-        for index in (0..self.arenas.len()).rev() {
-            if self.arenas.get(index).is_some_and(Arena::is_empty) {
-                self.arenas.swap_remove(index).unmap();
-            }
-        }
-        self.hint = 0;
     }
 
     /// Forgets everything: a forked child does not have the library's views, and leaves the
@@ -265,7 +255,7 @@ mod tests {
         let region = arenas.allocate(3).unwrap();
         poke(region.library + 2 * PAGE, 77);
         assert_eq!(peek(region.user + 2 * PAGE), 77);
-        arenas.release(&region, View::AtHome, false);
+        arenas.release(&region, View::AtHome);
         assert!(arenas.arenas.is_empty());
     }
 
@@ -277,15 +267,15 @@ mod tests {
             let first = arenas.allocate(pages).unwrap();
             poke(first.user, 4);
             poke(first.user + PAGE, 5);
-            arenas.release(&first, View::AtHome, false);
+            arenas.release(&first, View::AtHome);
             assert!(mmap::read_safely::<u32>(first.user).is_err());
             let again = arenas.allocate(pages).unwrap();
             assert_eq!((again.user, peek(again.user)), (first.user, 0));
             let old = if pages > KEPT_PAGES { 0 } else { 5 };
             assert_eq!(peek(again.user + PAGE), old);
-            arenas.release(&again, View::AtHome, false);
+            arenas.release(&again, View::AtHome);
         }
-        arenas.release(&kept, View::AtHome, false);
+        arenas.release(&kept, View::AtHome);
     }
 
     #[test]
@@ -298,7 +288,7 @@ mod tests {
         users.dedup();
         assert_eq!(users.len(), regions.len());
         for region in &regions {
-            arenas.release(region, View::AtHome, false);
+            arenas.release(region, View::AtHome);
         }
         assert!(arenas.arenas.is_empty());
     }
@@ -309,11 +299,11 @@ mod tests {
         let (kept, gone) = (arenas.allocate(1).unwrap(), arenas.allocate(1).unwrap());
         // SAFETY: nobody uses the view.
         unsafe { mmap::unmap(gone.user, PAGE) }.unwrap();
-        arenas.release(&gone, View::Gone, false);
+        arenas.release(&gone, View::Gone);
         let next = arenas.allocate(1).unwrap();
         assert_ne!(next.user, gone.user);
-        arenas.release(&next, View::AtHome, false);
-        arenas.release(&kept, View::AtHome, false);
+        arenas.release(&next, View::AtHome);
+        arenas.release(&kept, View::AtHome);
         assert!(arenas.arenas.is_empty());
     }
 }

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Modules, bottom first; each uses only those before it (and `abi::types`):
-//! [`sync`], [`sys`]; [`lineage`], [`linger`], [`fork_gate`], [`pins`], [`stable`], [`radix`], [`arena`],
+//! [`sync`], [`sys`]; [`lineage`], [`fork_gate`], [`pins`], [`stable`], [`radix`], [`arena`],
 //! [`uring`], [`ring`], [`resfd`], [`waiters`], [`service`], [`request`];
 //! [`completion`]; [`engine`], [`poller`], [`reaper`]; [`context`]; [`registry`]; [`abi`].
 //!
@@ -26,7 +26,6 @@ pub mod context;
 pub mod engine;
 pub mod fork_gate;
 pub mod lineage;
-pub mod linger;
 pub mod pins;
 pub mod poller;
 pub mod radix;

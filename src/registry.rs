@@ -22,7 +22,6 @@ use crate::context::{Caller, Context, Reap, Wait, deliver};
 use crate::engine::{driver, pool};
 use crate::fork_gate;
 use crate::lineage;
-use crate::linger;
 use crate::pins;
 use crate::radix::{self, Radix};
 use crate::reaper;
@@ -303,7 +302,6 @@ unsafe fn forget_parent(setup: &mut Setup) {
     unsafe {
         pins::reset_after_fork();
         cache::reset_after_fork();
-        linger::reset_after_fork();
         driver::reset_after_fork();
         pool::reset_after_fork();
         reaper::reset_after_fork();
@@ -347,7 +345,7 @@ fn open(requested: u32, geometry: Geometry) -> Result<&'static Slot> {
     slot.requested.store(requested, Ordering::Relaxed);
     slot.address.store(region.user, Ordering::Relaxed);
     if epoch.slots.set(region.user, ptr::from_ref(slot).cast_mut()).is_err() {
-        setup.arenas.release(&region, View::AtHome, false);
+        setup.arenas.release(&region, View::AtHome);
         return Err(Errno::NOMEM);
     }
     match setup.free {
@@ -393,23 +391,21 @@ pub fn destroy(address: usize) -> Result<()> {
         return Ok(());
     }
     slot.context.clear();
-    let (is_last, is_kept) = {
+    let is_last = {
         let mut setup = SETUP.lock();
-        let is_last = setup.live == 1;
-        let is_kept = is_last && linger::keeps(give_back);
         let current = slot.address.swap(0, Ordering::Relaxed);
         remove(current, slot);
         let region = *slot.region.lock();
         let view = view(slot, &region, current);
-        setup.arenas.release(&region, view, is_kept);
+        setup.arenas.release(&region, view);
         setup.requested -= u64::from(slot.requested.load(Ordering::Relaxed));
         slot.next_free.store(setup.free, Ordering::Relaxed);
         setup.free = slot.index.load(Ordering::Relaxed) + 1;
         setup.live -= 1;
-        (is_last, is_kept)
+        setup.live == 0
     };
     if is_last {
-        retire(is_kept);
+        retire();
     }
     Ok(())
 }
@@ -425,7 +421,7 @@ fn abandon(slot: &'static Slot) {
     let is_last = setup.live == 0;
     drop(setup);
     if is_last {
-        retire(false);
+        retire();
     }
 }
 
@@ -441,24 +437,11 @@ pub fn finish_all() {
     });
 }
 
-/// There is no context left: no thread of ours shall be.
-fn retire(is_kept: bool) {
+/// There is no context left: no thread or descriptor of ours shall be.
+fn retire() {
     driver::retire();
     pool::retire();
     reaper::retire();
-    if !is_kept {
-        cache::clear();
-    }
-}
-
-/// Gives back what [`linger`] has let us keep.
-fn give_back() {
-    let mut setup = SETUP.lock();
-    if linger::is_too_early() || setup.live > 0 {
-        return;
-    }
-    setup.arenas.trim();
-    // No context can come to need it now.
     cache::clear();
 }
 

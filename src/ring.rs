@@ -302,7 +302,7 @@ mod tests {
 
     impl Drop for Fixture {
         fn drop(&mut self) {
-            self.arenas.release(&self.region, View::AtHome, false);
+            self.arenas.release(&self.region, View::AtHome);
         }
     }
 
