@@ -1,4 +1,4 @@
-/* only: uaio: the kernel cancels nothing but polls */
+/* only: pool: the kernel cancels nothing but polls, and io_uring's workers start at once */
 /* Description: work that waits for a thread can be cancelled: its event has res -ECANCELED. */
 #include "pending.h"
 
@@ -15,7 +15,6 @@ int main(void)
 	char block[PAGE] = { 'x' };
 
 	/* So many that they cannot all have begun, whatever the library does at the same time. */
-	setenv("UAIO_ENGINE", "pool", 1);
 	ctx = new_context(MANY);
 	for (int i = 0; i < MANY; i++) {
 		char name[16];

@@ -14,8 +14,6 @@
 //! - `/* not: WHO: REASON */`: everywhere else;
 //! - `/* timeout: SECONDS */`: more than the usual 30.
 //!
-//! Without a comment, `always` is left out for tests of when polls complete ([`IN_TIME`]).
-//!
 //! Environment:
 //! - `UAIO_LIB=PATH`: the shared library to test; else the one cargo has just built.
 //! - `UAIO_WRAP="valgrind -q --error-exitcode=9"`: a command that runs the programs on ours.
@@ -40,10 +38,6 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// Exit status of a program that cannot run here.
 const SKIP: i32 = 77;
-
-/// Tests that state when a poll is complete: not a moment later, as with `UAIO_RING=always`, where a
-/// thread of the library has to run in between.
-const IN_TIME: [&str; 4] = ["getevents_", "pgetevents_", "poll_", "cancel_"];
 
 /// What only our library has in it: a variable that it looks at.
 const MARK: &[u8] = b"UAIO_SYSCALL";
@@ -341,9 +335,6 @@ impl Program {
             _ => None,
         };
         let mut settings = Setting::ALL.to_vec();
-        if IN_TIME.iter().any(|prefix| name.starts_with(prefix)) {
-            settings.retain(|setting| *setting != Setting::Always);
-        }
         for (key, is_kept) in [("only", true), ("not", false)] {
             for value in tags(key) {
                 let Some(meant) = named(&value) else {

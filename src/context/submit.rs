@@ -194,7 +194,10 @@ impl Context {
             return Ok(());
         }
         let mut pending = Pending { requests: [None; POLLS], count: 0, is_background: false };
-        let looks_first = count < FEW || !self.poller.expects_wait();
+        // The reaper may take what is ready in the moment between arming and looking.
+        let is_left_to_us = !self.is_background()
+            && !polls.accepted.iter().take(count).flatten().any(Accepted::has_resfd);
+        let looks_first = count < FEW || !is_left_to_us || !self.poller.expects_wait();
         let mut fds = [pollfd { fd: -1, events: 0, revents: 0 }; POLLS];
         if looks_first && let Some(fds) = fds.get_mut(..count) {
             for (slot, accepted) in fds.iter_mut().zip(polls.accepted.iter().flatten()) {

@@ -148,21 +148,8 @@ impl OwnedFd {
 
     /// Moves the descriptor out of the low numbers, which programs expect for their own files
     /// (`select`, "close everything above 2"); where there is no room it stays where it is.
-    ///
-    /// Each time to another number: if the program closes descriptors that are not its own, what is
-    /// opened next does not take the place of what was lost.
     pub fn raised(self) -> OwnedFd {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let base = high_base();
-        let next = NEXT.load(Ordering::Relaxed);
-        let from = if (base..2 * base).contains(&next) { next } else { base };
-        match duplicate_at(self.0, from).or_else(|_| duplicate(self.0)) {
-            Ok(raised) => {
-                NEXT.store(raised.0 as usize + 1, Ordering::Relaxed);
-                raised
-            }
-            Err(_) => self,
-        }
+        duplicate(self.0).unwrap_or(self)
     }
 }
 
@@ -199,10 +186,23 @@ pub fn limit(resource: libc::__rlimit_resource_t) -> Option<u64> {
 }
 
 /// A second, close-on-exec descriptor for the open file behind `fd`, with a high number.
+///
+/// Each time another number: if the program closes descriptors that are not its own, what is opened
+/// next does not take the place of what was lost, and is not closed in its stead.
 pub fn duplicate(fd: c_int) -> Result<OwnedFd> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let base = high_base();
+    let next = NEXT.load(Ordering::Relaxed);
+    let from = if (base..2 * base).contains(&next) { next } else { base };
+    let is_final = |error: &Errno| *error == Errno::BADF;
     // EINVAL: the base is above the limit; EMFILE: no number is free above it.
-    duplicate_at(fd, high_base())
-        .or_else(|error| if error == Errno::BADF { Err(error) } else { duplicate_at(fd, 0) })
+    let result = duplicate_at(fd, from)
+        .or_else(|error| if is_final(&error) { Err(error) } else { duplicate_at(fd, base) })
+        .or_else(|error| if is_final(&error) { Err(error) } else { duplicate_at(fd, 0) });
+    if let Ok(new) = &result {
+        NEXT.store(new.0 as usize + 1, Ordering::Relaxed);
+    }
+    result
 }
 
 /// A duplicate at the first free number from `base` on.
