@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Modules, bottom first; each uses only those before it (and `abi::types`):
-//! [`sync`], [`sys`]; [`lineage`], [`fork_gate`], [`pins`], [`stable`], [`radix`], [`arena`],
+//! [`sync`], [`sys`]; [`lineage`], [`shield`], [`fork_gate`], [`pins`], [`stable`], [`radix`], [`arena`],
 //! [`uring`], [`ring`], [`resfd`], [`waiters`], [`service`], [`request`];
 //! [`completion`]; [`engine`], [`poller`], [`reaper`]; [`context`]; [`registry`]; [`abi`].
 //!
@@ -35,6 +35,7 @@ pub mod request;
 pub mod resfd;
 pub mod ring;
 pub mod service;
+pub mod shield;
 pub mod stable;
 pub mod sync;
 pub mod sys;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Bottom first: a module imports from its own line and from lines above, never from below.
 const LAYERS: &[&[&str]] = &[
     &["sync", "sys", "abi::types"],
-    &["lineage", "fork_gate", "pins", "stable", "radix", "arena", "uring"],
+    &["lineage", "shield", "fork_gate", "pins", "stable", "radix", "arena", "uring"],
     &["ring", "resfd", "waiters", "service", "request"],
     &["completion", "inode_guard"],
     &["engine", "poller", "reaper"],

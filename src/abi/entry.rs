@@ -10,9 +10,9 @@ use core::ffi::{c_int, c_long, c_void};
 
 use libc::{sigset_t, timespec};
 
+use crate::abi::calls;
 use crate::abi::types::{Event as io_event, Iocb as iocb};
 use crate::context::{Caller, MaskArgument, Reap};
-use crate::registry;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::user;
 
@@ -72,7 +72,7 @@ fn fold(result: Result<usize>) -> c_int {
 /// # Safety
 /// None beyond C's: `ctxp` is probed before use.
 pub unsafe extern "C" fn io_setup(maxevents: c_int, ctxp: *mut io_context_t) -> c_int {
-    fold(registry::setup(maxevents as u32, ctxp.addr()).map(|()| 0))
+    fold(calls::setup(maxevents as u32, ctxp.addr()))
 }
 
 /// Destroys a context.
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn io_setup(maxevents: c_int, ctxp: *mut io_context_t) -> 
 /// # Safety
 /// None beyond C's: unknown contexts are refused without being read.
 pub unsafe extern "C" fn io_destroy(ctx: io_context_t) -> c_int {
-    fold(registry::destroy(ctx.addr()).map(|()| 0))
+    fold(calls::destroy(ctx.addr()))
 }
 
 /// Submits `nr` requests, in order.
@@ -103,11 +103,7 @@ pub unsafe extern "C" fn io_destroy(ctx: io_context_t) -> c_int {
 /// # Safety
 /// Buffers named by the iocbs must be as the operations need them until their events.
 pub unsafe extern "C" fn io_submit(ctx: io_context_t, nr: c_long, ios: *mut *mut iocb) -> c_int {
-    fold(registry::find(ctx.addr()).and_then(|context| {
-        // fs/aio.c, io_submit: the context is looked up after the sign of nr; both are EINVAL.
-        let nr = usize::try_from(nr).map_err(|_| Errno::INVAL)?;
-        context.context().submit(nr, ios.addr())
-    }))
+    fold(calls::submit(ctx.addr(), nr, ios.addr()))
 }
 
 /// Asks to cancel a request that is in flight.
@@ -126,16 +122,7 @@ pub unsafe extern "C" fn io_cancel(
     evt: *mut io_event,
 ) -> c_int {
     let _ = evt;
-    fold(cancel(ctx, iocb))
-}
-
-fn cancel(ctx: io_context_t, target: *mut iocb) -> Result<usize> {
-    // fs/aio.c, io_cancel: the key is read before the context is looked up.
-    user::check_cancel_key(target.addr())?;
-    match registry::find(ctx.addr())?.cancel(target.addr()) {
-        Ok(()) => Err(Errno::INPROGRESS),
-        Err(errno) => Err(errno),
-    }
+    fold(calls::cancel(ctx.addr(), iocb.addr()))
 }
 
 /// Takes up to `nr` events, waiting until at least `min_nr` are there or `timeout` has passed.
@@ -163,7 +150,7 @@ pub unsafe extern "C" fn io_getevents(
         mask: MaskArgument::Absent,
         caller: Caller::Library,
     };
-    fold(registry::reap(ctx.addr(), &reap))
+    fold(calls::reap(ctx.addr(), &reap))
 }
 
 /// io_getevents() with the signal mask `sigmask` in force while it waits, as ppoll() has it.
@@ -188,7 +175,7 @@ pub unsafe extern "C" fn io_pgetevents(
         mask: MaskArgument::Set(sigmask.addr()),
         caller: Caller::Library,
     };
-    fold(registry::reap(ctx.addr(), &reap))
+    fold(calls::reap(ctx.addr(), &reap))
 }
 
 /// io_setup() that first stores 0 in `*ctxp`.
@@ -203,8 +190,7 @@ pub unsafe extern "C" fn io_queue_init(maxevents: c_int, ctxp: *mut io_context_t
             return Err(Errno::INVAL);
         }
         user::write_word(ctxp.addr(), 0)?;
-        registry::setup(maxevents as u32, ctxp.addr())?;
-        Ok(0)
+        calls::setup(maxevents as u32, ctxp.addr())
     })())
 }
 
@@ -249,7 +235,7 @@ pub unsafe extern "C" fn io_queue_run(ctx: io_context_t) -> c_int {
             mask: MaskArgument::Absent,
             caller: Caller::Library,
         };
-        match registry::reap(ctx.addr(), &reap) {
+        match calls::reap(ctx.addr(), &reap) {
             Ok(0) => return 0,
             Ok(_) => {
                 let data = event.data as usize as *const c_void;

@@ -6,10 +6,14 @@
 use crate::engine::pool;
 use crate::lineage;
 use crate::registry;
+use crate::shield;
 
 extern "C" fn at_exit() {
     // The parent's requests are the parent's.
-    if !lineage::is_forked() {
+    // A handler that has interrupted a call may have called exit: nothing can be waited for then.
+    if !lineage::is_forked()
+        && let Some(_call) = shield::enter()
+    {
         registry::finish_all();
         pool::finish_all();
     }

@@ -2,6 +2,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
+pub mod calls;
 pub mod compat;
 pub mod entry;
 pub mod exit;

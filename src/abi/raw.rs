@@ -9,10 +9,10 @@ use core::ffi::c_long;
 use libc::{SYS_io_cancel, SYS_io_destroy, SYS_io_getevents, SYS_io_setup, SYS_io_submit};
 use once_cell::race::OnceBool;
 
+use crate::abi::calls;
 use crate::context::{Caller, MaskArgument, Reap};
-use crate::registry;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::{host, raw, user};
+use crate::sys::{host, raw};
 
 /// The libc crate does not have it.
 #[cfg(target_arch = "x86_64")]
@@ -154,18 +154,11 @@ fn call(number: c_long, [a, b, c, d, e, f]: [usize; 6]) -> Result<usize> {
         caller: Caller::Raw,
     };
     match number {
-        SYS_io_setup => registry::setup(a as u32, b).map(|()| 0),
-        SYS_io_destroy => registry::destroy(a).map(|()| 0),
-        SYS_io_submit => {
-            let nr = usize::try_from(b as c_long).map_err(|_| Errno::INVAL)?;
-            registry::find(a)?.context().submit(nr, c)
-        }
-        SYS_io_cancel => {
-            user::check_cancel_key(b)?;
-            registry::find(a)?.cancel(b)?;
-            Err(Errno::INPROGRESS)
-        }
-        SYS_io_getevents => registry::reap(a, &reap(MaskArgument::Absent)),
-        _ => registry::reap(a, &reap(MaskArgument::Sized(f))),
+        SYS_io_setup => calls::setup(a as u32, b),
+        SYS_io_destroy => calls::destroy(a),
+        SYS_io_submit => calls::submit(a, b as c_long, c),
+        SYS_io_cancel => calls::cancel(a, b),
+        SYS_io_getevents => calls::reap(a, &reap(MaskArgument::Absent)),
+        _ => calls::reap(a, &reap(MaskArgument::Sized(f))),
     }
 }

@@ -13,6 +13,7 @@ use crate::abi::types::Event;
 use crate::context::Context;
 use crate::context::sleep::{Awake, Sleeper};
 use crate::lineage;
+use crate::shield;
 use crate::sys::clock::Timeout;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::{self, SigSet};
@@ -173,7 +174,7 @@ impl Context {
 /// the old mask only after the handler: fs/aio.c, io_pgetevents, restore_saved_sigmask_unless.
 pub fn deliver(mask: SigSet, result: Result<usize>) -> Result<usize> {
     let now = timespec { tv_sec: 0, tv_nsec: 0 };
-    match poll::wait(&mut [], Some(&now), Some(&mask)) {
+    match shield::asleep(|| poll::wait(&mut [], Some(&now), Some(&mask))) {
         Err(Errno::INTR) if result == Ok(0) => Err(Errno::INTR),
         _ => result,
     }

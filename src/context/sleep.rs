@@ -21,6 +21,7 @@ use crate::context::reap::Wait;
 use crate::engine::uring::Harvest;
 use crate::lineage;
 use crate::poller::leader::Leader;
+use crate::shield;
 use crate::sys::clock::{self, Timeout};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::SigSet;
@@ -102,6 +103,11 @@ impl<'a> Sleeper<'a> {
         })
     }
 
+    /// The signal mask to be in force while it sleeps, if another one is.
+    fn mask(&self) -> Option<SigSet> {
+        self.mask.or_else(shield::mask)
+    }
+
     fn left(&self) -> Option<timespec> {
         self.deadline().as_ref().map(clock::until)
     }
@@ -119,6 +125,10 @@ impl<'a> Sleeper<'a> {
     /// Sleeps until the ring holds `need` events, or something else ends the wait.
     pub(super) fn sleep(&self, need: u32) -> Awake {
         let (poller, uring) = (&self.context.poller, &self.context.uring);
+        if shield::is_nested() {
+            // The leader may be the call that this thread's handler has interrupted.
+            return self.look_now_and_then(need);
+        }
         loop {
             let leader = match poller.needs_harvest() {
                 true => poller.lead(),
@@ -197,7 +207,9 @@ impl<'a> Sleeper<'a> {
                     || !uring.needs_watch();
                 let waited = match is_changed {
                     true => Ok(()),
-                    false => instance.wait(asked, span.as_ref(), self.mask.as_ref()),
+                    false => {
+                        shield::asleep(|| instance.wait(asked, span.as_ref(), self.mask().as_ref()))
+                    }
                 };
                 waiter.stop_asking();
                 match waited {
@@ -228,7 +240,8 @@ impl<'a> Sleeper<'a> {
                 let ring = uring.descriptor();
                 let is_blind = ring.is_none() && uring.needs_watch();
                 let (span, is_last) = self.span(if is_blind { STEP } else { MOMENT });
-                match leader.sleep(span.as_ref(), self.mask.as_ref(), ring) {
+                let mask = self.mask();
+                match shield::asleep(|| leader.sleep(span.as_ref(), mask.as_ref(), ring)) {
                     Ok(0) if is_last => return Awake::TimedOut,
                     Ok(0) if poller.repair() => return Awake::NewRole,
                     Err(Errno::INTR) => return Awake::Interrupted,
@@ -243,7 +256,7 @@ impl<'a> Sleeper<'a> {
 
     /// Sleeps until somebody brings news.
     fn follow(&self, need: u32) -> Awake {
-        match self.mask {
+        match self.mask() {
             None => {
                 self.wait_as(need, Waiter::new(need, Sleep::Futex), |waiter| {
                     // The reaper ends if the program closes its descriptors, and tells nobody.
@@ -288,7 +301,7 @@ impl<'a> Sleeper<'a> {
                 if must_look && !poller.is_led() {
                     return Awake::NewRole;
                 }
-                match sleep(waiter) {
+                match shield::asleep(|| sleep(waiter)) {
                     Err(Errno::TIMEDOUT) => return Awake::TimedOut,
                     Err(Errno::INTR) => return Awake::Interrupted,
                     Ok(()) | Err(Errno::AGAIN) => waiter.rest(),
@@ -298,7 +311,7 @@ impl<'a> Sleeper<'a> {
         })
     }
 
-    /// No descriptor is left to be woken by.
+    /// For who has no descriptor to be woken by, or nobody.
     #[cold]
     fn look_now_and_then(&self, need: u32) -> Awake {
         loop {
@@ -313,7 +326,10 @@ impl<'a> Sleeper<'a> {
             }
             let is_short = left.tv_sec == 0 && left.tv_nsec < STEP.tv_nsec;
             let step = if is_short { left } else { STEP };
-            if poll::wait(&mut [], Some(&step), self.mask.as_ref()) == Err(Errno::INTR) {
+            let mask = self.mask();
+            if shield::asleep(|| poll::wait(&mut [], Some(&step), mask.as_ref()))
+                == Err(Errno::INTR)
+            {
                 return Awake::Interrupted;
             }
         }

@@ -12,6 +12,7 @@ use libc::{POLLIN, POLLOUT, RWF_DSYNC, RWF_NOWAIT, S_IFIFO, S_IFSOCK, iovec, pol
 use crate::engine::inline::{file_type, may_use_nosignal, refused};
 use crate::pins::Pin;
 use crate::request::decode::{RWF_NOSIGNAL, Transfer};
+use crate::shield;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::{self, Direction, NO_OFFSET};
@@ -53,7 +54,7 @@ impl Interruption {
 
     fn broken_pipe(&mut self) {
         self.is_broken_pipe = true;
-        self.is_pending |= signal::would_interrupt(libc::SIGPIPE);
+        self.is_pending |= signal::would_interrupt(libc::SIGPIPE, shield::mask());
     }
 }
 
@@ -113,11 +114,11 @@ pub fn transfer(
         if moved == Err(Errno::OPNOTSUPP) && !fd::is_tty(fd) {
             // No FMODE_NOWAIT, or no read_iter and write_iter at all: the detector tells.
             interruption.has_slept = true;
-            moved = call(fd, iov, flags, interruption);
+            moved = shield::lifted(|| call(fd, iov, flags, interruption));
         } else if moved == Err(Errno::OPNOTSUPP) {
             moved = Err(Errno::AGAIN);
             if poll::one(fd, readiness(direction)).is_ok_and(|ready| ready != 0) {
-                moved = call(fd, iov, flags, interruption);
+                moved = shield::lifted(|| call(fd, iov, flags, interruption));
             }
         }
         match moved {
@@ -172,7 +173,9 @@ fn wait_ready(
     }
     interruption.has_slept = true;
     let mut fds = [pollfd { fd, events: readiness(direction), revents: 0 }];
-    match poll::wait(&mut fds, deadline.map(clock::until).as_ref(), None) {
+    let left = deadline.map(clock::until);
+    let mask = shield::mask();
+    match shield::asleep(|| poll::wait(&mut fds, left.as_ref(), mask.as_ref())) {
         Ok(0) => Err(Errno::AGAIN),
         Ok(_) => Ok(()),
         Err(error) => {

@@ -1,0 +1,57 @@
+//! The six calls, behind the functions of the library and behind `syscall`.
+//!
+//! Each is refused if a signal handler makes it at a moment at which it cannot be made
+//! ([`crate::shield`]).
+
+use core::ffi::c_long;
+
+use crate::context::Reap;
+use crate::registry;
+use crate::shield;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::user;
+
+/// Makes a call, or answers `refusal`.
+#[inline]
+fn guarded(refusal: Errno, call: impl FnOnce() -> Result<usize>) -> Result<usize> {
+    match shield::enter() {
+        Some(_call) => call(),
+        None => Err(refusal),
+    }
+}
+
+/// io_setup.
+pub fn setup(requested: u32, target: usize) -> Result<usize> {
+    guarded(Errno::AGAIN, || registry::setup(requested, target).map(|()| 0))
+}
+
+/// io_destroy.
+pub fn destroy(context: usize) -> Result<usize> {
+    guarded(Errno::AGAIN, || registry::destroy(context).map(|()| 0))
+}
+
+/// io_submit.
+#[inline]
+pub fn submit(context: usize, nr: c_long, iocbs: usize) -> Result<usize> {
+    guarded(Errno::AGAIN, || {
+        // fs/aio.c, io_submit: the context is looked up after the sign of nr; both are EINVAL.
+        let nr = usize::try_from(nr).map_err(|_| Errno::INVAL)?;
+        registry::find(context)?.context().submit(nr, iocbs)
+    })
+}
+
+/// io_cancel: EINPROGRESS if it is cancelled.
+pub fn cancel(context: usize, iocb: usize) -> Result<usize> {
+    guarded(Errno::AGAIN, || {
+        // fs/aio.c, io_cancel: the key is read before the context is looked up.
+        user::check_cancel_key(iocb)?;
+        registry::find(context)?.cancel(iocb)?;
+        Err(Errno::INPROGRESS)
+    })
+}
+
+/// io_getevents and io_pgetevents.
+#[inline]
+pub fn reap(context: usize, reap: &Reap) -> Result<usize> {
+    guarded(Errno::INTR, || registry::reap(context, reap))
+}
