@@ -17,9 +17,6 @@ use crate::sys::fd::{self, Identity, StatusFlags};
 use crate::sys::file::{self, Direction};
 use crate::sys::host;
 
-/// Transfers of more bytes may be split by a device, and a part of them refused late.
-const LARGE: u64 = 32 << 10;
-
 impl Context {
     /// Submits a direct read or write.
     pub(super) fn submit_direct(
@@ -73,10 +70,10 @@ impl Context {
             return self.transfer_here(batch, accepted, status, &transfer);
         };
         drop(section);
-        let file = match transfer.buffer.len() > LARGE {
-            true => batch.identity(fd),
-            false => None,
-        };
+        // An attempt may be refused late: io_uring tells by task work, which waits if a completion on
+        // another CPU is about to announce its own; and a device may refuse a part. By then the
+        // number may mean another file.
+        let file = batch.identity(fd);
         // An answer that it would block is for us, unless the program has asked for it.
         let is_gentle = !transfer.flags.is_nowait();
         batch.queue.note(&transfer);

@@ -358,8 +358,8 @@ impl Uring {
     #[cold]
     fn submit_again(&self, request: &Request) {
         if !hold_again(request) {
-            // divergence: the program has closed its descriptor, and a part of a large transfer was
-            // refused late; or it has closed the pin. The result says what the kernel said.
+            // divergence: the program has closed its descriptor, and the attempt was refused late; or it
+            // has closed the pin. The result says what the kernel said.
             let mut signals = Signals::default();
             end(self.completions(), request, &mut signals);
             return signals.send(&self.completions().resfds);
