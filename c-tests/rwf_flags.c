@@ -6,7 +6,10 @@ int main(void)
 	static const unsigned known[] = { RWF_HIPRI,  RWF_DSYNC,    RWF_SYNC,	RWF_NOWAIT,
 					  RWF_APPEND, RWF_NOAPPEND, RWF_ATOMIC, RWF_DONTCACHE,
 					  RWF_NOSIGNAL };
+	static const unsigned harmless[] = { RWF_HIPRI, RWF_DSYNC, RWF_SYNC, RWF_HIPRI | RWF_DSYNC };
 	io_context_t ctx = new_context(16);
+	int direct = scratch_direct("direct", PAGE, 'd');
+	char *page = pages(1, PROT_READ | PROT_WRITE);
 	int file = scratch_filled("file", 0, 4096, 'x'), pair[2];
 	int memory = MUST(memfd_create("memory", MFD_CLOEXEC));
 	int null = MUST(open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -57,6 +60,16 @@ int main(void)
 	expect_result(ctx, &iocb, 1, "RWF_SYNC of a read");
 	iocb.aio_rw_flags = RWF_APPEND | RWF_NOAPPEND;
 	tell_outcome(ctx, &iocb, "RWF_APPEND | RWF_NOAPPEND");
+
+	/* Direct I/O: nobody polls for it, whatever it says. */
+	for (size_t i = 0; i < COUNT(harmless); i++) {
+		io_prep_pread(&iocb, direct, page, PAGE, 0);
+		iocb.aio_rw_flags = harmless[i];
+		expect_result(ctx, &iocb, PAGE, "direct read, flags %x", harmless[i]);
+		io_prep_pwrite(&iocb, direct, page, PAGE, 0);
+		iocb.aio_rw_flags = harmless[i];
+		expect_result(ctx, &iocb, PAGE, "direct write, flags %x", harmless[i]);
+	}
 
 	/* fsync and poll take none. */
 	for (int opcode = IO_CMD_FSYNC; opcode <= IO_CMD_FDSYNC; opcode++) {

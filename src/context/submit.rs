@@ -228,7 +228,7 @@ impl Context {
         }
         let armed = self.arm(&mut pending, looks_first, &mut done);
         if !looks_first {
-            self.poller.learn(self.poller.harvest_ready(), count);
+            self.poller.learn(self.poller.harvest_submitted(), count);
         }
         for _ in done..count {
             self.completions.ring.unreserve();

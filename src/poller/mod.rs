@@ -92,7 +92,8 @@ impl Poller {
 
     fn visit(&self, epoll: i32) -> Visit<'_> {
         let slab = &self.completions().slab;
-        Visit { slab, files: self.files(), epoll, unlisted: 0, done: List::EMPTY }
+        let (unlisted, done) = (0, List::EMPTY);
+        Visit { slab, files: self.files(), epoll, is_submission: false, unlisted, done }
     }
 
     /// Ends a visit, under the lock still.
@@ -249,11 +250,16 @@ impl Poller {
 
     /// Completes the polls that are ready. Never waits.
     pub fn harvest(&self) {
-        self.harvest_ready();
+        self.harvest_as(false);
     }
 
-    /// As [`Poller::harvest`]; tells how many there were.
-    pub fn harvest_ready(&self) -> usize {
+    /// As [`Poller::harvest`], for polls that were ready when they were armed; tells how many there
+    /// were.
+    pub fn harvest_submitted(&self) -> usize {
+        self.harvest_as(true)
+    }
+
+    fn harvest_as(&self, is_submission: bool) -> usize {
         const BATCH: usize = 64;
         let Some(epoll) = self.epoll() else { return 0 };
         let mut ready = [epoll_event { events: 0, u64: 0 }; BATCH];
@@ -271,7 +277,7 @@ impl Poller {
             if count == 0 {
                 return completed;
             }
-            let mut visit = self.visit(epoll);
+            let mut visit = Visit { is_submission, ..self.visit(epoll) };
             let done = {
                 let mut table = self.table.lock();
                 for event in ready.iter().take(count) {

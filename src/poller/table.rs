@@ -2,7 +2,10 @@
 
 use core::cell::UnsafeCell;
 
-use libc::{EPOLLONESHOT, POLLERR, POLLHUP, S_IFCHR, S_IFIFO, S_IFMT, S_IFSOCK};
+use libc::{
+    EPOLLONESHOT, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, S_IFCHR, S_IFIFO,
+    S_IFMT, S_IFSOCK,
+};
 
 use crate::lineage;
 use crate::poller::hold;
@@ -32,8 +35,8 @@ struct Registration {
     generation: u32,
     /// The number was registered before; MOD has a chance.
     is_known: bool,
-    /// The file registered last is of a kind that nobody locks.
-    is_unlocked: bool,
+    /// What the file registered last is: [`UNLOCKED`], [`PIPE`].
+    kind: u32,
     /// Requests that wait for it, the youngest first.
     armed: List,
 }
@@ -60,6 +63,9 @@ pub(super) struct Visit<'a> {
     pub(super) slab: &'a Slab,
     pub(super) files: Option<&'a FileTable>,
     pub(super) epoll: i32,
+    /// io_submit looks for what was ready all the time: fs/aio.c, aio_poll, gives only what was asked
+    /// for.
+    pub(super) is_submission: bool,
     /// Requests that were taken off: to be subtracted from the poller's count.
     pub(super) unlisted: u32,
     /// Claimed requests with a result.
@@ -74,6 +80,8 @@ const HOW: u32 = 3;
 pub(super) const IN_TABLE: u32 = 4;
 /// There, too: a file that nobody locks, so that its pin needs no care.
 pub(super) const UNLOCKED: u32 = 8;
+/// There, too: a pipe, whose wake-ups tell more than was asked for.
+const PIPE: u32 = 16;
 
 fn number_token(fd: i32, generation: u32) -> u64 {
     u64::from(generation & GENERATION_MASK) << 32 | u64::from(fd as u32)
@@ -199,23 +207,23 @@ impl Table {
                 // The number has changed just now: the others keep what they have.
                 return self.register_private(visit, request);
             }
-            place.is_unlocked = add_checked(visit.epoll, fd, bits, token)?;
+            place.kind = add_checked(visit.epoll, fd, bits, token)?;
             watch_process(visit.epoll, fd, request);
         }
         place.generation = generation;
         place.is_known = true;
         place.armed.push_front(visit.slab, request);
-        let unlocked = if place.is_unlocked { UNLOCKED } else { 0 };
-        note(request, BY_NUMBER | unlocked);
+        note(request, BY_NUMBER | place.kind);
         Ok(())
     }
 
     fn register_private(&mut self, visit: &Visit<'_>, request: &Request) -> Result<()> {
         hold::give_pin(visit.files, request)?;
         let pin = request.pin().ok_or(Errno::BADF)?;
-        add_checked(visit.epoll, pin, one_shot(wanted(request)), private_token(request))?;
+        let bits = one_shot(wanted(request));
+        let kind = add_checked(visit.epoll, pin, bits, private_token(request))?;
         self.private.push_front(visit.slab, request);
-        note(request, BY_PIN);
+        note(request, BY_PIN | kind);
         Ok(())
     }
 
@@ -291,10 +299,12 @@ impl Table {
 
     /// Claims a request if `events` completes it.
     fn finish(&mut self, visit: &mut Visit<'_>, request: &Request, events: u16) -> bool {
-        // divergence: a wake-up with a key gives the whole key in the kernel, not only what was
-        // asked for; and it counts even if the data is gone when somebody looks.
+        // divergence: a wake-up with a key gives the whole key in the kernel, here only with pipes; and
+        // it counts even if the data is gone when somebody looks.
         let result = events & wanted(request);
-        result != 0 && self.decide(visit, request, i64::from(result))
+        let is_pipe = request.registration.load(Ordering::Relaxed) & PIPE != 0;
+        let key = if is_pipe && !visit.is_submission { key_of_pipe(result) } else { 0 };
+        result != 0 && self.decide(visit, request, i64::from(result | key))
     }
 
     /// Claims a request with a result.
@@ -377,9 +387,16 @@ impl Table {
     }
 }
 
+/// What a pipe's wake-up says besides: fs/pipe.c, pipe_write and pipe_read.
+fn key_of_pipe(events: u16) -> u16 {
+    let normal =
+        |event: i16, normal: i16| if events & event as u16 != 0 { normal as u16 } else { 0 };
+    normal(POLLIN, POLLRDNORM) | normal(POLLOUT, POLLWRNORM)
+}
+
 /// Registers a number that is not registered, unless fs/aio.c, aio_poll would refuse the file. Tells
-/// whether it is of a kind that nobody locks: a socket, or an object of the kernel.
-fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<bool> {
+/// what it is: [`UNLOCKED`] for sockets and objects of the kernel, which nobody locks; [`PIPE`].
+fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<u32> {
     // A file with two wait queues fails there once it is not ready at once: pipes open for both
     // directions, terminals.
     let stat = fd::stat(fd)?;
@@ -391,15 +408,19 @@ fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<bool> {
     if has_two_queues {
         return Err(Errno::INVAL);
     }
-    let is_unlocked = matches!(stat.st_mode & S_IFMT, 0 | S_IFSOCK);
+    let kind = match stat.st_mode & S_IFMT {
+        0 | S_IFSOCK => UNLOCKED,
+        S_IFIFO => PIPE,
+        _ => 0,
+    };
     // Somebody else may close or replace the number at any time: either call may find it changed.
     for _ in 0..8 {
         match epoll::add(epoll, fd, bits, token) {
             Err(Errno::EXIST) => match epoll::modify(epoll, fd, bits, token) {
                 Err(Errno::NOENT) => {}
-                result => return result.map(|()| is_unlocked),
+                result => return result.map(|()| kind),
             },
-            Ok(()) => return Ok(is_unlocked),
+            Ok(()) => return Ok(kind),
             Err(Errno::BADF) => return Err(Errno::BADF),
             Err(Errno::NOMEM) => return Err(Errno::AGAIN),
             // The user's limit of registrations.

@@ -3,7 +3,7 @@
 //! The order of the checks is that of fs/aio.c: io_submit_one, __io_submit_one, and then aio_read,
 //! aio_write, aio_fsync or aio_poll. Nothing here touches the file.
 
-use libc::{RWF_APPEND, RWF_NOWAIT, c_int};
+use libc::{RWF_APPEND, RWF_HIPRI, RWF_NOWAIT, c_int};
 
 use crate::abi::types::{
     IOCB_CMD_FDSYNC, IOCB_CMD_FSYNC, IOCB_CMD_POLL, IOCB_CMD_PREAD, IOCB_CMD_PREADV,
@@ -104,7 +104,8 @@ impl RwFlags {
         if flags & RWF_ATOMIC != 0 && direction == Direction::Read {
             return Err(Errno::OPNOTSUPP);
         }
-        Ok(RwFlags(flags))
+        // fs/aio.c, aio_prep_rw: nobody is going to poll for it.
+        Ok(RwFlags(flags & !RWF_HIPRI))
     }
 }
 
