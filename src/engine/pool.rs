@@ -24,13 +24,14 @@ use core::ptr;
 use libc::timespec;
 
 use crate::completion::Completions;
+use crate::request::decode::Transfer;
 use crate::request::list::List;
 use crate::request::state::Claim;
 use crate::request::{Request, Task};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Lock, Ordering};
 use crate::sys::cred::Credentials;
-use crate::sys::errno::Errno;
-use crate::sys::{clock, file, futex, thread};
+use crate::sys::errno::{self, Errno};
+use crate::sys::{clock, file, futex, signal, thread};
 
 /// The most workers: as many as a disk keeps busy; more only cost.
 const MOST: usize = 16;
@@ -419,35 +420,31 @@ pub fn perform(request: &Request) -> i64 {
         return Errno::BADF.to_res();
     }
     let result = match &work.task {
-        Task::Transfer(transfer) => with_rights(request.credentials(), || {
-            let own = transfer.priority.map(|priority| {
-                let own = thread::io_priority();
-                thread::set_io_priority(priority);
-                own
-            });
-            let flags = transfer.flags.bits();
-            // SAFETY: the elements are the request's own copy; the buffers are the program's, which
-            // keeps them until the event.
-            let moved = unsafe {
-                file::vectored(
-                    transfer.direction,
-                    fd,
-                    transfer.buffer.as_slice(),
-                    transfer.offset,
-                    flags,
-                )
-            };
-            if let Some(own) = own {
-                thread::set_io_priority(own);
-            }
-            moved
-        }),
+        Task::Transfer(transfer) => {
+            undisturbed(|| with_rights(request.credentials(), || move_bytes(fd, transfer)))
+        }
         Task::Sync { data_only } => {
             with_rights(request.credentials(), || file::sync(fd, *data_only).map(|()| 0))
         }
         Task::Poll { .. } => Err(Errno::INVAL),
     };
     result.map_or_else(Errno::to_res, |count| count as i64)
+}
+
+fn move_bytes(fd: i32, transfer: &Transfer) -> errno::Result<usize> {
+    let own = transfer.priority.map(|priority| {
+        let own = thread::io_priority();
+        thread::set_io_priority(priority);
+        own
+    });
+    let (list, flags) = (transfer.buffer.as_slice(), transfer.flags.bits());
+    // SAFETY: the elements are the request's own copy; the buffers are the program's, which keeps them
+    // until the event.
+    let moved = unsafe { file::vectored(transfer.direction, fd, list, transfer.offset, flags) };
+    if let Some(own) = own {
+        thread::set_io_priority(own);
+    }
+    moved
 }
 
 /// Runs `work` with the rights of the submitter.
@@ -459,6 +456,15 @@ fn with_rights<R>(wanted: Credentials, work: impl FnOnce() -> R) -> R {
     wanted.adopt();
     let result = work();
     own.adopt();
+    result
+}
+
+/// Runs `work` without a change of ids in between. glibc makes one by a signal to every thread, and
+/// waits for each: it has to wait until `work` is done, which would go on with other rights.
+fn undisturbed<R>(work: impl FnOnce() -> R) -> R {
+    let mask = signal::block_all_and_glibcs();
+    let result = work();
+    signal::set_mask(mask);
     result
 }
 

@@ -39,6 +39,12 @@ pub fn block_all() -> SigSet {
     exchange_mask(!OF_GLIBC)
 }
 
+/// Blocks all signals in the calling thread, also the one by which glibc changes ids: setuid in another
+/// thread waits until the mask is set back. Returns the mask before.
+pub fn block_all_and_glibcs() -> SigSet {
+    exchange_mask(SigSet::MAX)
+}
+
 /// Sets the calling thread's signal mask.
 pub fn set_mask(mask: SigSet) {
     exchange_mask(mask);
