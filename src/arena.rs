@@ -3,7 +3,8 @@
 //! forked child does not inherit.
 //!
 //! Rings are carved from arenas, so that thousands of contexts cost a handful of mappings. A mapping
-//! per context would end at vm.max_map_count.
+//! per context would end at vm.max_map_count. Of the program's view only the rings in use can be
+//! touched, so that a program that moves its ring finds its end, and takes nothing else along.
 //!
 //! *Locks*: the registry holds its set-up lock around every call.
 
@@ -60,9 +61,14 @@ impl Arena {
     fn new(pages: usize, is_single: bool) -> Result<Arena> {
         let len = pages * PAGE;
         let (user, library) = mmap::twins(len)?;
+        let arena = Arena { user, library, pages, used: 0, lost: 0, taken: [0; WORDS], is_single };
+        if let Err(error) = mmap::protect(user, len, Protection::None) {
+            arena.unmap();
+            return Err(error);
+        }
         // Only a saving: a child finds no context to use the view with.
         let _ = mmap::dont_fork(library, len);
-        Ok(Arena { user, library, pages, used: 0, lost: 0, taken: [0; WORDS], is_single })
+        Ok(arena)
     }
 
     fn is_taken(&self, page: usize) -> bool {
@@ -106,7 +112,6 @@ impl Arena {
             if self.is_single { (self.used == 0).then_some(0)? } else { self.find_free(pages)? };
         let region =
             Region { user: self.user + first * PAGE, library: self.library + first * PAGE, pages };
-        // A region that was in use before is hidden from the program.
         mmap::protect(region.user, pages * PAGE, Protection::ReadWrite).ok()?;
         if !self.is_single {
             self.mark(first, pages, true);
@@ -149,20 +154,20 @@ impl Arena {
         self.used == self.lost
     }
 
-    /// Unmaps both views but for the addresses that are not ours any more.
+    /// Unmaps both views. Where the program has moved or unmapped a part of its own, nobody knows
+    /// what it took along and what is there by now: those addresses are left, without memory.
     fn unmap(&self) {
-        let unmap = |addr, len| {
+        let len = self.pages * PAGE;
+        let unmap = |addr| {
             // SAFETY: no region of the arena is in use.
             let _ = unsafe { mmap::unmap(addr, len) };
         };
-        unmap(self.library, self.pages * PAGE);
         if self.lost == 0 {
-            unmap(self.user, self.pages * PAGE);
-        } else if !self.is_single {
-            for page in (0..self.pages).filter(|&page| !self.is_taken(page)) {
-                unmap(self.user + page * PAGE, PAGE);
-            }
+            unmap(self.user);
+        } else {
+            let _ = mmap::discard(self.library, len);
         }
+        unmap(self.library);
     }
 }
 
