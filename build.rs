@@ -4,7 +4,18 @@
 //! two, so the library is linked with the copy of lld that comes with rustc.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where rustc keeps its copy of lld under the name that compilers look for; it tells them itself only
+/// on some targets, and from Rust 1.90 on.
+fn directory_of_lld() -> Option<PathBuf> {
+    let rustc = env::var_os("RUSTC")?;
+    let printed = Command::new(rustc).args(["--print", "sysroot"]).output().ok()?.stdout;
+    let sysroot = PathBuf::from(String::from_utf8(printed).ok()?.trim());
+    let directory = sysroot.join("lib/rustlib").join(env::var("HOST").ok()?).join("bin/gcc-ld");
+    directory.join("ld.lld").exists().then_some(directory)
+}
 
 fn main() {
     let root = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
@@ -24,6 +35,9 @@ fn main() {
         "-fuse-ld=lld".to_string(),
     ] {
         println!("cargo:rustc-cdylib-link-arg={arg}");
+    }
+    if let Some(directory) = directory_of_lld() {
+        println!("cargo:rustc-cdylib-link-arg=-B{}", directory.display());
     }
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=src/abi/libaio.map");
