@@ -2,13 +2,15 @@
 //!
 //! A context is named by the address of its ring, in the program's view. Look-up walks a radix tree
 //! over the page number, takes a reference, and checks the address again; nothing is locked and the
-//! address is not followed. Nodes and contexts are never unmapped, so a thread that comes late finds
-//! a dead context, or another one with another address, and leaves with EINVAL, as it does with any
-//! stranger.
+//! address is not followed. Nodes and contexts are never unmapped, so a thread that comes late
+//! finds a dead context, or another one with another address, and leaves with EINVAL, as it does
+//! with any stranger.
 //!
 //! The root lies in a page that a forked child finds empty: the child has no contexts.
 //!
-//! *Locks*: `SETUP` serialises set-up, destruction and moved rings. Look-up takes none.
+//! *Locks*: `SETUP` serialises set-up, destruction and moved rings. Look-up of a context takes
+//! none; of an address that is none, it takes `SETUP` for a moment if readable memory begins there
+//! with a number other than 0: it might be a ring that the program has moved.
 //!
 //! *Orderings*: a slot is filled before the Release store of its leaf; references are taken with
 //! Acquire and dropped with Release, io_destroy waits for them with Acquire.
@@ -130,8 +132,8 @@ fn leave(slot: &Slot) {
     }
 }
 
-/// The calls that a thread is inside: more than one if a signal handler has interrupted it and calls
-/// the library as well.
+/// The calls that a thread is inside: more than one if a signal handler has interrupted it and
+/// calls the library as well.
 struct Inside {
     slots: [Cell<*const Slot>; Inside::DEPTH],
     depth: Cell<usize>,
@@ -472,7 +474,8 @@ fn shows_ring(slot: &Slot, address: usize) -> bool {
 
 /// A ring that the program has moved (mremap) is found at its new address from now on.
 ///
-/// fs/aio.c, aio_ring_mremap does that while moving.
+/// fs/aio.c, aio_ring_mremap does that while moving. What is not readable, or begins with 0, is
+/// refused without the lock; other strangers wait for it.
 /// divergence: the old address answers until the new one is used.
 #[cold]
 fn find_moved(address: usize) -> Result<Reference> {

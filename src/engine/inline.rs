@@ -1,13 +1,17 @@
 //! The inline engine: reads, writes and syncs in the calling thread.
 //!
 //! It has two kinds of outcome, as in the kernel: an error of the submission (no event ever), and a
-//! result for the event. `preadv2` and `pwritev2` mix them, so the file is asked in a way that keeps
-//! them apart: a flag that changes nothing for the operation makes the kernel refuse files without
-//! `read_iter` or `write_iter` (EOPNOTSUPP) instead of falling back to their older functions.
+//! result for the event. `preadv2` and `pwritev2` mix them, so the file is asked in a way that
+//! keeps them apart: a flag that changes nothing for the operation makes the kernel refuse files
+//! without `read_iter` or `write_iter` (EOPNOTSUPP) instead of falling back to their older
+//! functions.
 
 use core::ffi::c_int;
 
-use libc::{RWF_APPEND, RWF_DSYNC, RWF_NOWAIT, S_IFDIR, S_IFMT, S_IFREG, S_IFSOCK, iovec};
+use libc::{
+    RWF_APPEND, RWF_ATOMIC, RWF_DONTCACHE, RWF_DSYNC, RWF_NOWAIT, S_IFBLK, S_IFDIR, S_IFMT,
+    S_IFREG, S_IFSOCK, iovec,
+};
 use once_cell::race::OnceBool;
 
 use crate::engine::stream::{self, Interruption};
@@ -19,6 +23,10 @@ use crate::sys::file::{self, Direction, NO_OFFSET};
 
 /// A flag without effect on reads: see the module.
 const READ_DETECTOR: c_int = RWF_DSYNC;
+
+/// An offset behind the end of any file.
+const FAR: i64 = i64::MAX - 4096;
+
 /// Does a read or write. `Ok` is the event's result, `Err` an error of the submission.
 #[inline]
 pub fn transfer(
@@ -28,12 +36,14 @@ pub fn transfer(
     interruption: &mut Interruption,
 ) -> Result<i64> {
     if transfer.buffer.is_empty() {
-        return empty_transfer(fd, transfer);
+        return empty_transfer(fd, status, transfer);
     }
     let detector = match transfer.direction {
         Direction::Read => READ_DETECTOR,
         Direction::Write if may_use_nosignal() => RWF_NOSIGNAL,
-        Direction::Write => return old_kernel_write(fd, status, transfer, interruption),
+        // Where the kernel does not know that, it must be asked beforehand.
+        Direction::Write if has_iter(fd, Direction::Write) => 0,
+        Direction::Write => return Err(Errno::INVAL),
     };
     let flags = transfer.flags.bits() | detector;
     // SAFETY: the elements are a private copy; the buffers are the program's.
@@ -64,29 +74,6 @@ pub(super) fn refused(fd: c_int, transfer: &Transfer, error: Errno) -> Result<i6
     }
 }
 
-/// Writing where the kernel does not know RWF_NOSIGNAL: the detector must be asked beforehand.
-#[cold]
-fn old_kernel_write(
-    fd: c_int,
-    status: StatusFlags,
-    transfer: &Transfer,
-    interruption: &mut Interruption,
-) -> Result<i64> {
-    if !has_iter(fd, Direction::Write) {
-        return Err(Errno::INVAL);
-    }
-    let flags = transfer.flags.bits();
-    // SAFETY: as in `transfer`.
-    let moved = unsafe {
-        file::vectored(transfer.direction, fd, transfer.buffer.as_slice(), transfer.offset, flags)
-    };
-    match moved {
-        Ok(count) => Ok(count as i64),
-        Err(Errno::SPIPE) => stream::transfer(fd, status, transfer, interruption),
-        Err(error) => refused(fd, transfer, error),
-    }
-}
-
 /// Whether `pwritev2` takes RWF_NOSIGNAL (Linux 6.18).
 #[inline]
 pub(super) fn may_use_nosignal() -> bool {
@@ -108,14 +95,15 @@ pub(super) fn file_type(fd: c_int) -> u32 {
 /// from the operation. A read far behind the end tells without moving data.
 #[cold]
 fn supports_nowait(fd: c_int) -> bool {
-    const FAR: i64 = i64::MAX - 4096;
-    if file_type(fd) != S_IFREG {
-        return false;
-    }
+    file_type(fd) == S_IFREG && supports(fd, RWF_NOWAIT)
+}
+
+/// Whether a regular file takes `flags`, which read and write have in common.
+fn supports(fd: c_int, flags: c_int) -> bool {
     let mut byte = [0u8; 1];
     let iov = [iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 }];
     // SAFETY: one writable byte of our own.
-    let read = |fd| unsafe { file::vectored(Direction::Read, fd, &iov, FAR, RWF_NOWAIT) };
+    let read = |fd| unsafe { file::vectored(Direction::Read, fd, &iov, FAR, flags) };
     match read(fd) {
         // Open for writing only.
         Err(Errno::BADF) => match fd::reopen_for_reading(fd) {
@@ -132,17 +120,21 @@ fn supports_nowait(fd: c_int) -> bool {
 
 /// No bytes to move: the vectored calls would return before they look at the file.
 #[cold]
-fn empty_transfer(fd: c_int, transfer: &Transfer) -> Result<i64> {
+fn empty_transfer(fd: c_int, status: StatusFlags, transfer: &Transfer) -> Result<i64> {
     let direction = transfer.direction;
     if !has_iter(fd, direction) {
         return Err(Errno::INVAL);
+    }
+    let kind = file_type(fd);
+    if let Some(refusal) = empty_refusal(fd, kind, status, transfer) {
+        return refusal;
     }
     let buf = transfer.buffer.as_slice().first().map_or(0, |first| first.iov_base.addr() as u64);
     // SAFETY: no byte is moved.
     let at = |offset| unsafe { file::plain(direction, fd, buf, 0, offset) };
     // net/socket.c, sock_read_iter and sock_write_iter. A write of nothing to a datagram socket
     // sends an empty datagram; a read of nothing returns at once.
-    if file_type(fd) == S_IFSOCK {
+    if kind == S_IFSOCK {
         if transfer.offset != 0 {
             return Ok(Errno::SPIPE.to_res());
         }
@@ -161,11 +153,54 @@ fn empty_transfer(fd: c_int, transfer: &Transfer) -> Result<i64> {
     }
 }
 
+/// What the flags of a transfer of no bytes lead to, if not to the same as none.
+///
+/// divergence: whether anything but a regular file has RWF_NOWAIT, only a transfer that moves
+/// something would tell; and under a limit of the file size no write is attempted.
+fn empty_refusal(
+    fd: c_int,
+    kind: u32,
+    status: StatusFlags,
+    transfer: &Transfer,
+) -> Option<Result<i64>> {
+    let flags = transfer.flags;
+    if kind != S_IFREG {
+        // Block devices may have RWF_ATOMIC, no other file anything of it.
+        let is_refused = flags.is_file_dependent() && kind != S_IFBLK;
+        return is_refused.then_some(Err(Errno::OPNOTSUPP));
+    }
+    // include/linux/fs.h, kiocb_set_rw_flags, in its order.
+    let common = flags.bits() & (RWF_NOWAIT | RWF_DONTCACHE);
+    if common != 0 && !supports(fd, common) {
+        return Some(Err(Errno::OPNOTSUPP));
+    }
+    let is_atomic = flags.bits() & RWF_ATOMIC != 0;
+    let may_be_refused = is_atomic || (flags.is_nowait() && !status.is_direct());
+    // The signal for a write beyond the limit would be ours.
+    if transfer.direction == Direction::Write
+        && may_be_refused
+        && fd::limit(libc::RLIMIT_FSIZE).is_none()
+    {
+        // fs/ext4/file.c: buffered writes with RWF_NOWAIT are refused before anything else is
+        // looked at. One byte from nowhere to where none can be: no file takes it, and with these
+        // flags nothing of the file is changed on the way.
+        let iov = [iovec { iov_base: core::ptr::null_mut(), iov_len: 1 }];
+        // SAFETY: the kernel reads no memory but the element.
+        let asked = unsafe { file::vectored(Direction::Write, fd, &iov, FAR, flags.bits()) };
+        if let Err(error @ Errno::OPNOTSUPP) = asked {
+            return Some(if is_atomic { Err(error) } else { Ok(error.to_res()) });
+        }
+    }
+    let is_refused = flags.is_noappend() && status.is_append() && fd::is_append_only(fd);
+    is_refused.then_some(Err(Errno::PERM))
+}
+
 /// Whether a file has `read_iter` or `write_iter`, without which fs/aio.c refuses it.
 ///
-/// fs/read_write.c, vfs_readv and vfs_writev: a file with neither the old nor the new function gives
-/// EINVAL; one with the old function only gives EOPNOTSUPP for any flag; for the others the flags
-/// are checked before the function is called. So calls with impossible flags tell, and move nothing.
+/// fs/read_write.c, vfs_readv and vfs_writev: a file with neither the old nor the new function
+/// gives EINVAL; one with the old function only gives EOPNOTSUPP for any flag; for the others the
+/// flags are checked before the function is called. So calls with impossible flags tell, and move
+/// nothing.
 #[cold]
 pub fn has_iter(fd: c_int, direction: Direction) -> bool {
     /// Flags that exclude each other: EINVAL (Linux 6.9).

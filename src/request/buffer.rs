@@ -42,8 +42,9 @@ impl Buffer {
         Ok(Buffer { few, many: None, count: 1, len })
     }
 
-    /// lib/iov_iter.c, __import_iovec: the count is 32 bits wide, then the array is copied, then
-    /// each length and range is checked, and the total clamped.
+    /// lib/iov_iter.c, __import_iovec: the count is 32 bits wide; the array lies below the end of
+    /// user addresses; it is copied element by element, each with a length that is not negative;
+    /// then each range is checked, and the total clamped.
     pub fn many(array: u64, nr: u64, pages: &mut Pages) -> Result<Buffer> {
         let count = nr as u32 as usize;
         if count > MAX_ELEMENTS {
@@ -53,18 +54,19 @@ impl Buffer {
         let list = match count > INLINE {
             true => {
                 let mut many = Vec::new();
-                many.try_reserve_exact(count).map_err(|_| Errno::AGAIN)?;
+                many.try_reserve_exact(count).map_err(|_| Errno::NOMEM)?;
                 many.resize(count, NOTHING);
                 &mut **buffer.many.insert(many.into_boxed_slice())
             }
             false => buffer.few.as_mut_slice(),
         };
+        if count > 0 && !is_user_range(array, (count * size_of::<iovec>()) as u64) {
+            return Err(Errno::FAULT);
+        }
         for (index, element) in list.iter_mut().take(count).enumerate() {
             let addr = (array as usize).wrapping_add(index * size_of::<iovec>());
             // SAFETY: an address and a length.
             *element = unsafe { pages.read(addr) }?;
-        }
-        for element in list.iter().take(count) {
             if element.iov_len > isize::MAX as usize {
                 return Err(Errno::INVAL);
             }
@@ -133,6 +135,9 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::mmap::{self, Protection};
+
+    const PAGE: usize = 4096;
 
     #[test]
     fn the_rest_of_a_buffer_starts_where_the_last_call_ended() {
@@ -152,6 +157,27 @@ mod tests {
         assert_eq!(rest(10), [(30, 10)]);
         assert_eq!(rest(15), [(35, 5)]);
         assert_eq!(rest(20), []);
+    }
+
+    #[test]
+    fn a_negative_length_is_found_before_what_follows_it() {
+        let none = mmap::anonymous(2 * PAGE, Protection::ReadWrite).unwrap();
+        mmap::protect(none + PAGE, PAGE, Protection::None).unwrap();
+        let many =
+            |array: usize, nr| Buffer::many(array as u64, nr, &mut Pages::new()).unwrap_err();
+        let last = none + PAGE - size_of::<iovec>();
+        let put = |iov_len| {
+            let element = iovec { iov_base: core::ptr::null_mut(), iov_len };
+            // SAFETY: the last 16 bytes of a page of our own.
+            unsafe { core::ptr::with_exposed_provenance_mut::<iovec>(last).write(element) };
+        };
+        put(usize::MAX);
+        assert_eq!(many(last, 2), Errno::INVAL);
+        assert_eq!(many(last, 1024), Errno::INVAL);
+        put(1);
+        assert_eq!(many(last, 2), Errno::FAULT);
+        assert_eq!(many(last, 1025), Errno::INVAL, "the count comes first");
+        assert_eq!(many(usize::MAX - 4096, 1024), Errno::FAULT);
     }
 
     #[test]

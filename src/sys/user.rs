@@ -21,6 +21,9 @@ use crate::sys::raw::syscall;
 
 const PAGE: usize = 4096;
 
+/// What a probe reads or rewrites.
+const WORD: usize = 8;
+
 /// Stands for "none" among page numbers: no address has it.
 const NO_PAGE: usize = usize::MAX;
 
@@ -64,11 +67,11 @@ impl Pages {
     /// EFAULT unless `len` bytes at `addr` can be read and written.
     #[inline]
     pub fn check_writable(&mut self, addr: usize, len: usize) -> Result<()> {
-        self.each_page(addr, len, |pages, first, page| {
+        self.each_page(addr, len, |pages, word, page| {
             if pages.writable.contains(&page) {
                 return Ok(());
             }
-            probe_write(first)?;
+            probe_write(word, page)?;
             Self::remember(&mut pages.writable, &mut pages.next, page);
             Ok(())
         })
@@ -77,17 +80,23 @@ impl Pages {
     /// EFAULT unless `len` bytes at `addr` can be read.
     #[inline]
     pub fn check_readable(&mut self, addr: usize, len: usize) -> Result<()> {
-        self.each_page(addr, len, |pages, first, page| {
+        self.each_page(addr, len, |pages, word, page| {
             if pages.writable.contains(&page) || pages.readable.contains(&page) {
                 return Ok(());
             }
-            probe_read(first)?;
+            probe_read(word)?;
             Self::remember(&mut pages.readable, &mut pages.next, page);
             Ok(())
         })
     }
 
-    /// Calls `check` with an address of 8 bytes inside the range, and its page, for each page.
+    /// Calls `check` with the address of a word of 8 bytes, and the page it stands for, for each
+    /// page.
+    ///
+    /// The word lies in the range, whatever page it ends in: what is beside the range may belong to
+    /// another thread, and is not rewritten. A shorter range is the key of an iocb, which has more
+    /// of the iocb on both sides: there the word lies in the page, since the next one does not
+    /// count.
     #[inline]
     fn each_page(
         &mut self,
@@ -99,9 +108,8 @@ impl Pages {
             return if len == 0 { Ok(()) } else { Err(Errno::FAULT) };
         };
         for page in addr / PAGE..=last / PAGE {
-            // 8 bytes that lie in the range, or at least in the page and as near as can be.
-            let word = addr.max(page * PAGE).min(last.saturating_sub(7).max(addr));
-            check(self, word, page)?;
+            let end = if len < WORD { page * PAGE + (PAGE - 1) } else { last };
+            check(self, addr.max(page * PAGE).min(end - (WORD - 1)), page)?;
         }
         Ok(())
     }
@@ -244,14 +252,16 @@ fn probe_read(addr: usize) -> Result<()> {
     }
 }
 
-/// EFAULT unless the 8 bytes at `addr` can be read and written. They keep their value.
+/// EFAULT unless the 8 bytes at `addr` can be read and written. They keep their value. Some of
+/// them, at least, are in `page`.
 #[inline]
-fn probe_write(addr: usize) -> Result<()> {
+fn probe_write(addr: usize, page: usize) -> Result<()> {
     static BY_SENDFILE: OnceBool = OnceBool::new();
     if BY_SENDFILE.get_or_init(sendfile_probes) {
         probe_write_by_sendfile(addr)
     } else {
-        probe_write_by_futex(addr)
+        // It takes 4 bytes, which would be those before the page.
+        probe_write_by_futex(addr.max(page * PAGE))
     }
 }
 
@@ -352,6 +362,50 @@ mod tests {
         assert_eq!(pages.check_readable(0, 0), Ok(()));
         assert_eq!(pages.check_readable(8, 8), Err(Errno::FAULT));
         assert_eq!(pages.check_writable(8, 8), Err(Errno::FAULT));
+    }
+
+    #[test]
+    fn a_key_at_the_edge_of_a_page_is_judged_by_its_own_bytes() {
+        let two = mmap::anonymous(2 * PAGE, Protection::ReadWrite).unwrap();
+        for (beyond, readable) in [(libc::PROT_NONE, Err(Errno::FAULT)), (libc::PROT_READ, Ok(()))]
+        {
+            // SAFETY: a page of our own.
+            unsafe { syscall!(libc::SYS_mprotect, two + PAGE, PAGE, beyond) }.unwrap();
+            for offset in 1..=16 {
+                let key = two + PAGE - offset;
+                let is_inside = offset >= 4;
+                let wanted = if is_inside { Ok(()) } else { Err(Errno::FAULT) };
+                assert_eq!(Pages::new().check_writable(key, 4), wanted, "{offset}");
+                let wanted = if is_inside { Ok(()) } else { readable };
+                assert_eq!(Pages::new().check_readable(key, 4), wanted, "{offset}");
+            }
+            assert_eq!(Pages::new().check_readable(two + PAGE, 4), readable);
+            assert_eq!(Pages::new().check_writable(two + PAGE, 4), Err(Errno::FAULT));
+        }
+    }
+
+    #[test]
+    fn the_word_for_a_page_touches_it_and_nothing_beside_the_range() {
+        for len in [4, 8, 9, 64, 5000] {
+            for addr in 3 * PAGE - 70..3 * PAGE + 8 {
+                let mut next = addr / PAGE;
+                let mut look = |_: &mut Pages, word: usize, page: usize| {
+                    assert_eq!(page, next);
+                    next += 1;
+                    let (first, end) = (page * PAGE, (page + 1) * PAGE);
+                    assert!(word < end && word + 8 > first, "{addr} {len}: {word}");
+                    // What the futex takes.
+                    assert!((word.max(first) & !3) + 4 <= end);
+                    assert!(match len < 8 {
+                        true => word >= first && word + 8 <= end,
+                        false => word >= addr && word + 8 <= addr + len,
+                    });
+                    Ok(())
+                };
+                assert_eq!(Pages::new().each_page(addr, len, &mut look), Ok(()));
+                assert_eq!(next, (addr + len - 1) / PAGE + 1);
+            }
+        }
     }
 
     #[test]
