@@ -1,4 +1,5 @@
-/* Every operation on one file, told and not asserted: which files can do what depends on the kernel. */
+/* Every operation on one file, told and not asserted: which files can do what depends on the
+ * kernel. */
 #ifndef ALL_OPERATIONS_H
 #define ALL_OPERATIONS_H
 

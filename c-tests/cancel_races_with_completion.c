@@ -1,5 +1,6 @@
-/* Description: io_cancel of direct reads and syncs, by two threads, while they complete: each request
- * has one event; -ECANCELED if one of the threads was told -EINPROGRESS, its result if none was. */
+/* Description: io_cancel of direct reads and syncs, by two threads, while they complete: each
+ * request has one event; -ECANCELED if one of the threads was told -EINPROGRESS, its result if none
+ * was. */
 #include "mixed_requests.h"
 
 #define CANCELLERS 2

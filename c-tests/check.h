@@ -18,8 +18,8 @@
  *   A sleep may only show that something does *not* happen.
  *
  * Behaviour that differs on purpose has a file of its own that begins with a tag, such as
- * `/ * only: uaio: REASON * /` or `/ * not: pool: REASON * /` (no space in slash-star): suite.rs lists
- * them. A test that needs more than 30 seconds says `/ * timeout: SECONDS * /`.
+ * `/ * only: uaio: REASON * /` or `/ * not: pool: REASON * /` (no space in slash-star): suite.rs
+ * lists them. A test that needs more than 30 seconds says `/ * timeout: SECONDS * /`.
  */
 #ifndef CHECK_H
 #define CHECK_H

@@ -1,5 +1,6 @@
-/* Description: threads share dozens of contexts, which are destroyed and made anew all the time: each
- * batch of direct reads and syncs gets its own events, from the context that it was submitted to. */
+/* Description: threads share dozens of contexts, which are destroyed and made anew all the time:
+ * each batch of direct reads and syncs gets its own events, from the context that it was submitted
+ * to. */
 #include "mixed_requests.h"
 
 #define THREADS 6

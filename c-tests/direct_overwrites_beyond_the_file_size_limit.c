@@ -1,5 +1,5 @@
-/* Description: direct overwrites at or beyond RLIMIT_FSIZE are -EFBIG with a SIGXFSZ to the submitter,
- * those across it are cut, those below it are done: in one batch, and in any thread. */
+/* Description: direct overwrites at or beyond RLIMIT_FSIZE are -EFBIG with a SIGXFSZ to the
+ * submitter, those across it are cut, those below it are done: in one batch, and in any thread. */
 #include "check.h"
 
 #include <sys/resource.h>

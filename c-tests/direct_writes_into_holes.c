@@ -1,5 +1,5 @@
-/* Description: many direct writes into a sparse file, scattered and with others in flight, succeed, all
- * of them, and the data is there. */
+/* Description: many direct writes into a sparse file, scattered and with others in flight, succeed,
+ * all of them, and the data is there. */
 #include "check.h"
 
 #define DEPTH 64

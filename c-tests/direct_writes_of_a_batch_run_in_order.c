@@ -1,5 +1,5 @@
-/* Description: direct writes of a batch that extend a file run in order, also where they overlap, and
- * reads and syncs behind them see them; those that fill holes are all there in the end. */
+/* Description: direct writes of a batch that extend a file run in order, also where they overlap,
+ * and reads and syncs behind them see them; those that fill holes are all there in the end. */
 #include "check.h"
 
 #define ROUNDS 100

@@ -1,5 +1,6 @@
-/* Description: a program that submits direct I/O and syncs with an eventfd and takes events out of the
- * ring, as QEMU does, gets by without io_getevents: counts are exact, events come before them. */
+/* Description: a program that submits direct I/O and syncs with an eventfd and takes events out of
+ * the ring, as QEMU does, gets by without io_getevents: counts are exact, events come before
+ * them. */
 #include "pending.h"
 
 #define DEPTH 32

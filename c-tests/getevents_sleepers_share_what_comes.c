@@ -1,5 +1,6 @@
 /* Description: threads that sleep with different min_nr return as soon as enough events are there,
- * whether these are direct I/O, syncs, polls or buffered I/O, and whoever else takes some or looks. */
+ * whether these are direct I/O, syncs, polls or buffered I/O, and whoever else takes some or
+ * looks. */
 #include "mixed_requests.h"
 
 #define SLEEPERS 3

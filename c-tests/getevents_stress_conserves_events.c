@@ -43,8 +43,8 @@ static void *submitter(void *argument)
 }
 
 /*
- * Takes its share of a phase in calls of random size. All shares together are what is submitted, and
- * nobody wants more than is left of its own: so every call can be satisfied.
+ * Takes its share of a phase in calls of random size. All shares together are what is submitted,
+ * and nobody wants more than is left of its own: so every call can be satisfied.
  */
 static void take_share(int share, unsigned *state)
 {

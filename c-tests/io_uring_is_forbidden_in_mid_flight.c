@@ -1,5 +1,6 @@
 /* Description: a seccomp filter that forbids io_uring to all threads, put up while requests are in
- * flight and a thread sleeps in io_getevents, costs no event; what is submitted later is done too. */
+ * flight and a thread sleeps in io_getevents, costs no event; what is submitted later is done
+ * too. */
 #include "pending.h"
 
 #include <linux/audit.h>

@@ -34,8 +34,8 @@ static inline unsigned roll(unsigned *state, unsigned below)
 }
 
 /*
- * One of: direct read, direct overwrite of a block that nobody reads, sync, buffered read, poll that
- * is ready. Nothing but direct I/O where only is true.
+ * One of: direct read, direct overwrite of a block that nobody reads, sync, buffered read, poll
+ * that is ready. Nothing but direct I/O where only is true.
  */
 static inline void mixed_iocb(struct iocb *iocb, unsigned *state, bool only_direct)
 {

@@ -1,5 +1,5 @@
-/* Description: a hundred threads make contexts, submit, reap or not, and destroy them, over and over:
- * no descriptor, thread or mapping is left. */
+/* Description: a hundred threads make contexts, submit, reap or not, and destroy them, over and
+ * over: no descriptor, thread or mapping is left. */
 #include "pending.h"
 
 #include <malloc.h>

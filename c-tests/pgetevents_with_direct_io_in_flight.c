@@ -1,5 +1,5 @@
-/* Description: while io_pgetevents sleeps for direct I/O and more, a signal that its mask lets through
- * ends it: -EINTR, or what has come. One that the mask blocks does not. */
+/* Description: while io_pgetevents sleeps for direct I/O and more, a signal that its mask lets
+ * through ends it: -EINTR, or what has come. One that the mask blocks does not. */
 #include "pending.h"
 
 #define MANY 8

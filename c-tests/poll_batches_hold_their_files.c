@@ -1,5 +1,6 @@
 /* Description: polls that are submitted together belong to their files, each by itself: numbers may
- * be closed or given to other files, and a file is let go with its event, in a forked child, too. */
+ * be closed or given to other files, and a file is let go with its event, in a forked child,
+ * too. */
 #include "pending.h"
 
 #include <sys/wait.h>

@@ -1,5 +1,6 @@
 /* not: always: the reaper may look a moment later */
-/* Description: a poll of a signalfd completes when the process whose signals it tells of has ended. */
+/* Description: a poll of a signalfd completes when the process whose signals it tells of has
+ * ended. */
 #define _GNU_SOURCE
 #include "pending.h"
 

@@ -1,5 +1,5 @@
-/* Description: direct writes in flight keep the rights that their submitter had in io_submit, and so
- * do extending ones and those into holes: a set-user-ID bit stays or goes accordingly. */
+/* Description: direct writes in flight keep the rights that their submitter had in io_submit, and
+ * so do extending ones and those into holes: a set-user-ID bit stays or goes accordingly. */
 #include "check.h"
 
 #include <sys/fsuid.h>

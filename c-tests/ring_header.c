@@ -10,7 +10,7 @@ int main(void)
 		io_context_t ctx = new_context(sizes[i]);
 		struct ring *ring = ring_of(ctx);
 
-		/* The number of slots depends on the machine's processors, but not on the library. */
+		/* How many slots: that depends on the processors, but not on the library. */
 		fact("io_setup(%d): nr %u head %u tail %u compat %u incompat %u header %u", sizes[i],
 		     ring->nr, ring->head, ring->tail, ring->compat_features,
 		     ring->incompat_features, ring->header_length);

@@ -1,4 +1,5 @@
-/* Description: a direct read with RWF_NOWAIT does not write back dirty data: -EAGAIN in the event. */
+/* Description: a direct read with RWF_NOWAIT does not write back dirty data: -EAGAIN in the
+ * event. */
 #include "check.h"
 
 int main(void)

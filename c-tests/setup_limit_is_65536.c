@@ -11,19 +11,37 @@ static int try_setup(int nr)
 	return error;
 }
 
+static long number_in(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	long number = -1;
+
+	if (!file)
+		return -1;
+	if (fscanf(file, "%ld", &number) != 1)
+		number = -1;
+	fclose(file);
+	return number;
+}
+
 int main(void)
 {
+	const char *subject = getenv("C_TEST_ON");
 	long end = now_ms() + 20000;
-	FILE *file = fopen("/proc/sys/fs/aio-max-nr", "r");
-	long limit = 0;
+	bool is_shared = false;
 	int error;
 
-	if (!file || fscanf(file, "%ld", &limit) != 1 || limit != 65536)
+	if (number_in("/proc/sys/fs/aio-max-nr") != 65536)
 		skip("fs.aio-max-nr is not at its default");
 
 	/* The kernel's limit is shared: other tests may hold contexts for a moment. */
-	while ((error = try_setup(65536)) == -EAGAIN && now_ms() < end)
+	while ((error = try_setup(65536)) == -EAGAIN && now_ms() < end) {
+		is_shared |= number_in("/proc/sys/fs/aio-nr") > 0;
 		sleep_ms(10);
+	}
+	/* Other processes may hold some for good; only for the kernel is that a reason. */
+	if (error == -EAGAIN && is_shared && subject && !strcmp(subject, "system"))
+		skip("other processes on this host have contexts of kernel AIO (fs.aio-nr)");
 	expect(error, 0, "io_setup(65536)");
 	expect(try_setup(65537), -EAGAIN, "io_setup(65537)");
 	expect(try_setup(1000000), -EAGAIN, "io_setup(1000000)");

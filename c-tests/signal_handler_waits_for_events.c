@@ -1,5 +1,6 @@
-/* Description: a signal handler that has interrupted io_getevents waits on the same context itself, for
- * direct I/O, a sync, and a poll that becomes ready meanwhile; then the interrupted call ends. */
+/* Description: a signal handler that has interrupted io_getevents waits on the same context itself,
+ * for direct I/O, a sync, and a poll that becomes ready meanwhile; then the interrupted call
+ * ends. */
 #include "pending.h"
 
 #include <signal.h>

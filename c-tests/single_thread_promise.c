@@ -1,6 +1,6 @@
 /* only: caller: a setting of this library */
-/* Description: with UAIO_URING=single one thread does everything, requests with an eventfd included;
- * another one that comes all the same gets its work done too. */
+/* Description: with UAIO_URING=single one thread does everything, requests with an eventfd
+ * included; another one that comes all the same gets its work done too. */
 #include "pending.h"
 
 #define MANY 32

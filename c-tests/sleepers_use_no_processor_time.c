@@ -1,5 +1,5 @@
-/* Description: threads that sleep in io_getevents for more than there is use no processor time, with
- * direct I/O, polls or both behind them or in flight, with a mask or an eventfd or neither. */
+/* Description: threads that sleep in io_getevents for more than there is use no processor time,
+ * with direct I/O, polls or both behind them or in flight, with a mask or an eventfd or neither. */
 #include "pending.h"
 
 #define MANY 8

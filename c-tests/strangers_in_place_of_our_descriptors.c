@@ -1,7 +1,7 @@
 /* only: uring: the kernel has no descriptors to replace, and the pool no ring */
 /* Description: the program puts a file, or an io_uring of its own with entries that it has not
- * submitted, under the number of the library's ring: requests complete, and nothing of the program's
- * is touched. */
+ * submitted, under the number of the library's ring: requests complete, and nothing of the
+ * program's is touched. */
 #include "own_io_uring.h"
 #include "pending.h"
 

@@ -18,6 +18,8 @@
 //! - `UAIO_LIB=PATH`: the shared library to test; else the one cargo has just built.
 //! - `UAIO_WRAP="valgrind -q --error-exitcode=9"`: a command that runs the programs on ours.
 //! - `UAIO_REQUIRE_ALL=1`: a skipped test is a failed test.
+//!
+//! The programs themselves find in `C_TEST_ON` which of these names theirs is.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -35,12 +37,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use object::{Object, ObjectSymbol};
 
 /// Exit status of a program that cannot run here.
 const SKIP: i32 = 77;
 
 /// What only our library has in it: a variable that it looks at.
-const MARK: &[u8] = b"UAIO_SYSCALL";
+const MARK: &[u8] = b"UAIO_ENGINE";
+
+/// Programs whose names begin like this need a library that defines `syscall`. One that packagers
+/// have linked with GNU ld does not.
+const RAW: &str = "syscall_";
 
 /// The program whose stdout names the file that holds each function.
 const IDENTITY: &str = "library_identity";
@@ -133,6 +140,8 @@ struct Suite {
     /// On the disk, not in /tmp: tests open files there with O_DIRECT.
     scratch: PathBuf,
     ours: Library,
+    /// Whether ours takes the place of libc's syscall().
+    has_syscall: bool,
     /// Or why there is nothing to compare with.
     system: Result<Library, String>,
     /// Or why the kernel has no io_uring for us.
@@ -175,6 +184,7 @@ impl Suite {
         });
         Suite {
             sources: root.join("c-tests"),
+            has_syscall: defines_syscall(&ours),
             ours: stage(&scratch, "uaio", ours),
             system,
             uring: kernel_uring().map_err(|error| format!("no io_uring: {error}")),
@@ -218,6 +228,9 @@ impl Suite {
         let needs_uring = setting.is_ours() && !program.runs_in(Setting::Pool);
         if let (true, Err(reason)) = (needs_uring || setting == Setting::Driver, &self.uring) {
             return Ok(Completion::ignored_with(reason));
+        }
+        if setting.is_ours() && program.name.starts_with(RAW) && !self.has_syscall {
+            return Ok(Completion::ignored_with("the library does not define syscall()"));
         }
         let own_run;
         let run = match setting {
@@ -276,6 +289,7 @@ impl Suite {
             .env("LD_LIBRARY_PATH", &library.directory)
             .env_remove("LD_PRELOAD")
             .env("LC_ALL", "C")
+            .env("C_TEST_ON", setting.name())
             .stdin(Stdio::null());
         for variable in VARIABLES {
             command.env_remove(variable);
@@ -404,6 +418,13 @@ fn our_library() -> PathBuf {
     }
 }
 
+fn defines_syscall(library: &Path) -> bool {
+    let bytes = fs::read(library).expect("read the library");
+    let file = object::File::parse(&*bytes).expect("the library is an ELF file");
+    file.dynamic_symbols()
+        .any(|symbol| symbol.is_definition() && symbol.name_bytes() == Ok(b"syscall"))
+}
+
 /// The libaio of this machine.
 fn system_library(ours: &Path) -> Result<PathBuf, String> {
     let multiarch = format!("{}-linux-gnu", env::consts::ARCH);
@@ -454,7 +475,8 @@ fn kernel_aio() -> io::Result<()> {
 fn kernel_uring() -> io::Result<()> {
     // The kernel's io_uring_params: 120 bytes, all of which may be 0.
     let mut parameters = [0u64; 15];
-    // SAFETY: io_uring_setup reads and writes the 120 bytes of `parameters`, which outlives the call.
+    // SAFETY: io_uring_setup reads and writes the 120 bytes of `parameters`, which outlives the
+    // call.
     let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, parameters.as_mut_ptr()) };
     let ring = i32::try_from(ring).map_err(io::Error::other)?;
     if ring < 0 {

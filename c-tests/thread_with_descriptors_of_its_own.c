@@ -1,6 +1,7 @@
 /* only: system: descriptors of the library are in another table */
-/* Description: a thread that has its own table of descriptors submits direct I/O, syncs and polls of
- * its files to a context that it shares with others: each request is done on the file it meant. */
+/* Description: a thread that has its own table of descriptors submits direct I/O, syncs and polls
+ * of its files to a context that it shares with others: each request is done on the file it
+ * meant. */
 #include "pending.h"
 
 #include <sched.h>

@@ -1,5 +1,6 @@
-/* Description: a write is done with the rights that its submitter has at that moment, whoever was here
- * before: one without CAP_FSETID takes the setuid bit off the file, one of root's leaves it. */
+/* Description: a write is done with the rights that its submitter has at that moment, whoever was
+ * here before: one without CAP_FSETID takes the setuid bit off the file, one of root's leaves
+ * it. */
 #define _GNU_SOURCE
 #include "check.h"
 

@@ -100,6 +100,7 @@ fn mistakes_are_refused() -> Outcome {
         let result = ended(bench(scratch.path()).args(args.split(' ')))?;
         expect_error(&result, 2, words)?;
         expect(result.stdout.is_empty(), "standard output is not empty", &result)?;
+        expect(result.stderr.lines().count() == 1, "something was announced", &result)?;
     }
     // Not meant for users, but no reason to crash.
     let mut worker = Command::new(env!("CARGO_BIN_EXE_uaio"));

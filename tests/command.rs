@@ -19,7 +19,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
 use support::command::{self, Ended, expect};
@@ -47,7 +47,9 @@ fn main() -> ExitCode {
         set_id_programs_are_refused_unless_they_are_our_own,
         set_id_bits_without_effect_do_not_matter,
         other_libraries_are_refused,
-        a_library_path_with_a_space_is_refused_for_programs,
+        a_library_path_with_a_space_is_preloaded_through_a_link,
+        a_link_that_cannot_be_made_is_told,
+        unknown_values_of_variables_are_named,
     ];
     trials.extend(demonstration::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -88,6 +90,12 @@ fn expect_error(ended: &Ended, status: i32, words: &str) -> Outcome {
     expect(last.contains(words), &format!("the message lacks '{words}'"), ended)
 }
 
+/// Whether a program started here gains no rights from set-user-ID bits: they say nothing then.
+fn has_no_new_privileges() -> bool {
+    // SAFETY: only returns an attribute of the process.
+    unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 }
+}
+
 /// Refused before anything ran.
 fn expect_refusal(ended: &Ended, words: &str) -> Outcome {
     expect_error(ended, 2, words)?;
@@ -98,6 +106,14 @@ fn is_root() -> bool {
     // SAFETY: only returns a number.
     unsafe { libc::geteuid() == 0 }
 }
+
+/// Prints LD_PRELOAD, with the file that its first entry leads to, and what is mapped. Where this
+/// repository is in a directory whose name has a space, the entry is a link.
+const SHOW: &str = r#"
+    first=${LD_PRELOAD%%:*}
+    echo "$(readlink -f "$first")${LD_PRELOAD#"$first"}"
+    cat /proc/self/maps
+"#;
 
 /// A dynamically linked program that is surely there, as a file of our own.
 fn copy_of_sh(to: &Path) -> Outcome {
@@ -215,7 +231,7 @@ fn the_library_is_put_before_what_is_preloaded() -> Outcome {
     let ours = fs::canonicalize(library::ours())?;
     let show = |preloaded: Option<&OsStr>| -> Outcome<String> {
         let mut command = run_program("sh");
-        command.args(["-c", "echo \"$LD_PRELOAD\"; cat /proc/self/maps"]);
+        command.args(["-c", SHOW]);
         if let Some(preloaded) = preloaded {
             command.env("LD_PRELOAD", preloaded);
         }
@@ -237,8 +253,8 @@ fn the_library_is_put_before_what_is_preloaded() -> Outcome {
 
 fn sigpipe_stays_as_it_was() -> Outcome {
     for (action, expected) in [(libc::SIG_IGN, true), (libc::SIG_DFL, false)] {
-        let mut command = run_program("grep");
-        command.args(["SigIgn", "/proc/self/status"]);
+        let mut command = run_program("cat");
+        command.arg("/proc/self/status");
         // SAFETY: signal() is async-signal-safe.
         unsafe {
             command.pre_exec(move || {
@@ -247,8 +263,9 @@ fn sigpipe_stays_as_it_was() -> Outcome {
             })
         };
         let result = ended(&mut command)?.expect_success()?;
-        let mask = result.stdout.split_whitespace().last().unwrap_or_default();
-        let ignored = u64::from_str_radix(mask, 16)? & (1 << (libc::SIGPIPE - 1)) != 0;
+        let mask = result.stdout.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = u64::from_str_radix(mask.unwrap_or_default().trim(), 16)?;
+        let ignored = mask & (1 << (libc::SIGPIPE - 1)) != 0;
         expect(ignored == expected, "SIGPIPE was changed", &result)?;
     }
     Ok(())
@@ -363,17 +380,19 @@ fn set_id_programs_are_refused_unless_they_are_our_own() -> Outcome {
         set_mode(&path, mode)
     };
     let run = || ended(run_program(&path).args(["-c", "echo $LD_PRELOAD"]));
-    set(NOBODY, 0, 0o4755)?;
-    expect_refusal(&run()?, "set-user-ID")?;
-    set(0, NOBODY, 0o2755)?;
-    expect_refusal(&run()?, "set-group-ID")?;
     // These have no effect: our own user and group; mandatory locking, without group execution.
     for (uid, gid, mode) in [(0, 0, 0o6755), (0, NOBODY, 0o2745), (NOBODY, NOBODY, 0o755)] {
         set(uid, gid, mode)?;
         let result = run()?.expect_success()?;
         expect(result.stdout.contains("libaio"), "not preloaded", &result)?;
     }
-    Ok(())
+    if has_no_new_privileges() {
+        return skip("no_new_privs is set: no program gets another user's rights here");
+    }
+    set(NOBODY, 0, 0o4755)?;
+    expect_refusal(&run()?, "set-user-ID")?;
+    set(0, NOBODY, 0o2755)?;
+    expect_refusal(&run()?, "set-group-ID")
 }
 
 fn set_id_bits_without_effect_do_not_matter() -> Outcome {
@@ -398,7 +417,7 @@ fn set_id_bits_without_effect_do_not_matter() -> Outcome {
         })
     };
     ended(&mut command)?.expect_success()?;
-    if is_root() {
+    if is_root() || has_no_new_privileges() {
         return Ok(());
     }
     expect_refusal(&ended(run_program(&program).arg("--help"))?, "set-user-ID")
@@ -430,9 +449,61 @@ fn other_libraries_are_refused() -> Outcome {
     expect_refusal(&ended(run_on(&system).arg("true"))?, "another libaio")
 }
 
-fn a_library_path_with_a_space_is_refused_for_programs() -> Outcome {
-    let scratch = Scratch::new("a space");
+/// A copy of our library that LD_PRELOAD cannot name.
+fn unnameable(scratch: &Scratch) -> Outcome<PathBuf> {
     let path = scratch.path().join("libaio.so");
     fs::copy(library::ours(), &path)?;
-    expect_refusal(&ended(run_on(&path).arg("true"))?, "space")
+    Ok(fs::canonicalize(path)?)
+}
+
+fn a_library_path_with_a_space_is_preloaded_through_a_link() -> Outcome {
+    let (scratch, temporary) = (Scratch::new("a space"), Scratch::new("temporary"));
+    let library = unnameable(&scratch)?;
+    // A child of the program has the library, too.
+    let script = "echo $$; echo \"$LD_PRELOAD\"; stat -c %a \"${LD_PRELOAD%/*}\"; \
+                  cat /proc/self/maps; exit 7";
+    let mut command = run_on(&library);
+    command.args(["sh", "-c", script]).env("TMPDIR", temporary.path()).stdout(Stdio::piped());
+    let child = command.spawn()?;
+    let pid = child.id();
+    let output = child.wait_with_output()?;
+    let stdout = shown_bytes(&output.stdout);
+    assert_eq!(output.status.code(), Some(7), "{stdout}");
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert_eq!(lines[0], pid.to_string(), "the program has not taken the command's place");
+    assert!(lines[1].starts_with(&shown(temporary.path())), "not in TMPDIR: {stdout}");
+    assert_eq!(lines[2], "711", "others could change it");
+    assert!(stdout.contains(&format!(" {}\n", shown(&library))), "not loaded: {stdout}");
+    let left = || fs::read_dir(temporary.path()).map_or(0, Iterator::count);
+    let begin = Instant::now();
+    while left() > 0 && begin.elapsed() < LIMIT {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(left(), 0, "the link is left");
+    Ok(())
+}
+
+fn a_link_that_cannot_be_made_is_told() -> Outcome {
+    let scratch = Scratch::new("a space");
+    let library = unnameable(&scratch)?;
+    let result = ended(run_on(&library).arg("true").env("TMPDIR", "/nonexistent"))?;
+    expect_refusal(&result, "contains a space or a colon")?;
+    expect(result.stderr.contains("No such file"), "why", &result)
+}
+
+fn unknown_values_of_variables_are_named() -> Outcome {
+    for (name, value, is_known) in [
+        ("UAIO_ENGINE", "pool", true),
+        ("UAIO_ENGINE", "xyz", false),
+        ("UAIO_URING", "Driver", false),
+        ("UAIO_RING", "1", false),
+        ("UAIO_MAX_NR", "65536", false),
+        ("UAIO_SYSCALL", "0", false),
+    ] {
+        let result = ended(run_program("true").env(name, value))?.expect_success()?;
+        let warning = format!("uaio: warning: {name}={value} has no effect");
+        expect(result.stderr.contains(&warning) != is_known, name, &result)?;
+        expect(result.stderr.lines().count() == usize::from(!is_known), "lines", &result)?;
+    }
+    Ok(())
 }

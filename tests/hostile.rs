@@ -1,8 +1,8 @@
 //! Our library where the process has been denied something, or does something unkind.
 //!
 //! `c-tests/tools/hostile.c` makes the environment and does the work. Each case runs in every
-//! setting of ours, and on the system's libaio (`system`), which shows that it asks for no more than
-//! the kernel gives.
+//! setting of ours, and on the system's libaio (`system`), which shows that it asks for no more
+//! than the kernel gives.
 
 mod support;
 

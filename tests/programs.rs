@@ -2,8 +2,10 @@
 //!
 //! Each case runs on the system's libaio (`system`), which shows that the command line is right and
 //! does use kernel AIO; with our library preloaded (`preloaded`) and the same on its pool
-//! (`preloaded::pool`), where strace must count not one kernel AIO call; and with kernel AIO and
-//! io_uring forbidden by seccomp, by `ENOSYS` and by `EPERM`. Some run in every setting.
+//! (`preloaded::pool`), where strace must count not one kernel AIO call; and with io_uring forbidden
+//! by seccomp, by `ENOSYS` and by `EPERM`, where a kernel AIO call ends the process that makes it
+//! (`forbidden`). That each program then fails without our library is shown, too
+//! (`forbidden::control`). Some run in every setting.
 
 mod support;
 
@@ -19,7 +21,7 @@ use libtest_mimic::Arguments;
 use support::command::{self, Ended};
 use support::scratch::{self, Scratch};
 use support::setting::{self, Setting};
-use support::{Outcome, c, fail, installed, library, skip, trial};
+use support::{Outcome, Stop, c, fail, installed, library, skip, trial};
 
 const CALLS: [&str; 6] =
     ["io_setup", "io_submit", "io_getevents", "io_pgetevents", "io_cancel", "io_destroy"];
@@ -70,11 +72,28 @@ const IN_EVERY_SETTING: &[(&str, Body)] = cases![
     qemu_img_bench_write,
 ];
 
+/// One of each program.
+const CONTROLS: &[(&str, Body)] = cases![
+    fio_direct,
+    fio_four_threads,
+    qemu_io_patterns,
+    qemu_img_bench_read,
+    stress_ng_with_raw_system_calls,
+    stressapptest_disk_and_file,
+    sysbench_direct,
+];
+
+/// How it shows that a program, or a child of fio's or stress-ng's, was killed by the filter.
+const KILLED: [&str; 3] = ["(SIGSYS)", "got signal=31", "unsuccessful run completed"];
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     System,
     Preloaded(Setting),
+    /// Kernel AIO kills, and io_uring fails with this error.
     Forbidden(&'static str),
+    /// Kernel AIO kills, and our library is not there.
+    Control,
 }
 
 impl Mode {
@@ -84,6 +103,7 @@ impl Mode {
             Mode::Preloaded(Setting::Default) => "preloaded".to_string(),
             Mode::Preloaded(setting) => format!("preloaded::{}", setting.name()),
             Mode::Forbidden(errno) => format!("forbidden::{errno}"),
+            Mode::Control => "forbidden::control".to_string(),
         }
     }
 
@@ -95,7 +115,7 @@ impl Mode {
     }
 }
 
-const MODES: [(Mode, &[(&str, Body)]); 7] = [
+const MODES: [(Mode, &[(&str, Body)]); 8] = [
     (Mode::System, CASES),
     (Mode::Preloaded(Setting::Default), CASES),
     (Mode::Preloaded(Setting::Pool), CASES),
@@ -103,6 +123,7 @@ const MODES: [(Mode, &[(&str, Body)]); 7] = [
     (Mode::Preloaded(Setting::Always), IN_EVERY_SETTING),
     (Mode::Forbidden("ENOSYS"), CASES),
     (Mode::Forbidden("EPERM"), CASES),
+    (Mode::Control, CONTROLS),
 ];
 
 fn main() -> ExitCode {
@@ -139,6 +160,8 @@ fn engine_in_use(setting: Setting) -> Outcome {
 struct Run {
     mode: Mode,
     directory: Scratch,
+    /// Where our library is called `libaio.so.1`.
+    stage: Scratch,
 }
 
 impl Run {
@@ -146,10 +169,22 @@ impl Run {
         if let Mode::System = mode {
             library::system_working()?;
         }
-        Ok(Run { mode, directory: Scratch::new("program") })
+        let stage = library::staged(&library::ours())?;
+        Ok(Run { mode, directory: Scratch::new("program"), stage })
     }
 
     fn through(&self, body: Body) -> Outcome {
+        if let Mode::Forbidden(_) = self.mode {
+            // Whatever called the kernel has been killed; that the program then fails, see CONTROLS.
+            return body(self);
+        }
+        if let Mode::Control = self.mode {
+            return match body(self) {
+                Ok(()) => fail("the program got by without our library"),
+                Err(Stop::Fail(what)) if KILLED.iter().any(|words| what.contains(words)) => Ok(()),
+                otherwise => otherwise,
+            };
+        }
         body(self)?;
         let calls = self.traced(&CALLS)?;
         match self.mode {
@@ -180,12 +215,16 @@ impl Run {
                     .chain(["-e".into(), format!("trace={},{URING_CALL}", CALLS.join(",")).into()])
                     .collect()
             }
-            Mode::Forbidden(errno) => vec![forbid()?.into(), errno.into(), "aio,uring".into()],
+            Mode::Forbidden(errno) => vec![forbid()?.into(), errno.into(), "uring".into()],
+            Mode::Control => Vec::new(),
         };
-        if !matches!(self.mode, Mode::System) {
+        if matches!(self.mode, Mode::Forbidden(_) | Mode::Control) {
+            line.extend([forbid()?.into(), "KILL".into(), "aio".into()]);
+        }
+        if matches!(self.mode, Mode::Preloaded(_) | Mode::Forbidden(_)) {
             // By env, so that neither strace nor the launcher has the library in it.
             let mut preload = OsString::from("LD_PRELOAD=");
-            preload.push(library::ours());
+            preload.push(self.stage.path().join("libaio.so.1"));
             line.extend(["env".into(), preload]);
         }
         line.push(program.into());
@@ -198,9 +237,6 @@ impl Run {
 
     /// The names of those calls in the trace that are wanted, one for each call.
     fn traced(&self, wanted: &[&str]) -> Outcome<Vec<String>> {
-        if let Mode::Forbidden(_) = self.mode {
-            return Ok(Vec::new());
-        }
         // A line is "PID name(arguments) = result"; "<... name resumed>" is a call's second half.
         let calls = fs::read_to_string(self.path("trace"))?
             .lines()

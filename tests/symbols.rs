@@ -196,7 +196,7 @@ fn finds_ours(place: Place) -> Outcome {
 
     let mut whose = Command::new(&program);
     match place {
-        Place::Preload => whose.env("LD_PRELOAD", &ours),
+        Place::Preload => whose.env("LD_PRELOAD", stage.path().join("libaio.so.1")),
         Place::Directory => whose.env_remove("LD_PRELOAD").env("LD_LIBRARY_PATH", stage.path()),
     };
     let answer = command::run(&mut whose, LIMIT)?.expect_success()?.stdout;

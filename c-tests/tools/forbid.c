@@ -4,7 +4,8 @@
  *
  * Runs PROGRAM under a seccomp filter that refuses groups of system calls: `aio` (io_setup and its
  * like) and `uring`. ERROR is ENOSYS, EPERM or EACCES: what the calls return; or KILL: they end the
- * process with SIGSYS. Exit status: PROGRAM's; 127 if it is not found; 125 if the filter is refused.
+ * process with SIGSYS. Exit status: PROGRAM's; 127 if it is not found; 125 if the filter is
+ * refused.
  */
 #include <errno.h>
 #include <linux/audit.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A library that looks like uaio's and does no I/O. `uaio bench` has to find that out.
+ * A library that looks like uaio's, by the names of its variables, and does no I/O. `uaio bench` has
+ * to find that out.
  *
  * UAIO_ENGINE=uring: requests end with EIO. UAIO_ENGINE=pool: they end as they should, but nothing
  * is read. UAIO_URING=driver: they never end.
@@ -61,12 +62,4 @@ int io_getevents(io_context_t ctx, long min_nr, long nr, struct io_event *events
 	memcpy(events, done, count * sizeof(*events));
 	pending = 0;
 	return count;
-}
-
-/* What tells uaio's library from others. */
-long syscall(long number, ...)
-{
-	(void)number;
-	errno = ENOSYS;
-	return -1;
 }

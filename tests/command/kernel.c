@@ -3,13 +3,14 @@
  * A library that passes for ours and calls the kernel: what `uaio run` must not be content with.
  */
 #include <libaio.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What `uaio install` looks for before it replaces a file. */
-const char name[] __attribute__((used)) = "uaio";
+/*
+ * What `uaio install` looks for before it replaces a file, and what `uaio run` knows the library by:
+ * a variable that it looks at.
+ */
+const char marks[] __attribute__((used)) = "uaio UAIO_ENGINE";
 
 static long enter(long number, const long *args)
 {
@@ -20,7 +21,8 @@ static long enter(long number, const long *args)
 
 	__asm__ volatile("syscall"
 			 : "=a"(result)
-			 : "a"(number), "D"(args[0]), "S"(args[1]), "d"(args[2]), "r"(fourth), "r"(fifth)
+			 : "a"(number), "D"(args[0]), "S"(args[1]), "d"(args[2]), "r"(fourth),
+			   "r"(fifth)
 			 : "rcx", "r11", "memory");
 	return result;
 #elif defined(__aarch64__)
@@ -67,17 +69,4 @@ int io_getevents(io_context_t ctx, long min_nr, long nr, struct io_event *events
 		 struct timespec *timeout)
 {
 	return ENTER(SYS_io_getevents, (long)ctx, min_nr, nr, (long)events, (long)timeout);
-}
-
-/* Ours is the only libaio that defines it. */
-long syscall(long number, ...)
-{
-	long args[5];
-	va_list list;
-
-	va_start(list, number);
-	for (int i = 0; i < 5; i++)
-		args[i] = va_arg(list, long);
-	va_end(list);
-	return enter(number, args);
 }

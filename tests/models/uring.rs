@@ -1,6 +1,6 @@
-//! A completion queue as the kernel keeps it: who waits sleeps until a number of completions has been
-//! added to what had been taken when the wait began (io_uring/io_uring.c, io_cqring_wait), whatever
-//! is taken meanwhile.
+//! A completion queue as the kernel keeps it: who waits sleeps until a number of completions has
+//! been added to what had been taken when the wait began (io_uring/io_uring.c, io_cqring_wait),
+//! whatever is taken meanwhile.
 
 use std::sync::atomic::AtomicU64 as Bits;
 

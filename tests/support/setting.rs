@@ -66,7 +66,8 @@ impl Setting {
 pub fn needs_uring() -> Outcome {
     // The kernel's io_uring_params: 120 bytes, all of which may be 0.
     let mut parameters = [0u64; 15];
-    // SAFETY: io_uring_setup reads and writes the 120 bytes of `parameters`, which outlives the call.
+    // SAFETY: io_uring_setup reads and writes the 120 bytes of `parameters`, which outlives the
+    // call.
     let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, parameters.as_mut_ptr()) };
     if ring < 0 {
         return skip(format!("no io_uring: {}", io::Error::last_os_error()));

@@ -29,6 +29,9 @@ the program's io_setup, io_submit and so on. The program takes the place of this
 status and signals are its own. Programs that LD_PRELOAD cannot reach are refused: statically
 linked ones, and those that run with another user's rights or with file capabilities.
 
+LD_PRELOAD cannot hold a path with a space or a colon: such a library is preloaded through a link
+in a directory in $TMPDIR, or else in /tmp, which is removed when the program has ended.
+
 Without PROGRAM a demonstration runs: a small C program is compiled with this libaio's header,
 copies 64 MiB with io_submit, polls a pipe, cancels a poll and compares checksums, while its
 kernel AIO calls are counted. It works in a temporary directory in $TMPDIR, or else in the

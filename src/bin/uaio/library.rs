@@ -10,6 +10,9 @@ use crate::failure::{Failure, reason};
 /// The names programs know the library by: upstream's, and Debian's for 64-bit time.
 const SONAMES: [&str; 2] = ["libaio.so.1", "libaio.so.1t64"];
 
+/// What no other libaio has in it: a variable that ours looks at.
+const MARK: &[u8] = b"UAIO_ENGINE";
+
 /// A shared library that is ours.
 #[derive(Debug)]
 pub struct Library {
@@ -69,7 +72,7 @@ fn subdirectories(path: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Checks that `path` is our library. No other libaio defines `syscall`.
+/// Checks that `path` is our library, however it was linked.
 pub fn inspect(path: &Path) -> Result<Library, String> {
     if !path.metadata().map_err(|error| reason(&error))?.is_file() {
         return Err("is not a regular file".to_string());
@@ -84,18 +87,12 @@ pub fn inspect(path: &Path) -> Result<Library, String> {
     else {
         return Err("is no libaio.so.1".to_string());
     };
-    if !elf.exports("syscall").map_err(|error| reason(&error))? {
+    let bytes = fs::read(path).map_err(|error| reason(&error))?;
+    if !bytes.windows(MARK.len()).any(|window| window == MARK) {
         return Err("is another libaio, not uaio's".to_string());
     }
     let path = fs::canonicalize(path).map_err(|error| reason(&error))?;
     Ok(Library { path, soname: soname.to_string() })
-}
-
-/// The library as an entry of LD_PRELOAD, whose entries end at spaces and colons.
-pub fn preload_entry(path: &Path) -> Option<&OsStr> {
-    let entry = path.as_os_str();
-    let is_separated = entry.as_encoded_bytes().iter().any(|byte| b" :".contains(byte));
-    (!is_separated).then_some(entry)
 }
 
 #[cfg(test)]
@@ -126,12 +123,5 @@ mod tests {
             candidates,
             expected.map(|name| Path::new("/nonexistent/target/release").join(name))
         );
-    }
-
-    #[test]
-    fn a_path_with_a_separator_cannot_be_preloaded() {
-        assert_eq!(preload_entry(Path::new("/a/b")), Some(OsStr::new("/a/b")));
-        assert_eq!(preload_entry(Path::new("/a b")), None);
-        assert_eq!(preload_entry(Path::new("/a:b")), None);
     }
 }

@@ -1,20 +1,24 @@
 //! `uaio`: runs programs on this libaio, measures it, and installs it.
 //!
-//! What the user asked for is decided in `cli`; `run`, `demo`, `bench` and `install` do it. Errors end here:
-//! one message on standard error, and exit status 2 for bad input, 1 for a job that failed.
+//! What the user asked for is decided in `cli`; `run`, `demo`, `bench` and `install` do it. Errors
+//! end here: one message on standard error, and exit status 2 for bad input, 1 for a job that
+//! failed.
 
 mod bench;
 mod cli;
 mod demo;
 mod elf;
+mod environment;
 mod failure;
 mod help;
 mod install;
 mod library;
 mod output;
+mod preload;
 mod program;
 mod run;
 mod signals;
+mod temporary;
 
 use std::process::ExitCode;
 

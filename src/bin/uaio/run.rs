@@ -6,21 +6,17 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::failure::{Failure, reason};
-use crate::{library, program, signals};
+use crate::{environment, library, preload, program, signals};
 
 /// Returns only when the program cannot be run.
 pub fn exec(chosen: Option<&Path>, name: &OsStr, args: &[OsString]) -> Result<(), Failure> {
     let library = library::find(chosen)?;
-    let Some(entry) = library::preload_entry(&library.path) else {
-        return Err(Failure::Usage(format!(
-            "LD_PRELOAD cannot hold the path '{}', which contains a space or a colon; \
-             put the library elsewhere and name it with '--library PATH'",
-            library.path.display()
-        )));
-    };
     let path = program::find(name)?;
+    let entry = preload::entry_or_link(&library.path)?;
+    environment::warn();
+    let others = std::env::var_os("LD_PRELOAD");
     let mut command = Command::new(path);
-    command.arg0(name).args(args).env("LD_PRELOAD", preload(entry, std::env::var_os("LD_PRELOAD")));
+    command.arg0(name).args(args).env("LD_PRELOAD", in_front_of(others, entry));
     if signals::was_sigpipe_ignored() {
         // SAFETY: signal() is async-signal-safe, and no other thread exists.
         unsafe {
@@ -35,8 +31,8 @@ pub fn exec(chosen: Option<&Path>, name: &OsStr, args: &[OsString]) -> Result<()
 }
 
 /// The library in front of what is already preloaded.
-fn preload(entry: &OsStr, others: Option<OsString>) -> OsString {
-    let mut value = entry.to_os_string();
+fn in_front_of(others: Option<OsString>, entry: OsString) -> OsString {
+    let mut value = entry;
     if let Some(others) = others.filter(|others| !others.is_empty()) {
         value.push(":");
         value.push(others);

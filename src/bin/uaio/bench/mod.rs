@@ -73,10 +73,12 @@ fn measure(
     let pairs = options.pairs.unwrap_or(PAIRS);
     let seconds = options.seconds.unwrap_or(if quick { QUICK_SECONDS } else { SECONDS });
     let steps = pairs * subjects.all.len();
+    // Whether it can be used is known before anything is announced.
+    let workspace = Workspace::create(place, data_bytes)?;
     output::remark(&announcement(plan.len(), subjects, pairs, seconds, quick));
 
     let mut machine = report::machine();
-    let workspace = Workspace::create(place, data_bytes, &signals)?;
+    workspace.fill(&signals)?;
     let deadline = quick.then(|| start + QUICK_LIMIT);
     let all = &subjects.all;
     let measurer = Measurer {

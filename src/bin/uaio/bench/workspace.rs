@@ -1,17 +1,17 @@
 //! The directory that the measurements work in, and the data file in it.
 
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::job::Job;
 use super::random::Random;
 use crate::failure::{Failure, reason};
-use crate::output;
 use crate::signals::Signals;
+use crate::{output, temporary};
 
 /// A file for appends, and a margin.
 const EXTRA: u64 = (64 + 16) << 20;
@@ -30,7 +30,8 @@ pub struct Workspace {
 
 impl Workspace {
     /// Makes the directory in `place`, or beside it if that is a file, which then is the data file.
-    pub fn create(place: &Path, bytes: u64, signals: &Signals) -> Result<Workspace, Failure> {
+    /// There is no data in it yet.
+    pub fn create(place: &Path, bytes: u64) -> Result<Workspace, Failure> {
         let unusable = |problem: String| {
             Failure::Usage(format!("cannot work in '{}': {problem}", place.display()))
         };
@@ -54,11 +55,10 @@ impl Workspace {
                 needed >> 20
             )));
         }
-        let directory = make_directory(parent).map_err(|error| unusable(reason(&error)))?;
+        let directory = temporary::directory(parent, "uaio-bench-")
+            .map_err(|error| unusable(reason(&error)))?;
         let data = if is_lent { place } else { directory.join("data") };
-        let workspace = Workspace { directory, data, is_lent, bytes };
-        workspace.fill(signals)?;
-        Ok(workspace)
+        Ok(Workspace { directory, data, is_lent, bytes })
     }
 
     /// Where it is.
@@ -80,7 +80,7 @@ impl Workspace {
     }
 
     /// Writes all blocks of the data file to the disk, so that direct writes find them mapped.
-    fn fill(&self, signals: &Signals) -> Result<(), Failure> {
+    pub fn fill(&self, signals: &Signals) -> Result<(), Failure> {
         let failed =
             |error: io::Error| Failure::io(format_args!("'{}'", self.data.display()), &error);
         let mut file = match self.is_lent {
@@ -120,18 +120,6 @@ impl Drop for Workspace {
     }
 }
 
-fn make_directory(parent: &Path) -> io::Result<PathBuf> {
-    let template = CString::new(parent.join("uaio-bench-XXXXXX").into_os_string().into_vec())?;
-    let template = template.into_raw();
-    // SAFETY: mkdtemp changes the last six bytes before the NUL in place; the string then goes
-    // back to where it came from.
-    let (made, path) = unsafe { (libc::mkdtemp(template), CString::from_raw(template)) };
-    if made.is_null() {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(PathBuf::from(OsString::from_vec(path.into_bytes())))
-}
-
 /// Free bytes, and the type of the file system.
 pub fn file_system(path: &Path) -> io::Result<(u64, i64)> {
     let path = CString::new(path.as_os_str().as_bytes())?;
@@ -157,7 +145,8 @@ mod tests {
         let place = std::env::temp_dir().join(format!("uaio-bench-test-{}", std::process::id()));
         fs::create_dir(&place).unwrap();
 
-        let workspace = Workspace::create(&place, 2 << 20, &signals).unwrap();
+        let workspace = Workspace::create(&place, 2 << 20).unwrap();
+        workspace.fill(&signals).unwrap();
         let data = fs::read(&workspace.data).unwrap();
         assert_eq!(data.len(), 2 << 20);
         let marks = data.chunks_exact(BLOCK).map(|block| *block.first_chunk().unwrap());
@@ -167,19 +156,20 @@ mod tests {
 
         let file = place.join("file");
         fs::write(&file, "").unwrap();
-        let workspace = Workspace::create(&file, 1 << 20, &signals).unwrap();
+        let workspace = Workspace::create(&file, 1 << 20).unwrap();
+        workspace.fill(&signals).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 1 << 20);
         drop(workspace);
         assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
         assert_eq!(file.metadata().unwrap().len(), 0);
 
         fs::write(&file, "precious").unwrap();
-        match Workspace::create(&file, 1 << 20, &signals) {
+        match Workspace::create(&file, 1 << 20) {
             Err(Failure::Usage(message)) => assert!(message.contains("not empty"), "{message}"),
             _ => panic!("a file with content was taken"),
         }
         assert_eq!(fs::read(&file).unwrap(), b"precious");
-        match Workspace::create(&place, 1 << 60, &signals) {
+        match Workspace::create(&place, 1 << 60) {
             Err(Failure::Job(message)) => assert!(message.contains("needed"), "{message}"),
             _ => panic!("room for everything"),
         }

@@ -18,8 +18,8 @@ use libc::{sock_filter, sock_fprog};
 
 use super::passing;
 
-/// `seccomp_data.arch` of our own calls, as a filter for another would count nothing; and the number
-/// that the libc crate does not have everywhere.
+/// `seccomp_data.arch` of our own calls, as a filter for another would count nothing; and the
+/// number that the libc crate does not have everywhere.
 #[cfg(target_arch = "x86_64")]
 const ARCH_AND_PGETEVENTS: (u32, c_long) = (0xc000_003e, 333);
 #[cfg(target_arch = "aarch64")]

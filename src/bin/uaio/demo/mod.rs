@@ -19,8 +19,8 @@ use std::process::Command;
 
 use crate::failure::Failure;
 use crate::library::{self, Library};
-use crate::output;
 use crate::signals::Signals;
+use crate::{environment, output, preload};
 use engine::Engine;
 use facts::Facts;
 use progress::Progress;
@@ -36,6 +36,7 @@ const SPACE: u64 = 2 * SIZE + (8 << 20);
 /// Runs the demonstration.
 pub fn run(chosen: Option<&Path>) -> Result<(), Failure> {
     let library = library::find(chosen)?;
+    environment::warn();
     let job = perform(&library)?;
     let report = job.report(&library, SIZE)?;
     output::say(&report)
@@ -53,7 +54,7 @@ fn perform(library: &Library) -> Result<Job, Failure> {
     let mut command = Command::new("./copy");
     command.args(["source", "copied"]).current_dir(workspace.path());
     // The link is there for paths that LD_PRELOAD cannot hold.
-    let entry = library::preload_entry(&library.path).unwrap_or("./libaio.so".as_ref());
+    let entry = preload::entry(&library.path).unwrap_or("./libaio.so".as_ref());
     command.env("LD_PRELOAD", entry);
     let pending = aio_calls::watch(&mut command)
         .map_err(|error| Failure::io("cannot watch system calls", &error))?;

@@ -3,13 +3,13 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, reason};
-use crate::output;
 use crate::signals::Signals;
+use crate::{output, temporary};
 
 const CHUNK: usize = 1 << 20;
 
@@ -38,16 +38,8 @@ impl Workspace {
         if available < needed {
             return Err(format!("{} MiB are needed, {} free", needed >> 20, available >> 20));
         }
-        let template = CString::new(place.join("uaio-XXXXXX").into_os_string().into_vec())
-            .map_err(|error| error.to_string())?;
-        let template = template.into_raw();
-        // SAFETY: mkdtemp changes the last six bytes before the NUL in place; the string then goes
-        // back to where it came from.
-        let (made, path) = unsafe { (libc::mkdtemp(template), CString::from_raw(template)) };
-        if made.is_null() {
-            return Err(reason(&io::Error::last_os_error()));
-        }
-        Ok(Workspace(PathBuf::from(std::ffi::OsString::from_vec(path.into_bytes()))))
+        let directory = temporary::directory(&place, "uaio-").map_err(|error| reason(&error))?;
+        Ok(Workspace(directory))
     }
 
     /// Where it is.

@@ -59,7 +59,11 @@ pub fn run(options: &Install) -> Result<(), Failure> {
         Content::File { .. } => format!("{}\n", artifact.target.display()),
         Content::Link { to } => format!("{} -> {to}\n", artifact.target.display()),
     });
-    output::say(&lines.collect::<String>())
+    // Everything is in place, and only that was asked for: the list is a courtesy.
+    if let Err(Failure::Job(problem)) = output::say(&lines.collect::<String>()) {
+        output::complain(&format!("everything is installed, but not listed: {problem}"));
+    }
+    Ok(())
 }
 
 fn artifacts(options: &Install, library: &Library) -> Result<Vec<Artifact>, Failure> {
@@ -143,14 +147,10 @@ fn check(artifact: &Artifact) -> Result<(), String> {
 }
 
 fn check_directory(path: &Path) -> Result<(), String> {
-    let cannot = |why: &str| format!("cannot be installed: '{}' {why}", path.display());
     if !path.is_dir() {
-        return Err(cannot("is not a directory"));
+        return Err(format!("cannot be installed: '{}' is not a directory", path.display()));
     }
-    match transaction::may_write(path) {
-        Ok(()) => Ok(()),
-        Err(error) => Err(cannot(&format!("cannot be written to: {}", reason(&error)))),
-    }
+    transaction::may_write(path).map_err(|error| transaction::unwritable(path, &error))
 }
 
 #[cfg(test)]

@@ -66,11 +66,14 @@ impl Transaction {
         create: impl FnOnce(&Path) -> io::Result<Fill>,
     ) -> Result<(), Failure> {
         let failed = |error: io::Error| Failure::io(format_args!("'{}'", target.display()), &error);
-        if let Some(parent) = target.parent() {
-            self.create_directories(parent).map_err(failed)?;
-        }
+        let parent = target.parent().unwrap_or(Path::new("/"));
+        let refused = |path: &Path, error: io::Error| match is_refusal(&error) {
+            true => Failure::Usage(format!("'{}' {}", target.display(), unwritable(path, &error))),
+            false => failed(error),
+        };
+        self.create_directories(parent).map_err(|(path, error)| refused(&path, error))?;
         let temporary = hidden(target, "new");
-        let fill = create(&temporary).map_err(failed)?;
+        let fill = create(&temporary).map_err(|error| refused(parent, error))?;
         self.files.push(Staged {
             target: target.to_path_buf(),
             temporary,
@@ -80,17 +83,19 @@ impl Transaction {
         fill().map_err(failed)
     }
 
-    fn create_directories(&mut self, path: &Path) -> io::Result<()> {
+    /// An error comes with the directory in which nothing could be made.
+    fn create_directories(&mut self, path: &Path) -> Result<(), (PathBuf, io::Error)> {
         if path.as_os_str().is_empty() || path.is_dir() {
             return Ok(());
         }
-        if let Some(parent) = path.parent() {
-            self.create_directories(parent)?;
-        }
-        fs::create_dir(path)?;
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        self.create_directories(parent)?;
+        fs::create_dir(path).map_err(|error| (parent.to_path_buf(), error))?;
         self.directories.push(path.to_path_buf());
-        let mode = path.metadata()?.permissions().mode();
-        fs::set_permissions(path, Permissions::from_mode(mode | 0o755))
+        path.metadata()
+            .map(|metadata| metadata.permissions().mode())
+            .and_then(|mode| fs::set_permissions(path, Permissions::from_mode(mode | 0o755)))
+            .map_err(|error| (path.to_path_buf(), error))
     }
 
     /// Puts everything in place.
@@ -163,7 +168,19 @@ fn hidden(target: &Path, kind: &str) -> PathBuf {
     target.with_file_name(name)
 }
 
-/// Whether files can be created in the directory `path`.
+/// What is wrong with a directory in which nothing can be created.
+pub fn unwritable(path: &Path, error: &io::Error) -> String {
+    format!("cannot be installed: '{}' cannot be written to: {}", path.display(), reason(error))
+}
+
+/// Whether the file system does not want the file at all, whatever room it has. Root learns that
+/// only by trying: in /proc and /sys access() promises everything.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), NotFound | PermissionDenied | ReadOnlyFilesystem | Unsupported)
+}
+
+/// Whether files can be created in the directory `path`, as far as can be told beforehand.
 pub fn may_write(path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let access = libc::W_OK | libc::X_OK;

@@ -87,8 +87,8 @@ impl<'a> Polls<'a> {
     }
 }
 
-/// Descriptors for `idle` polls. Where the limit is low, some have two of them: a library may need a
-/// descriptor for each poll, too.
+/// Descriptors for `idle` polls. Where the limit is low, some have two of them: a library may need
+/// a descriptor for each poll, too.
 fn idle_files(fds: usize, idle: usize) -> usize {
     let limit = usize::try_from(descriptor_limit()).unwrap_or(usize::MAX);
     idle.min(limit.saturating_sub(idle + 2 * fds + MARGIN))
