@@ -193,7 +193,7 @@ impl Context {
                 },
                 (Err(_), _) => return self.decide(request, Errno::BADF.to_res()),
             };
-            if is_synchronous || !uring::hold_file(request) {
+            if is_synchronous || is_beyond_limit(transfer) || !uring::hold_file(request) {
                 return self.perform_here(batch, request, transfer);
             }
             batch.queue.leave_behind(transfer);
@@ -284,6 +284,13 @@ impl Context {
         self.completions.put(request);
         Ok(())
     }
+}
+
+/// Whether a write may raise SIGXFSZ, which is for the submitter and not for a worker.
+fn is_beyond_limit(transfer: &Transfer) -> bool {
+    let end = (transfer.offset as u64).saturating_add(transfer.buffer.len());
+    transfer.direction == Direction::Write
+        && fd::limit(libc::RLIMIT_FSIZE).is_some_and(|limit| limit < end)
 }
 
 fn give_pin(request: &Request, file: Pin) {

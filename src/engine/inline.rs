@@ -36,7 +36,7 @@ pub fn transfer(
     interruption: &mut Interruption,
 ) -> Result<i64> {
     if transfer.buffer.is_empty() {
-        return empty_transfer(fd, status, transfer);
+        return empty_transfer(fd, status, transfer, interruption);
     }
     let detector = match transfer.direction {
         Direction::Read => READ_DETECTOR,
@@ -78,12 +78,17 @@ pub(super) fn refused(fd: c_int, transfer: &Transfer, error: Errno) -> Result<i6
 #[inline]
 pub(super) fn may_use_nosignal() -> bool {
     static SUPPORTED: OnceBool = OnceBool::new();
-    SUPPORTED.get_or_init(|| {
-        let Ok(file) = fd::memory_file() else { return false };
+    SUPPORTED.get().unwrap_or_else(|| {
+        // A pipe has no limit of its size, and so no signal for it.
+        let Ok((_read, write)) = fd::pipe() else { return false };
         let byte = [0u8; 1];
         let iov = [iovec { iov_base: byte.as_ptr().cast_mut().cast(), iov_len: 1 }];
-        // SAFETY: one readable byte goes to a file of our own.
-        unsafe { file::vectored(Direction::Write, file.raw(), &iov, 0, RWF_NOSIGNAL) }.is_ok()
+        // SAFETY: one readable byte goes to a pipe of our own.
+        let is_supported =
+            unsafe { file::vectored(Direction::Write, write.raw(), &iov, NO_OFFSET, RWF_NOSIGNAL) }
+                .is_ok();
+        let _ = SUPPORTED.set(is_supported);
+        is_supported
     })
 }
 
@@ -120,7 +125,12 @@ fn supports(fd: c_int, flags: c_int) -> bool {
 
 /// No bytes to move: the vectored calls would return before they look at the file.
 #[cold]
-fn empty_transfer(fd: c_int, status: StatusFlags, transfer: &Transfer) -> Result<i64> {
+fn empty_transfer(
+    fd: c_int,
+    status: StatusFlags,
+    transfer: &Transfer,
+    interruption: &mut Interruption,
+) -> Result<i64> {
     let direction = transfer.direction;
     if !has_iter(fd, direction) {
         return Err(Errno::INVAL);
@@ -142,9 +152,12 @@ fn empty_transfer(fd: c_int, status: StatusFlags, transfer: &Transfer) -> Result
             return Ok(0);
         }
     }
-    let moved = match at(transfer.offset) {
-        Err(Errno::SPIPE) => at(NO_OFFSET),
-        result => result,
+    let moved = match kind {
+        S_IFSOCK => stream::write_nothing_to_socket(fd, transfer, interruption),
+        _ => match at(transfer.offset) {
+            Err(Errno::SPIPE) => at(NO_OFFSET),
+            result => result,
+        },
     };
     match moved {
         Ok(count) => Ok(count as i64),

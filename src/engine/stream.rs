@@ -83,7 +83,7 @@ pub fn transfer(
     let call = |fd, iov: &[iovec], flags, interruption: &mut Interruption| {
         // SAFETY: the elements are a private copy; the buffers are the program's.
         let moved = unsafe { file::vectored(direction, fd, iov, NO_OFFSET, flags) };
-        if is_ours && moved == Err(Errno::PIPE) {
+        if is_ours && moved == Err(Errno::PIPE) && sends_sigpipe(fd, kind) {
             interruption.broken_pipe();
         }
         moved
@@ -96,6 +96,7 @@ pub fn transfer(
     }
     let mut deadline = None;
     let mut done = 0u64;
+    let mut is_ready = false;
     // From the first sleep on the file is held, whatever becomes of the number.
     let mut held: Option<Pin> = None;
     loop {
@@ -121,6 +122,11 @@ pub fn transfer(
                 moved = shield::lifted(|| call(fd, iov, flags, interruption));
             }
         }
+        if moved == Err(Errno::AGAIN) && is_ready && is_shut_down(fd, direction) {
+            // net/core/datagram.c: without waiting there is no end of datagrams. This does not wait
+            // either.
+            moved = shield::lifted(|| call(fd, iov, flags, interruption));
+        }
         match moved {
             Ok(count) => {
                 done += count as u64;
@@ -141,11 +147,39 @@ pub fn transfer(
                 if let Err(error) = wait_ready(fd, direction, deadline.as_ref(), interruption) {
                     return if done > 0 { Ok(done as i64) } else { refused(fd, transfer, error) };
                 }
+                is_ready = true;
             }
             Err(_) if done > 0 => return Ok(done as i64),
             Err(error) => return refused(fd, transfer, error),
         }
     }
+}
+
+/// A write of nothing to a socket, which may send an empty message, or find nobody.
+#[cold]
+pub(super) fn write_nothing_to_socket(
+    fd: c_int,
+    transfer: &Transfer,
+    interruption: &mut Interruption,
+) -> Result<usize> {
+    let sent = fd::send_nothing(fd);
+    let is_silent = transfer.flags.bits() & RWF_NOSIGNAL != 0;
+    if sent == Err(Errno::PIPE) && !is_silent && sends_sigpipe(fd, S_IFSOCK) {
+        interruption.broken_pipe();
+    }
+    sent
+}
+
+/// Whether a write that finds nobody to read raises a signal: fs/pipe.c, pipe_write, and
+/// net/core/stream.c, sk_stream_error; messages only fail.
+fn sends_sigpipe(fd: c_int, kind: u32) -> bool {
+    kind != S_IFSOCK || fd::is_stream_socket(fd)
+}
+
+/// Whether nothing will come any more.
+fn is_shut_down(fd: c_int, direction: Direction) -> bool {
+    direction == Direction::Read
+        && poll::one(fd, libc::POLLRDHUP).is_ok_and(|ready| ready & libc::POLLRDHUP != 0)
 }
 
 /// Whether one write is one message, so that the kernel does not go on after a short one.

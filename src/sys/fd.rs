@@ -219,6 +219,20 @@ pub fn eventfd() -> Result<OwnedFd> {
     Ok(OwnedFd(fd as c_int).raised())
 }
 
+/// A pipe: the end to read from and the one to write to.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    let mut ends: [c_int; 2] = [-1; 2];
+    // SAFETY: the kernel writes two numbers.
+    unsafe { syscall!(libc::SYS_pipe2, ends.as_mut_ptr(), libc::O_CLOEXEC) }?;
+    Ok((OwnedFd(ends[0]), OwnedFd(ends[1])))
+}
+
+/// Sends no bytes on a socket, and no signal if nobody is there.
+pub fn send_nothing(fd: c_int) -> Result<usize> {
+    // SAFETY: no byte is read.
+    unsafe { syscall!(libc::SYS_sendto, fd, 0, 0, libc::MSG_NOSIGNAL, 0, 0) }
+}
+
 /// Whether the file behind `fd` may have POSIX record locks, which closing `fd` would drop if they
 /// are this process's.
 pub fn is_locked(fd: c_int) -> bool {
