@@ -7,20 +7,27 @@
 //! on its way.
 //!
 //! A fork from a signal handler may have interrupted a section of its own thread: it does not wait
-//! for long.
+//! for long. A handler that has interrupted fork does not wait for that: fork copies what it leaves.
 //!
 //! *Orderings*: a thread says that it is inside, then looks for forks; a fork says that it is there,
 //! then looks who is inside. Both are SeqCst, so that one sees the other.
 
+use core::cell::Cell;
+
 use libc::timespec;
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, Ordering, thread_local};
 use crate::sys::{clock, futex};
 
 /// Forks on their way.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 /// Threads in sections.
 static INSIDE: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    /// Forks of this thread on their way: more than one if a handler forks that has interrupted fork.
+    static OWN: Cell<u32> = const { Cell::new(0) };
+}
 
 /// How long fork waits for sections to end; they take microseconds.
 const PATIENCE: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
@@ -37,7 +44,7 @@ pub fn enter() -> Section {
         // SeqCst, both: see the module.
         INSIDE.fetch_add(1, Ordering::SeqCst);
         let forks = FORKS.load(Ordering::SeqCst);
-        if forks == 0 {
+        if forks == 0 || OWN.with(Cell::get) > 0 {
             return Section(());
         }
         drop(Section(()));
@@ -55,6 +62,7 @@ impl Drop for Section {
 
 /// Before fork, in the parent.
 pub extern "C" fn prepare() {
+    OWN.with(|own| own.set(own.get() + 1));
     // SeqCst: see the module.
     FORKS.fetch_add(1, Ordering::SeqCst);
     let deadline = clock::after(&PATIENCE);
@@ -72,11 +80,13 @@ pub extern "C" fn prepare() {
 pub extern "C" fn parent() {
     // Release: pairs with nothing but the order of the handlers.
     FORKS.fetch_sub(1, Ordering::Release);
+    OWN.with(|own| own.set(own.get().saturating_sub(1)));
     futex::wake(&FORKS, u32::MAX);
 }
 
 /// After fork, in the child.
 pub fn child() {
+    OWN.with(|own| own.set(own.get().saturating_sub(1)));
     FORKS.store(0, Ordering::Relaxed);
     INSIDE.store(0, Ordering::Relaxed);
 }

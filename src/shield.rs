@@ -19,10 +19,11 @@
 //! when it comes to it.
 
 use core::cell::Cell;
+use core::ptr;
 
 use crate::sync::{AtomicBool, Ordering, compiler_fence, thread_local};
 use crate::sys::poll::SigSet;
-use crate::sys::signal;
+use crate::sys::{mmap, signal};
 
 /// A handler has called the library in the middle of a call.
 static IS_CALLED_BY_HANDLERS: AtomicBool = AtomicBool::new(false);
@@ -49,16 +50,39 @@ struct Shield {
 
 struct Thread {
     state: Cell<State>,
-    /// Where on the stack the innermost call is.
+    /// Address of the [`Mark`] of the innermost call.
     frame: Cell<usize>,
     /// `None` for an open call.
     shield: Cell<Option<Shield>>,
-    /// Calls that were refused in a row.
-    refusals: Cell<u32>,
 }
 
-/// After so many the open call is taken for one that a handler has left by longjmp.
-const MOST_REFUSALS: u32 = 100;
+/// Lies on the stack of a call, and tells whether that is still there: a handler may have left it by
+/// longjmp.
+#[derive(Debug, Default)]
+pub struct Mark(Cell<usize>);
+
+impl Mark {
+    const ALIVE: usize = 0x5f75_6169_6f5f_696e;
+
+    /// Of a call that has not begun.
+    pub fn new() -> Mark {
+        Mark(Cell::new(0))
+    }
+
+    fn address(&self) -> usize {
+        ptr::from_ref(self).expose_provenance()
+    }
+
+    fn set(&self, value: usize) {
+        // SAFETY: a word of our own. Volatile: it is read by who has only the address.
+        unsafe { self.0.as_ptr().write_volatile(value) };
+    }
+
+    fn is_alive(address: usize) -> bool {
+        // A stack that was left may have been unmapped.
+        mmap::read_safely::<usize>(address) == Ok(Mark::ALIVE ^ address)
+    }
+}
 
 thread_local! {
     static THREAD: Thread = const {
@@ -66,7 +90,6 @@ thread_local! {
             state: Cell::new(State::Outside),
             frame: Cell::new(0),
             shield: Cell::new(None),
-            refusals: Cell::new(0),
         }
     };
 }
@@ -74,88 +97,82 @@ thread_local! {
 /// A call, until dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct Call {
-    is_shielded: bool,
-    /// What the thread's variables were before a shielded call.
+pub struct Call<'a> {
+    mark: &'a Mark,
+    /// The caller's signal mask, if the call is shielded. Here, because a child of clone(CLONE_VM) may
+    /// use the thread's variables at the same time.
+    mask: Option<SigSet>,
+    /// What the thread's variables were before.
     state: State,
     frame: usize,
     shield: Option<Shield>,
 }
 
-/// Begins a call. `None`: a handler makes it, and has interrupted an open one.
+/// Begins a call, whose frame holds `mark`. `None`: a handler makes it, and has interrupted an open
+/// one.
 #[inline]
-pub fn enter() -> Option<Call> {
-    let here = address_of_frame();
+pub fn enter(mark: &Mark) -> Option<Call<'_>> {
+    let here = mark.address();
+    mark.set(Mark::ALIVE ^ here);
     THREAD.with(|thread| {
         if thread.state.get() != State::Outside || IS_CALLED_BY_HANDLERS.load(Ordering::Relaxed) {
-            return enter_shielded(thread, here);
+            return enter_shielded(thread, mark);
         }
-        thread.frame.set(here);
-        // SeqCst: for handlers of this thread only; who sees the state sees the frame.
+        let frame = thread.frame.replace(here);
+        // SeqCst: for handlers of this thread only; who sees the state sees the frame. A handler that
+        // comes in between puts the frame back.
         compiler_fence(Ordering::SeqCst);
         thread.state.set(State::Open);
         // SeqCst: the state comes before the first lock.
         compiler_fence(Ordering::SeqCst);
-        Some(Call { is_shielded: false, state: State::Outside, frame: 0, shield: None })
+        Some(Call { mark, mask: None, state: State::Outside, frame, shield: None })
     })
 }
 
-/// An address on the stack, below all frames of the caller's callers.
-#[inline(always)]
-fn address_of_frame() -> usize {
-    let here = 0u8;
-    core::hint::black_box(&raw const here).addr()
-}
-
 #[cold]
-fn enter_shielded(thread: &Thread, here: usize) -> Option<Call> {
+fn enter_shielded<'a>(thread: &Thread, mark: &'a Mark) -> Option<Call<'a>> {
     let mut under = thread.state.get();
-    // Stacks grow downwards: a call that is not above us has been left by longjmp.
-    if under != State::Outside && here >= thread.frame.get() && !signal::is_on_alternate_stack() {
+    let frame = thread.frame.get();
+    // Stacks grow downwards: a call that is not above us has been left, too.
+    let is_left =
+        !Mark::is_alive(frame) || (mark.address() >= frame && !signal::is_on_alternate_stack());
+    if under != State::Outside && is_left {
         under = State::Outside;
     }
     if under != State::Outside {
         IS_CALLED_BY_HANDLERS.store(true, Ordering::Relaxed);
     }
     if under == State::Open {
-        thread.refusals.set(thread.refusals.get() + 1);
-        if thread.refusals.get() <= MOST_REFUSALS {
-            return None;
-        }
-        under = State::Outside;
+        mark.set(0);
+        return None;
     }
     let is_nested = under != State::Outside;
     let mask = signal::block_all();
-    thread.refusals.set(0);
     let before = thread.shield.replace(Some(Shield { mask, is_nested }));
-    let frame = thread.frame.replace(here);
+    thread.frame.set(mark.address());
     thread.state.set(State::Safe);
-    Some(Call { is_shielded: true, state: under, frame, shield: before.filter(|_| is_nested) })
+    let shield = before.filter(|_| is_nested);
+    Some(Call { mark, mask: Some(mask), state: under, frame, shield })
 }
 
-impl Drop for Call {
+impl Drop for Call<'_> {
     #[inline]
     fn drop(&mut self) {
         THREAD.with(|thread| {
-            if self.is_shielded {
-                return self.leave_shielded(thread);
-            }
             // SeqCst: for handlers of this thread only; the last lock comes before the state.
             compiler_fence(Ordering::SeqCst);
-            thread.state.set(State::Outside);
+            if self.mask.is_some() {
+                thread.shield.set(self.shield);
+            }
+            thread.frame.set(self.frame);
+            // SeqCst: who sees the state sees the frame.
+            compiler_fence(Ordering::SeqCst);
+            thread.state.set(self.state);
         });
-    }
-}
-
-impl Call {
-    #[cold]
-    fn leave_shielded(&self, thread: &Thread) {
-        let mine = thread.shield.replace(self.shield);
-        thread.frame.set(self.frame);
-        thread.state.set(self.state);
-        // Handlers of what has come meanwhile run now.
-        if let Some(mine) = mine {
-            signal::set_mask(mine.mask);
+        self.mark.set(0);
+        if let Some(mask) = self.mask {
+            // Handlers of what has come meanwhile run now.
+            signal::set_mask(mask);
         }
     }
 }
@@ -219,20 +236,29 @@ mod tests {
         result
     }
 
+    /// Whether a call would be refused, made from further down the stack.
+    fn is_refused() -> bool {
+        deeper(|| enter(&Mark::new()).is_none())
+    }
+
     #[test]
-    fn a_handlers_call_is_refused_once_and_all_calls_are_shielded_then() {
+    fn a_handlers_call_is_refused_until_the_open_one_ends() {
         let _alone = ALONE.lock();
         IS_CALLED_BY_HANDLERS.store(false, Ordering::Relaxed);
-        let open = enter().unwrap();
+        let mark = Mark::new();
+        let open = enter(&mark).unwrap();
         assert!(!is_blocked() && mask().is_none());
-        // As a handler would.
-        assert!(deeper(enter).is_none());
+        // As a handler would, over and over.
+        assert!((0..1000).all(|_| is_refused()));
         drop(open);
-        let shielded = enter().unwrap();
+        let shielded = enter(&mark).unwrap();
         assert!(is_blocked() && !is_nested());
-        let nested = deeper(enter).unwrap();
-        assert!(is_nested());
-        drop(nested);
+        deeper(|| {
+            let mark = Mark::new();
+            let nested = enter(&mark).unwrap();
+            assert!(is_nested());
+            drop(nested);
+        });
         assert!(!is_nested() && is_blocked());
         lifted(|| assert!(!is_blocked()));
         assert!(is_blocked());
@@ -244,14 +270,18 @@ mod tests {
     fn a_call_asleep_lets_handlers_call() {
         let _alone = ALONE.lock();
         IS_CALLED_BY_HANDLERS.store(false, Ordering::Relaxed);
-        let open = enter().unwrap();
+        let mark = Mark::new();
+        let open = enter(&mark).unwrap();
         asleep(|| {
-            let nested = deeper(enter).unwrap();
-            assert!(is_blocked() && is_nested());
-            drop(nested);
+            deeper(|| {
+                let mark = Mark::new();
+                let nested = enter(&mark).unwrap();
+                assert!(is_blocked() && is_nested());
+                drop(nested);
+            });
             assert!(!is_blocked());
         });
-        assert!(deeper(enter).is_none(), "it is awake");
+        assert!(is_refused(), "it is awake");
         drop(open);
     }
 
@@ -259,14 +289,18 @@ mod tests {
     fn a_call_that_was_left_by_longjmp_is_forgotten() {
         let _alone = ALONE.lock();
         IS_CALLED_BY_HANDLERS.store(false, Ordering::Relaxed);
-        deeper(|| deeper(|| core::mem::forget(enter().unwrap())));
-        let call = enter().unwrap();
+        // Left behind further down.
+        deeper(|| deeper(|| core::mem::forget(enter(&Mark::new()).unwrap())));
+        let mark = Mark::new();
+        let call = enter(&mark).unwrap();
         assert!(!is_nested());
         drop(call);
-        // Where the place does not tell, it takes a while.
+        // Left behind further up, and overwritten.
         IS_CALLED_BY_HANDLERS.store(false, Ordering::Relaxed);
-        core::mem::forget(enter().unwrap());
-        assert_eq!((0..200).filter(|_| deeper(enter).is_none()).count(), MOST_REFUSALS as usize);
+        core::mem::forget(enter(&mark).unwrap());
+        assert!(is_refused());
+        mark.set(1);
+        assert!(!is_refused());
         assert!(!is_blocked());
     }
 }

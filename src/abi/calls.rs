@@ -14,7 +14,8 @@ use crate::sys::user;
 /// Makes a call, or answers `refusal`.
 #[inline]
 fn guarded(refusal: Errno, call: impl FnOnce() -> Result<usize>) -> Result<usize> {
-    match shield::enter() {
+    let mark = shield::Mark::new();
+    match shield::enter(&mark) {
         Some(_call) => call(),
         None => Err(refusal),
     }

@@ -11,8 +11,9 @@ use crate::shield;
 extern "C" fn at_exit() {
     // The parent's requests are the parent's.
     // A handler that has interrupted a call may have called exit: nothing can be waited for then.
+    let mark = shield::Mark::new();
     if !lineage::is_forked()
-        && let Some(_call) = shield::enter()
+        && let Some(_call) = shield::enter(&mark)
     {
         registry::finish_all();
         pool::finish_all();

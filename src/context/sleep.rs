@@ -257,29 +257,35 @@ impl<'a> Sleeper<'a> {
     /// Sleeps until somebody brings news.
     fn follow(&self, need: u32) -> Awake {
         match self.mask() {
-            None => {
-                self.wait_as(need, Waiter::new(need, Sleep::Futex), |waiter| {
-                    // The reaper ends if the program closes its descriptors, and tells nobody.
-                    let is_served = self.context.is_background();
-                    let moment = is_served.then(|| self.span(MOMENT)).filter(|(_, last)| !last);
-                    let Some((Some(span), _)) = moment else {
-                        return futex::wait_until(waiter.word(), 0, self.deadline().as_ref());
-                    };
-                    match futex::wait_until(waiter.word(), 0, Some(&clock::after(&span))) {
-                        Err(Errno::TIMEDOUT) => Ok(()),
-                        result => result,
+            None => self.wait_as(need, Waiter::new(need, Sleep::Futex), |waiter| {
+                let Some((Some(span), false)) = self.watch_over() else {
+                    return futex::wait_until(waiter.word(), 0, self.deadline().as_ref());
+                };
+                match futex::wait_until(waiter.word(), 0, Some(&clock::after(&span))) {
+                    Err(Errno::TIMEDOUT) => {
+                        self.harvest();
+                        Ok(())
                     }
-                })
-            }
+                    result => result,
+                }
+            }),
             // Only ppoll exchanges the mask and goes to sleep in one step.
             Some(mask) => match fd::eventfd() {
                 Ok(own) => {
                     let waiter = Waiter::new(need, Sleep::Eventfd(own.raw()));
                     self.wait_as(need, waiter, |_| {
                         let mut fds = [pollfd { fd: own.raw(), events: libc::POLLIN, revents: 0 }];
-                        let woken = poll::wait(&mut fds, self.left().as_ref(), Some(&mask));
+                        let (span, is_last) = match self.watch_over() {
+                            Some((span, is_last)) => (span, is_last),
+                            None => (self.left(), true),
+                        };
+                        let woken = poll::wait(&mut fds, span.as_ref(), Some(&mask));
                         fd::eventfd_drain(own.raw());
                         match woken {
+                            Ok(0) if !is_last => {
+                                self.harvest();
+                                Ok(())
+                            }
                             Ok(0) => Err(Errno::TIMEDOUT),
                             result => result.map(|_| ()),
                         }
@@ -288,6 +294,13 @@ impl<'a> Sleeper<'a> {
                 Err(_) => self.look_now_and_then(need),
             },
         }
+    }
+
+    /// How long a follower trusts others, and whether its time is over then. The reaper ends if the
+    /// program closes its descriptors, and tells nobody; the leader may be in a signal handler.
+    fn watch_over(&self) -> Option<(Option<timespec>, bool)> {
+        let is_due = self.context.is_background() || self.context.poller.is_led();
+        is_due.then(|| self.span(MOMENT))
     }
 
     fn wait_as(&self, need: u32, waiter: Waiter, sleep: impl Fn(&Waiter) -> Result<()>) -> Awake {
