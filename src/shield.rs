@@ -22,6 +22,7 @@ use core::cell::Cell;
 use core::ptr;
 
 use crate::sync::{AtomicBool, Ordering, compiler_fence, thread_local};
+use crate::sys::errno::Errno;
 use crate::sys::poll::SigSet;
 use crate::sys::{mmap, signal};
 
@@ -79,8 +80,13 @@ impl Mark {
     }
 
     fn is_alive(address: usize) -> bool {
-        // A stack that was left may have been unmapped.
-        mmap::read_safely::<usize>(address) == Ok(Mark::ALIVE ^ address)
+        match mmap::read_safely::<usize>(address) {
+            Ok(value) => value == Mark::ALIVE ^ address,
+            // A stack that was left may have been unmapped.
+            Err(Errno::FAULT) => false,
+            // A sandbox may forbid to look: into a call that runs nobody may be let.
+            Err(_) => true,
+        }
     }
 }
 
@@ -133,14 +139,15 @@ pub fn enter(mark: &Mark) -> Option<Call<'_>> {
 fn enter_shielded<'a>(thread: &Thread, mark: &'a Mark) -> Option<Call<'a>> {
     let mut under = thread.state.get();
     let frame = thread.frame.get();
-    // Stacks grow downwards: a call that is not above us has been left, too.
-    let is_left =
-        !Mark::is_alive(frame) || (mark.address() >= frame && !signal::is_on_alternate_stack());
-    if under != State::Outside && is_left {
-        under = State::Outside;
-    }
     if under != State::Outside {
-        IS_CALLED_BY_HANDLERS.store(true, Ordering::Relaxed);
+        // Stacks grow downwards: a call that is not above us has been left, too.
+        let is_left =
+            !Mark::is_alive(frame) || (mark.address() >= frame && !signal::is_on_alternate_stack());
+        if is_left {
+            under = State::Outside;
+        } else {
+            IS_CALLED_BY_HANDLERS.store(true, Ordering::Relaxed);
+        }
     }
     if under == State::Open {
         mark.set(0);
