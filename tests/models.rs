@@ -8,6 +8,9 @@
 
 #[path = "models/request.rs"]
 mod request;
+/// `src/ring/queue.rs`; what it takes from `crate::ring`.
+#[path = "models/ring.rs"]
+mod ring;
 #[path = "models/sleep.rs"]
 mod sleep;
 /// What the sources take from `crate::sync`.
@@ -22,6 +25,15 @@ mod uring;
 
 #[path = "../src/waiters.rs"]
 mod waiters;
+
+/// What `src/ring/queue.rs` takes from `crate::abi`.
+mod abi {
+    pub mod types {
+        /// An event, by what the program gave its request.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct Event(pub u64);
+    }
+}
 
 /// Runs `model` in every order with at most `preemptions` switches away from a thread that could
 /// have gone on.

@@ -41,7 +41,7 @@ impl World {
     }
 
     fn occupancy(&self) -> u32 {
-        // Acquire, both: as in `src/ring.rs`.
+        // Acquire, both: as in `src/ring/queue.rs`.
         let head = self.head.load(Ordering::Acquire);
         self.tail.load(Ordering::Acquire).saturating_sub(head)
     }
@@ -50,9 +50,9 @@ impl World {
     fn take(&self, most: u32) -> u32 {
         loop {
             let head = self.head.load(Ordering::Relaxed);
-            // Acquire: as in `src/ring.rs`.
+            // Acquire: as in `src/ring/queue.rs`.
             let count = self.tail.load(Ordering::Acquire).saturating_sub(head).min(most);
-            // Release: as in `src/ring.rs`.
+            // Release: as in `src/ring/queue.rs`.
             let moved = self.head.compare_exchange(
                 head,
                 head + count,
@@ -67,7 +67,7 @@ impl World {
 
     /// `Completions::post`, of an event that io_uring does not know of.
     fn post(&self) {
-        // Release: as in `src/ring.rs`.
+        // Release: as in `src/ring/queue.rs`.
         self.tail.fetch_add(1, Ordering::Release);
         self.waiters.news(|| self.occupancy());
     }
@@ -76,7 +76,7 @@ impl World {
     fn harvest(&self) -> Taken {
         let taken = self.instance.harvest();
         if taken.completions > 0 {
-            // Release: as in `src/ring.rs`.
+            // Release: as in `src/ring/queue.rs`.
             self.tail.fetch_add(taken.completions, Ordering::Release);
         }
         taken

@@ -1,3 +1,6 @@
+#[path = "../../src/sys/errno.rs"]
+pub mod errno;
+
 /// The word is the model of the futex, and this the queue of who sleeps on any.
 pub mod futex {
     use crate::sync::{AtomicU32, Ordering};

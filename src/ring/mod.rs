@@ -1,20 +1,19 @@
 //! The completion ring, in the kernel's `struct aio_ring` layout.
 //!
 //! It lies in memory that the program sees at the context's address and may change at any time:
-//! QEMU, fio and others take events and move `head` by themselves. So `head` is read anew each time
-//! and reduced modulo `nr`, and nothing else is believed: `nr` and `tail` have private copies
-//! (fs/aio.c does the same, but reads `tail` back from the ring in aio_read_events_ring).
-//!
-//! *Who may touch what*: `post` holds the producer lock, `take` the consumer lock; both run at the
-//! same time. A slot in [head, tail) is never written: the slots that requests hold, see
-//! [`Ring::reserve`], are fewer than the ring has.
-//!
-//! *Orderings*: an event is written before the Release store of `tail`, and read after an Acquire
-//! load of it, here and in programs. An event is copied out before the Release store of `head`.
+//! QEMU, fio and others take events and move `head` by themselves ([`memory`]). The protocol between
+//! those who post events and those who take them is in [`queue`].
+
+mod memory;
+mod queue;
+
+use core::ops::Deref;
 
 use crate::abi::types::{AIO_RING_MAGIC, AioRing, Event};
 use crate::arena::{PAGE, Region};
-use crate::sync::{AtomicU32, AtomicUsize, Lock, Ordering};
+use crate::ring::memory::Memory;
+use crate::ring::queue::Queue;
+use crate::sync::{AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::user::Pages;
 
@@ -61,29 +60,23 @@ impl Geometry {
 /// See the module. All-zero memory is a ring that is not open.
 #[derive(Debug, Default)]
 pub struct Ring {
-    /// Address of our view.
-    base: AtomicUsize,
-    nr: AtomicU32,
-    /// Private copy of the tail.
-    tail: AtomicU32,
-    /// Slots that requests can take.
-    available: AtomicU32,
-    /// Events posted whose slots have not come back (fs/aio.c, completed_events).
-    producer: Lock<u32>,
-    consumer: Lock<()>,
+    queue: Queue,
+}
+
+impl Deref for Ring {
+    type Target = Queue;
+    #[inline]
+    fn deref(&self) -> &Queue {
+        &self.queue
+    }
 }
 
 impl Ring {
     /// Lays out an empty ring in `region`. The caller has the ring to itself.
     pub fn open(&self, region: &Region, geometry: Geometry, id: u32) {
-        self.base.store(region.library, Ordering::Relaxed);
-        self.nr.store(geometry.nr, Ordering::Relaxed);
-        self.tail.store(0, Ordering::Relaxed);
-        self.available.store(geometry.capacity, Ordering::Relaxed);
-        *self.producer.lock() = 0;
-        // SAFETY: `region.library` is our own view of at least a page that no context uses yet.
-        unsafe {
-            self.header().write(AioRing {
+        self.memory().lay_out(
+            region.library,
+            AioRing {
                 id,
                 nr: geometry.nr,
                 head: 0,
@@ -94,174 +87,46 @@ impl Ring {
                 compat_features: COMPAT_FEATURES,
                 incompat_features: 0,
                 header_length: size_of::<AioRing>() as u32,
-            });
-        }
+            },
+        );
+        self.queue.open(geometry.nr, geometry.capacity);
     }
 
-    fn header(&self) -> *mut AioRing {
-        core::ptr::with_exposed_provenance_mut(self.base.load(Ordering::Relaxed))
-    }
-
-    /// A field of the header, shared with the program.
-    fn field(&self, offset: usize) -> &AtomicU32 {
-        // SAFETY: the ring is open, says every caller's `&Context`; our view stays mapped until the
-        // context is destroyed; the offsets below are aligned fields of the header.
-        unsafe { AtomicU32::from_ptr(self.header().byte_add(offset).cast()) }
-    }
-
-    fn shared_head(&self) -> &AtomicU32 {
-        self.field(core::mem::offset_of!(AioRing, head))
-    }
-
-    fn shared_tail(&self) -> &AtomicU32 {
-        self.field(core::mem::offset_of!(AioRing, tail))
+    fn memory(&self) -> &Memory {
+        self.queue.memory()
     }
 
     /// The id in the header, by which a moved ring is found.
     pub fn shared_id(&self) -> &AtomicU32 {
-        self.field(core::mem::offset_of!(AioRing, id))
+        self.memory().field(core::mem::offset_of!(AioRing, id))
     }
 
     /// A field of the header that means nothing to anybody, by which a view is recognised.
     pub fn shared_compat_features(&self) -> &AtomicU32 {
-        self.field(core::mem::offset_of!(AioRing, compat_features))
-    }
-
-    fn shared_magic(&self) -> &AtomicU32 {
-        self.field(core::mem::offset_of!(AioRing, magic))
-    }
-
-    fn slot(&self, index: u32) -> *mut Event {
-        // SAFETY: callers pass `index < nr`, and the region has room for the header and nr events.
-        unsafe { self.header().add(1).cast::<Event>().add(index as usize) }
-    }
-
-    /// Event slots.
-    #[inline]
-    pub fn nr(&self) -> u32 {
-        self.nr.load(Ordering::Relaxed)
+        self.memory().field(core::mem::offset_of!(AioRing, compat_features))
     }
 
     /// Tells programs that they may take events by themselves: somebody fills the ring in the
     /// background.
     pub fn announce(&self) {
+        let magic = self.memory().field(core::mem::offset_of!(AioRing, magic));
         // Release: a program that reads the magic finds the rest of the header.
-        self.shared_magic().store(AIO_RING_MAGIC, Ordering::Release);
-    }
-
-    /// Events that wait to be taken.
-    #[inline]
-    pub fn occupancy(&self) -> u32 {
-        let nr = self.nr();
-        // Acquire: pairs with the Release store in `take` and in programs that move head.
-        let head = self.shared_head().load(Ordering::Acquire) % nr;
-        // Acquire: pairs with the Release store in `post`.
-        let tail = self.tail.load(Ordering::Acquire);
-        distance(head, tail, nr)
-    }
-
-    /// Takes a slot for a request: EAGAIN if all are held by requests in flight or by events that
-    /// were not taken. The slot comes back when `head` passes the event, whoever moves it.
-    #[inline]
-    pub fn reserve(&self) -> Result<()> {
-        if self.try_reserve() {
-            return Ok(());
-        }
-        // fs/aio.c, user_refill_reqs_available: only now is it looked how far the program is.
-        self.refill(&mut self.producer.lock());
-        if self.try_reserve() { Ok(()) } else { Err(Errno::AGAIN) }
-    }
-
-    #[inline]
-    fn try_reserve(&self) -> bool {
-        let mut available = self.available.load(Ordering::Relaxed);
-        while available > 0 {
-            // Acquire: pairs with the Release in `refill`: the slot's last event has been taken.
-            match self.available.compare_exchange_weak(
-                available,
-                available - 1,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return true,
-                Err(current) => available = current,
-            }
-        }
-        false
-    }
-
-    /// Gives back a slot whose request was refused.
-    #[inline]
-    pub fn unreserve(&self) {
-        // Release: pairs with the Acquire in `try_reserve`.
-        self.available.fetch_add(1, Ordering::Release);
-    }
-
-    /// Gives back the slots of events that were taken: fs/aio.c, refill_reqs_available.
-    #[inline]
-    fn refill(&self, completed: &mut u32) {
-        let taken = completed.saturating_sub(self.occupancy());
-        if taken > 0 {
-            *completed -= taken;
-            // Release: pairs with the Acquire in `try_reserve`.
-            self.available.fetch_add(taken, Ordering::Release);
-        }
-    }
-
-    /// Puts an event into the ring; its request holds a slot from [`Ring::reserve`].
-    #[inline]
-    pub fn post(&self, event: Event) {
-        let mut completed = self.producer.lock();
-        let tail = self.tail.load(Ordering::Relaxed);
-        // SAFETY: `tail < nr`, and nobody reads the slot until the tail has moved: it is outside
-        // [head, tail), because requests hold fewer slots than there are.
-        unsafe { self.slot(tail).write_volatile(event) };
-        let next = if tail + 1 == self.nr() { 0 } else { tail + 1 };
-        // Release: publishes the event to the Acquire loads of programs that read the ring.
-        self.shared_tail().store(next, Ordering::Release);
-        // Release: publishes the event to the Acquire load in `occupancy` and `take`.
-        self.tail.store(next, Ordering::Release);
-        // fs/aio.c, aio_complete.
-        *completed += 1;
-        if *completed > 1 {
-            self.refill(&mut completed);
-        }
+        magic.store(AIO_RING_MAGIC, Ordering::Release);
     }
 
     /// Moves up to `max` events to the program's array at `events`; returns how many.
     ///
     /// EFAULT: the array cannot be written; nothing is taken then.
     pub fn take(&self, max: usize, events: usize, pages: &mut Pages) -> Result<usize> {
-        if max == 0 {
-            return Ok(0);
-        }
-        let nr = self.nr();
-        let _consumer = self.consumer.lock();
-        let head = self.shared_head().load(Ordering::Relaxed) % nr;
-        // Acquire: pairs with the Release in `post`; the events up to the tail are complete.
-        let tail = self.tail.load(Ordering::Acquire);
-        let count = distance(head, tail, nr).min(u32::try_from(max).unwrap_or(u32::MAX));
-        if count == 0 {
-            return Ok(0);
-        }
-        pages.check_writable(events, count as usize * size_of::<Event>())?;
-        let mut index = head;
-        for taken in 0..count as usize {
-            // SAFETY: `index < nr`, and the slot is in [head, tail).
-            let event = unsafe { self.slot(index).read_volatile() };
-            pages.write(events + taken * size_of::<Event>(), event)?;
-            index = if index + 1 == nr { 0 } else { index + 1 };
-        }
-        // Release: the events are copied before their slots can be used again; pairs with the
-        // Acquire in `occupancy`.
-        self.shared_head().store(index, Ordering::Release);
-        Ok(count as usize)
+        let mut is_checked = false;
+        self.queue.take(max, |position, count, event: Event| {
+            if !is_checked {
+                pages.check_writable(events, count * size_of::<Event>())?;
+                is_checked = true;
+            }
+            pages.write(events + position * size_of::<Event>(), event)
+        })
     }
-}
-
-/// Events between `head` and `tail` in a ring of `nr`.
-fn distance(head: u32, tail: u32, nr: u32) -> u32 {
-    if head <= tail { tail - head } else { nr - head + tail }
 }
 
 #[cfg(test)]

@@ -1,0 +1,170 @@
+//! The protocol of a ring: who posts events, who takes them, and when a slot can be used again.
+//!
+//! The program may move `head` by itself, so it is read anew each time and reduced modulo `nr`. Nothing
+//! else in the shared memory is believed: `nr` and `tail` have private copies (fs/aio.c does the same,
+//! but reads `tail` back from the ring in aio_read_events_ring).
+//!
+//! *Who may touch what*: `post` holds the producer lock, `take` the consumer lock; both run at the
+//! same time. A slot in [head, tail) is never written: the slots that requests hold, see
+//! [`Queue::reserve`], are fewer than the ring has.
+//!
+//! *Orderings*: an event is written before the Release store of `tail`, and read after an Acquire
+//! load of it, here and in programs. An event is copied out before the Release store of `head`, which
+//! whoever gives the slot back loads with Acquire, under the producer lock. `tests/models/ring.rs` runs this file under loom.
+
+use crate::abi::types::Event;
+use crate::ring::memory::Memory;
+use crate::sync::{AtomicU32, Lock, Ordering};
+use crate::sys::errno::{Errno, Result};
+
+/// See the module. All-zero memory is a queue that is not open.
+#[derive(Debug, Default)]
+pub struct Queue {
+    memory: Memory,
+    nr: AtomicU32,
+    /// Private copy of the tail.
+    tail: AtomicU32,
+    /// Slots that requests can take. A counter: slots come back under the producer lock, which whoever
+    /// writes to one holds as well.
+    available: AtomicU32,
+    /// Events posted whose slots have not come back (fs/aio.c, completed_events).
+    producer: Lock<u32>,
+    consumer: Lock<()>,
+}
+
+impl Queue {
+    /// Empty, with `nr` slots, of which requests may hold `capacity`: fewer. The caller has the queue
+    /// to itself.
+    pub fn open(&self, nr: u32, capacity: u32) {
+        self.nr.store(nr, Ordering::Relaxed);
+        self.tail.store(0, Ordering::Relaxed);
+        self.available.store(capacity, Ordering::Relaxed);
+        *self.producer.lock() = 0;
+    }
+
+    /// Where the events are.
+    #[inline]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Event slots.
+    #[inline]
+    pub fn nr(&self) -> u32 {
+        self.nr.load(Ordering::Relaxed)
+    }
+
+    /// Events that wait to be taken.
+    #[inline]
+    pub fn occupancy(&self) -> u32 {
+        let nr = self.nr();
+        // Acquire: pairs with the Release store in `take` and in programs that move head.
+        let head = self.memory.head().load(Ordering::Acquire) % nr;
+        // A number only: who goes on to read events loads the tail again, in `take`.
+        let tail = self.tail.load(Ordering::Relaxed);
+        distance(head, tail, nr)
+    }
+
+    /// Takes a slot for a request: EAGAIN if all are held by requests in flight or by events that
+    /// were not taken. The slot comes back when `head` passes the event, whoever moves it.
+    #[inline]
+    pub fn reserve(&self) -> Result<()> {
+        if self.try_reserve() {
+            return Ok(());
+        }
+        // fs/aio.c, user_refill_reqs_available: only now is it looked how far the program is.
+        self.refill(&mut self.producer.lock());
+        if self.try_reserve() { Ok(()) } else { Err(Errno::AGAIN) }
+    }
+
+    #[inline]
+    fn try_reserve(&self) -> bool {
+        let mut available = self.available.load(Ordering::Relaxed);
+        while available > 0 {
+            match self.available.compare_exchange_weak(
+                available,
+                available - 1,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(current) => available = current,
+            }
+        }
+        false
+    }
+
+    /// Gives back a slot whose request was refused.
+    #[inline]
+    pub fn unreserve(&self) {
+        self.available.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gives back the slots of events that were taken: fs/aio.c, refill_reqs_available.
+    #[inline]
+    fn refill(&self, completed: &mut u32) {
+        let taken = completed.saturating_sub(self.occupancy());
+        if taken > 0 {
+            *completed -= taken;
+            self.available.fetch_add(taken, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts an event into the ring; its request holds a slot from [`Queue::reserve`].
+    #[inline]
+    pub fn post(&self, event: Event) {
+        let mut completed = self.producer.lock();
+        let tail = self.tail.load(Ordering::Relaxed);
+        // SAFETY: `tail < nr`, and nobody reads the slot until the tail has moved: it is outside
+        // [head, tail), because requests hold fewer slots than there are.
+        unsafe { self.memory.write(tail, event) };
+        let next = if tail + 1 == self.nr() { 0 } else { tail + 1 };
+        // Release: publishes the event to the Acquire loads of programs that read the ring.
+        self.memory.tail().store(next, Ordering::Release);
+        // Release: publishes the event to the Acquire load in `occupancy` and `take`.
+        self.tail.store(next, Ordering::Release);
+        // fs/aio.c, aio_complete.
+        *completed += 1;
+        if *completed > 1 {
+            self.refill(&mut completed);
+        }
+    }
+
+    /// Takes up to `max` events out of the ring; returns how many. `copy` gets each of them, after
+    /// its position and the number of all. Its error ends the call, and nothing is taken then.
+    #[inline]
+    pub fn take(
+        &self,
+        max: usize,
+        mut copy: impl FnMut(usize, usize, Event) -> Result<()>,
+    ) -> Result<usize> {
+        if max == 0 {
+            return Ok(0);
+        }
+        let nr = self.nr();
+        let _consumer = self.consumer.lock();
+        let head = self.memory.head().load(Ordering::Relaxed) % nr;
+        // Acquire: pairs with the Release in `post`; the events up to the tail are complete.
+        let tail = self.tail.load(Ordering::Acquire);
+        let count = distance(head, tail, nr).min(u32::try_from(max).unwrap_or(u32::MAX));
+        if count == 0 {
+            return Ok(0);
+        }
+        let mut index = head;
+        for taken in 0..count as usize {
+            // SAFETY: `index < nr`, and the slot is in [head, tail).
+            let event = unsafe { self.memory.read(index) };
+            copy(taken, count as usize, event)?;
+            index = if index + 1 == nr { 0 } else { index + 1 };
+        }
+        // Release: the events are copied before their slots can be used again; pairs with the
+        // Acquire in `occupancy`.
+        self.memory.head().store(index, Ordering::Release);
+        Ok(count as usize)
+    }
+}
+
+/// Events between `head` and `tail` in a ring of `nr`.
+fn distance(head: u32, tail: u32, nr: u32) -> u32 {
+    if head <= tail { tail - head } else { nr - head + tail }
+}
