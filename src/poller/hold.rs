@@ -2,8 +2,8 @@
 //! call, or by duplicates of the program's descriptors.
 //!
 //! A slot has the number of its request. Slots have no descriptor number, so a request that has to be
-//! registered by itself, or compared with others on its number, gets a duplicate first
-//! ([`give_pin`]): where several polls wait on one number, all have duplicates.
+//! registered by itself, or compared with a new one on its number, gets a duplicate first
+//! ([`give_pin`]): where several polls wait on one number, the oldest of them.
 
 use core::ptr;
 

@@ -37,6 +37,9 @@ struct Registration {
     is_known: bool,
     /// What the file registered last is: [`UNLOCKED`], [`PIPE`].
     kind: u32,
+    /// What it is armed for: all that the requests on it wait for, and perhaps what some waited for
+    /// that have left. While no request is on it this means nothing.
+    events: u16,
     /// Requests that wait for it, the youngest first.
     armed: List,
 }
@@ -164,9 +167,10 @@ impl Registration {
 
     /// Whether its number still means the file of the requests on it.
     fn is_current(&self, visit: &Visit<'_>, fd: i32) -> bool {
-        let Some(first) = self.armed.first(visit.slab) else { return false };
-        hold::give_pin(visit.files, first).is_ok()
-            && first.pin().is_some_and(|pin| is_same_file(pin, fd))
+        // The oldest: it stays the same while others come.
+        let Some(oldest) = self.armed.last(visit.slab) else { return false };
+        hold::give_pin(visit.files, oldest).is_ok()
+            && oldest.pin().is_some_and(|pin| is_same_file(pin, fd))
     }
 
     /// For the next time it is armed. To be stored once the kernel has it.
@@ -188,14 +192,15 @@ impl Table {
         let fd = number(request);
         self.places.reserve(fd.unsigned_abs()).map_err(|_| Errno::AGAIN)?;
         let place = self.place(fd).ok_or(Errno::AGAIN)?;
+        // Not the walk of `Registration::wanted`: each of many polls on one file would make it.
+        let mut events = wanted(request);
         if !place.armed.is_empty() {
-            let is_current = place.is_current(visit, fd);
-            hold::give_pin(visit.files, request)?;
-            if !is_current {
+            if !place.is_current(visit, fd) {
                 return self.register_private(visit, request);
             }
+            events |= place.events;
         }
-        let bits = one_shot(wanted(request) | place.wanted(visit.slab));
+        let bits = one_shot(events);
         let generation = place.next_generation();
         let token = number_token(fd, generation);
         let changed = match place.is_known {
@@ -211,6 +216,7 @@ impl Table {
             watch_process(visit.epoll, fd, request);
         }
         place.generation = generation;
+        place.events = events;
         place.is_known = true;
         place.armed.push_front(visit.slab, request);
         note(request, BY_NUMBER | place.kind);
@@ -323,10 +329,12 @@ impl Table {
     fn arm_rest(&mut self, visit: &mut Visit<'_>, fd: i32) {
         let Some(place) = self.place(fd) else { return };
         if place.is_current(visit, fd) {
-            let bits = one_shot(place.wanted(visit.slab));
+            let events = place.wanted(visit.slab);
             let generation = place.next_generation();
-            if epoll::modify(visit.epoll, fd, bits, number_token(fd, generation)).is_ok() {
+            let token = number_token(fd, generation);
+            if epoll::modify(visit.epoll, fd, one_shot(events), token).is_ok() {
                 place.generation = generation;
+                place.events = events;
                 return;
             }
         }
@@ -432,3 +440,6 @@ fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<u32> {
     }
     Err(Errno::AGAIN)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,12 @@
 use crate::request::{Request, Slab};
 use crate::sync::{AtomicU32, Ordering};
 
+#[cfg(test)]
+std::thread_local! {
+    /// Steps from one request to the next that this thread has made: what a walk costs.
+    pub static STEPS: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
+}
+
 /// Neighbours on a list, by index + 1; 0 is none. Touched under the list's lock only.
 #[derive(Debug, Default)]
 pub struct Links {
@@ -47,8 +53,15 @@ impl List {
         slab.get(self.head.checked_sub(1)?)
     }
 
+    /// The last request.
+    pub fn last<'a>(&self, slab: &'a Slab) -> Option<&'a Request> {
+        slab.get(self.tail.checked_sub(1)?)
+    }
+
     /// The request after `request`.
     pub fn next<'a>(&self, slab: &'a Slab, request: &Request) -> Option<&'a Request> {
+        #[cfg(test)]
+        STEPS.with(|steps| steps.set(steps.get() + 1));
         slab.get(request.links.next.load(Ordering::Relaxed).checked_sub(1)?)
     }
 

@@ -7,7 +7,7 @@ use libc::{
     SYS_fcntl, SYS_fstat, SYS_kcmp, SYS_prlimit64, SYS_read, SYS_write, c_int,
 };
 
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::file::Direction;
 use crate::sys::raw::syscall;
@@ -77,10 +77,22 @@ pub fn stat(fd: c_int) -> Result<libc::stat> {
     Ok(unsafe { stat.assume_init() })
 }
 
-/// Whether two descriptors of this process are the same open file; an error where kcmp is missing
-/// or forbidden.
+/// Whether two descriptors of this process are the same open file; an error where neither
+/// F_DUPFD_QUERY (Linux 6.10) nor kcmp is there and allowed.
 pub fn is_same_file(a: c_int, b: c_int) -> Result<bool> {
+    /// <linux/fcntl.h>
+    const F_DUPFD_QUERY: usize = 1024 + 3;
     const KCMP_FILE: usize = 0;
+    /// Not asked again: older kernels give EINVAL for whatever they do not know.
+    static HAS_QUERY: AtomicBool = AtomicBool::new(true);
+    if HAS_QUERY.load(Ordering::Relaxed) {
+        // SAFETY: F_DUPFD_QUERY takes no pointer.
+        match unsafe { syscall!(SYS_fcntl, a, F_DUPFD_QUERY, b) } {
+            Ok(is_same) => return Ok(is_same == 1),
+            Err(Errno::BADF) => return Err(Errno::BADF),
+            Err(_) => HAS_QUERY.store(false, Ordering::Relaxed),
+        }
+    }
     let pid = std::process::id();
     // SAFETY: kcmp takes no pointer.
     unsafe { syscall!(SYS_kcmp, pid, pid, KCMP_FILE, a, b) }.map(|order| order == 0)
