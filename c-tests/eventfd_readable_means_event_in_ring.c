@@ -3,6 +3,7 @@
 #include "pending.h"
 
 #define ROUNDS 200
+#define IMMEDIATE 20000
 
 static int sources[ROUNDS];
 
@@ -15,11 +16,56 @@ static void *feeder(void *argument)
 	return NULL;
 }
 
+/* Submits what is done before io_submit returns, while the other thread looks. */
+static void *submitter(void *argument)
+{
+	struct iocb *iocb = argument;
+	io_context_t ctx = iocb->data;
+
+	for (int i = 0; i < IMMEDIATE;) {
+		int got = submit(ctx, iocb);
+
+		if (got == 1)
+			i++;
+		else
+			CHECK(got == -EAGAIN);
+	}
+	return NULL;
+}
+
+/* How often the eventfd was readable and the ring empty. */
+static long early_of_immediate(io_context_t ctx, int file, char *buffer)
+{
+	int resfd = (int)MUST(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	struct io_event event;
+	struct iocb iocb;
+	pthread_t thread;
+	uint64_t count;
+	long early = 0;
+
+	io_prep_pread(&iocb, file, buffer, 1, 0);
+	io_set_eventfd(&iocb, resfd);
+	iocb.data = ctx;
+	thread = start(submitter, &iocb);
+	/* Without sleeping, so as to be there in the moment after the signal. */
+	for (uint64_t got = 0; got < IMMEDIATE; got += count) {
+		if (read(resfd, &count, sizeof(count)) == -1) {
+			CHECK(errno == EAGAIN);
+			count = 0;
+		}
+		for (uint64_t i = 0; i < count; i++)
+			early += !take_from_ring(ctx, &event);
+	}
+	join(thread);
+	return early;
+}
+
 int main(void)
 {
 	io_context_t ctx = new_context(ROUNDS);
 	int resfd = (int)MUST(eventfd(0, EFD_CLOEXEC));
 	int file = scratch_direct("file", 8 * PAGE, 'f');
+	int file_buffered = scratch("file", 0);
 	struct pollfd readable = { resfd, POLLIN, 0 };
 	char *buffer = pages(1, PROT_READ | PROT_WRITE);
 	static struct iocb iocbs[ROUNDS];
@@ -65,6 +111,8 @@ int main(void)
 	join(thread);
 	expect(got, ROUNDS, "polls: count");
 	expect(early, 0, "polls: eventfd readable, ring empty");
+	expect(early_of_immediate(ctx, file_buffered, buffer), 0,
+	       "immediate: eventfd readable, ring empty");
 	expect(in_ring(ctx), 0, "events left");
 	end_context(ctx);
 	return finish();
