@@ -38,6 +38,7 @@ struct timespec;
 /*
  * Where the kernel has 64 bits, 32-bit machines have a pointer or a long: it takes the low half,
  * and pad the high one. Where the kernel has two 32-bit members, it swaps them by byte order.
+ * __AIO_REST is the type that libaio gives the other half of the poll mask.
  */
 #if __SIZEOF_POINTER__ == 8
 #define __AIO_WIDE(member, pad) member
@@ -52,6 +53,11 @@ struct timespec;
 #define __AIO_PAIR(low, high) low; high
 #else
 #define __AIO_PAIR(low, high) high; low
+#endif
+#if __SIZEOF_POINTER__ == 8 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define __AIO_REST int
+#else
+#define __AIO_REST unsigned
 #endif
 
 /*
@@ -73,15 +79,12 @@ struct io_iocb_common {
 	unsigned resfd;
 };
 
-/*
- * The same for IO_CMD_PREADV and IO_CMD_PWRITEV. It agrees with io_iocb_common on 64-bit
- * little-endian machines only: use io_prep_preadv() and io_prep_pwritev().
- */
+/* The same for IO_CMD_PREADV and IO_CMD_PWRITEV, member by member in the same places. */
 struct io_iocb_vector {
 	/* The array. */
-	const struct iovec *vec;
+	__AIO_WIDE(const struct iovec *vec, __pad1);
 	/* Its elements. */
-	int nr;
+	__AIO_WIDE(unsigned long nr, __pad2);
 	/* Position in the file, in bytes. */
 	long long offset;
 };
@@ -89,15 +92,15 @@ struct io_iocb_vector {
 /* IO_CMD_POLL. The result is the set of events that are ready. */
 struct io_iocb_poll {
 	/* POLLIN and so on, see poll(2). POLLERR and POLLHUP need not be asked for. */
-	__AIO_PAIR(int events, int __pad1);
+	__AIO_PAIR(int events, __AIO_REST __pad1);
 };
 
 /* An address and its length. No operation uses it. */
 struct io_iocb_sockaddr {
 	/* The address. */
-	struct sockaddr *addr;
+	__AIO_WIDE(struct sockaddr *addr, __pad1);
 	/* Its bytes. */
-	int len;
+	__AIO_WIDE(unsigned long len, __pad2);
 };
 
 /*
@@ -141,8 +144,28 @@ struct io_event {
 	__AIO_WIDE(unsigned long res2, __pad4);
 };
 
+/*
+ * The last argument of the system call io_pgetevents(2), which the function of the same name fills
+ * in by itself: only programs that use syscall(2) need it.
+ */
+struct io_sigset {
+	/* The address of the signal mask. */
+	unsigned long ss;
+	/* Its bytes, 8 for the kernel's masks. */
+	unsigned long ss_len;
+};
+
+/* The same where the kernel takes an address of 64 bits from a 32-bit program. */
+struct io_sigset_compat {
+	/* The address of the signal mask. */
+	__AIO_WIDE(unsigned long ss, __ss_pad);
+	/* Its bytes. */
+	unsigned long ss_len;
+};
+
 #undef __AIO_WIDE
 #undef __AIO_PAIR
+#undef __AIO_REST
 
 /* Operations: values of aio_lio_opcode. */
 enum io_iocb_cmd {

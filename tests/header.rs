@@ -13,6 +13,8 @@ mod compiler;
 mod generate;
 #[path = "header/layout.rs"]
 mod layout;
+#[path = "header/stock.rs"]
+mod stock;
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -92,6 +94,10 @@ fn main() {
         trials.push(trial(format!("layout::clang::{target}"), move || {
             layout::asserted(&Compiler::named("clang")?, &[&format!("--target={target}")], abi)
         }));
+        trials.push(trial(format!("declarations_of_libaio::{target}"), move || {
+            stock::declarations(target)
+        }));
+        trials.push(trial(format!("macros_of_libaio::{target}"), move || stock::macros(target)));
     }
     for (program, abi) in CROSS_COMPILERS {
         trials.push(trial(format!("layout::{program}"), move || {
@@ -100,6 +106,10 @@ fn main() {
         trials.push(trial(format!("kernel_header::{program}"), move || {
             layout::beside_the_kernel(&Compiler::named(program)?)
         }));
+        trials.push(trial(format!("uses_of_libaio::{program}"), move || stock::uses(program)));
+    }
+    for program in ["gcc", "clang"] {
+        trials.push(trial(format!("uses_of_libaio::{program}"), move || stock::uses(program)));
     }
     #[cfg(target_arch = "x86_64")]
     for option in ["-m64", "-m32", "-mx32"] {

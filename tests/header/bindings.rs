@@ -1,9 +1,10 @@
-//! The header as bindgen reads it: every field, whether our list has it or not.
+//! The header as bindgen reads it: every field and function, whether our list has it or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{c_int, c_long, c_longlong, c_short, c_uint, c_ulong};
 use std::mem::size_of;
 use std::panic;
+use std::path::Path;
 
 use crate::layout::{self, Member};
 use crate::{Outcome, root, sources};
@@ -24,13 +25,46 @@ pub fn compare() -> Result<(), Outcome> {
 
 fn generate() -> Result<String, Outcome> {
     load_libclang()?;
+    let header = root().join("include/libaio.h");
+    text(builder(&header).allowlist_type("iocb|io_event").layout_tests(true))
+}
+
+/// Every declaration of `header` itself for `target`, one a string, without comments: structures with
+/// their members, offsets and sizes, enumerators, types, constants, functions, inline ones as well.
+pub fn declarations(header: &Path, target: &str) -> Result<BTreeSet<String>, Outcome> {
+    load_libclang()?;
+    let text = text(
+        builder(header)
+            .clang_args([format!("--target={target}")])
+            .allowlist_file(r".*/libaio\.h")
+            .generate_comments(false)
+            .generate_inline_functions(true)
+            .disable_header_comment()
+            .layout_tests(true),
+    )?;
+    let mut declarations = BTreeSet::new();
+    let mut declaration = String::new();
+    for line in text.lines() {
+        declaration.push_str(line);
+        declaration.push('\n');
+        // prettyplease indents what is inside.
+        if !line.starts_with([' ', '#']) && line.ends_with(['}', ';']) {
+            declarations.insert(std::mem::take(&mut declaration));
+        }
+    }
+    Ok(declarations)
+}
+
+fn builder(header: &Path) -> bindgen::Builder {
     bindgen::builder()
-        .header(root().join("include/libaio.h").display().to_string())
+        .header(header.display().to_string())
         // Only libclang is needed: no headers of clang's or of the C library.
         .clang_args(["-nostdinc", "-isystem", &sources().join("stubs").display().to_string()])
-        .allowlist_type("iocb|io_event")
-        .layout_tests(true)
         .formatter(bindgen::Formatter::Prettyplease)
+}
+
+fn text(builder: bindgen::Builder) -> Result<String, Outcome> {
+    builder
         .generate()
         .map(|bindings| bindings.to_string())
         .map_err(|error| Outcome::Failed(format!("bindgen: {error}")))

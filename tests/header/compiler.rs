@@ -48,9 +48,14 @@ impl Compiler {
         })
     }
 
+    /// The compiler alone.
+    pub fn bare(&self) -> Command {
+        Command::new(&self.program)
+    }
+
     /// The compiler with the header's directory and every warning an error.
     pub fn strict(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = self.bare();
         command.args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
         command.arg("-I").arg(root().join("include"));
         command

@@ -138,7 +138,7 @@ int main(void)
 	want.aio_offset = offset;
 	prep_preadv(&got, 8, vector, 3, offset);
 	end("io_prep_preadv");
-	/* 64-bit little-endian: the other view of the same iocb. */
+	/* The other view of the same iocb. */
 	check(got.u.v.vec == vector && got.u.v.nr == 3 && got.u.v.offset == offset, "u.v");
 
 	begin(IOCB_CMD_PWRITEV, 9);

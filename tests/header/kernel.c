@@ -21,9 +21,6 @@
 		       "size of " #type "." #member);
 IOCB_MEMBERS(CHECK)
 EVENT_MEMBERS(CHECK)
-#if __SIZEOF_POINTER__ == 8 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-VECTOR_MEMBERS(CHECK)
-#endif
 
 _Static_assert(sizeof(struct iocb) == sizeof(struct kernel_iocb), "size of iocb");
 _Static_assert(sizeof(struct io_event) == sizeof(struct kernel_io_event), "size of io_event");
@@ -39,7 +36,6 @@ int main(void)
 	printf("%s %zu %zu\n", #type "." #member, OFFSET(type, member), SIZE(type, member));
 	IOCB_MEMBERS(PRINT)
 	EVENT_MEMBERS(PRINT)
-	VECTOR_MEMBERS(PRINT)
 	OTHER_MEMBERS(PRINT)
 	printf("iocb %zu\n", sizeof(struct iocb));
 	printf("io_event %zu\n", sizeof(struct io_event));

@@ -34,7 +34,6 @@ _Static_assert(LITTLE_ENDIAN_MACHINE == CHOOSE(LITTLE_, ABI), "the byte order is
 		       "size of " #type "." #member);
 IOCB_MEMBERS(CHECK)
 EVENT_MEMBERS(CHECK)
-VECTOR_MEMBERS(CHECK)
 OTHER_MEMBERS(CHECK)
 
 _Static_assert(OFFSET(iocb, u) == 24, "offset of iocb.u");
@@ -42,8 +41,7 @@ _Static_assert(SIZE(iocb, u) == 40, "size of iocb.u");
 _Static_assert(sizeof(struct iocb) == 64, "size of iocb");
 _Static_assert(sizeof(struct io_event) == 32, "size of io_event");
 _Static_assert(sizeof(struct io_iocb_common) == 40, "size of io_iocb_common");
-_Static_assert(sizeof(struct io_iocb_vector) == (BITS == 64 ? 24 : 16), "size of io_iocb_vector");
+_Static_assert(sizeof(struct io_iocb_vector) == 24, "size of io_iocb_vector");
 _Static_assert(sizeof(struct io_iocb_poll) == 8, "size of io_iocb_poll");
-_Static_assert(sizeof(struct io_iocb_sockaddr) == (BITS == 64 ? 16 : 8),
-	       "size of io_iocb_sockaddr");
+_Static_assert(sizeof(struct io_iocb_sockaddr) == 16, "size of io_iocb_sockaddr");
 _Static_assert(sizeof(io_callback_t) == SIZE(iocb, data), "a callback fits into data");

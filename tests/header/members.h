@@ -15,6 +15,9 @@
 	_(iocb, u.c.__pad3, aio_reserved2, 8, 8, 48, 48, 48, 48) \
 	_(iocb, u.c.flags, aio_flags, 4, 4, 56, 56, 56, 56) \
 	_(iocb, u.c.resfd, aio_resfd, 4, 4, 60, 60, 60, 60) \
+	_(iocb, u.v.vec, aio_buf, 8, 4, 24, 24, 24, 28) \
+	_(iocb, u.v.nr, aio_nbytes, 8, 4, 32, 32, 32, 36) \
+	_(iocb, u.v.offset, aio_offset, 8, 8, 40, 40, 40, 40) \
 	_(iocb, u.poll.events, aio_buf, 4, 4, 24, 24, 28, 28)
 
 #define EVENT_MEMBERS(_) \
@@ -23,17 +26,11 @@
 	_(io_event, res, res, 8, 4, 16, 16, 16, 20) \
 	_(io_event, res2, res2, 8, 4, 24, 24, 24, 28)
 
-/* These are where the kernel looks only on 64-bit little-endian machines. */
-#define VECTOR_MEMBERS(_) \
-	_(iocb, u.v.vec, aio_buf, 8, 4, 24, 24, 24, 24) \
-	_(iocb, u.v.nr, aio_nbytes, 4, 4, 32, 28, 32, 28) \
-	_(iocb, u.v.offset, aio_offset, 8, 8, 40, 32, 40, 32)
-
 /* The kernel has no names for these. */
 #define OTHER_MEMBERS(_) \
 	_(iocb, u.poll.__pad1, , 4, 4, 28, 28, 24, 24) \
-	_(iocb, u.saddr.addr, , 8, 4, 24, 24, 24, 24) \
-	_(iocb, u.saddr.len, , 4, 4, 32, 28, 32, 28)
+	_(iocb, u.saddr.addr, , 8, 4, 24, 24, 24, 28) \
+	_(iocb, u.saddr.len, , 8, 4, 32, 32, 32, 36)
 
 #define LITTLE_ENDIAN_MACHINE (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
 #define SIZE(type, member) sizeof(((struct type *)0)->member)
