@@ -1,32 +1,5 @@
 /* Description: a signal during a blocking read: its event is -EINTR, and the batch goes on. */
-#include "check.h"
-
-static pthread_t submitter;
-static int submitter_tid;
-
-static bool is_asleep(void)
-{
-	char path[64], text[256] = "";
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", submitter_tid);
-	file = fopen(path, "re");
-	if (!file)
-		return false;
-	if (!fgets(text, sizeof(text), file))
-		text[0] = 0;
-	fclose(file);
-	char *state = strrchr(text, ')');
-	return state && state[1] == ' ' && state[2] == 'S';
-}
-
-static void *interrupt(void *argument)
-{
-	(void)argument;
-	EVENTUALLY(is_asleep());
-	MUST(pthread_kill(submitter, SIGUSR1) ? -1 : 0);
-	return NULL;
-}
+#include "interrupted.h"
 
 static void with(int flags, const char *what)
 {
@@ -73,8 +46,7 @@ static void with(int flags, const char *what)
 
 int main(void)
 {
-	submitter = pthread_self();
-	submitter_tid = (int)syscall(SYS_gettid);
+	expect_interruption();
 	with(0, "no SA_RESTART");
 	with(SA_RESTART, "SA_RESTART");
 	return finish();

@@ -1,11 +1,15 @@
 //! Eventfds that programs name in `aio_resfd`, kept open while a request refers to them.
 //!
+//! Nothing is ever written to a number of the program's: whatever was found there, another thread may
+//! put a file of its own in its place. Only a duplicate is asked what it is, and written to.
+//!
 //! Programs name the same eventfd again and again: a context shares one duplicate among all requests
 //! in flight, as long as the number still means the same file (kcmp). The duplicate is closed with
 //! the last of them, because a descriptor that stays open would keep registrations in the program's
 //! own epoll alive after the program has closed the eventfd.
 
 use crate::fork_gate::{self, Section};
+use crate::pins;
 use crate::sync::Lock;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, OwnedFd};
@@ -21,8 +25,8 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// The eventfd `number` of the program, for a request that completes before io_submit returns.
-    /// EBADF or EINVAL unless it is one: fs/aio.c, __io_submit_one, eventfd_ctx_fdget.
+    /// The eventfd `number`. EBADF or EINVAL unless it is one: fs/aio.c, __io_submit_one,
+    /// eventfd_ctx_fdget. If the number is the program's, that may be out of date at once.
     pub fn to_number(number: i32) -> Result<Signal> {
         let status = fd::status_flags(number)?;
         if !fd::is_eventfd(number) {
@@ -114,9 +118,41 @@ pub struct Resfds {
 }
 
 impl Resfds {
-    /// Keeps the eventfd `number` open for a request. EBADF, EINVAL: see
-    /// [`Signal::to_number`]; EAGAIN: no descriptor is free.
+    /// Keeps the eventfd `number` open. EBADF, EINVAL: see [`Signal::to_number`]; EAGAIN: no
+    /// descriptor is free.
     pub fn acquire(&self, number: i32, _section: &Section) -> Result<Resfd> {
+        if let Some(shared) = self.find(number) {
+            return Ok(shared);
+        }
+        let pin = fd::duplicate(number).map_err(|error| match error {
+            Errno::BADF => error,
+            _ => Errno::AGAIN,
+        })?;
+        // The duplicate is asked: the number may mean another file by now.
+        match Signal::to_number(pin.raw()) {
+            Ok(signal) => Ok(self.enter(number, pin, signal)),
+            Err(error) => {
+                pins::release(pin);
+                Err(error)
+            }
+        }
+    }
+
+    /// One more user of an eventfd that is held. EAGAIN: no descriptor is free.
+    pub fn share(&self, resfd: &Resfd, _section: &Section) -> Result<Resfd> {
+        let signal = resfd.signal;
+        let Some(index) = resfd.entry else {
+            let pin = fd::duplicate(signal.fd).map_err(|_| Errno::AGAIN)?;
+            return Ok(Resfd { signal: Signal { fd: pin.into_raw(), ..signal }, entry: None });
+        };
+        if let Some(entry) = self.entries.lock().get_mut(usize::from(index)) {
+            entry.users += 1;
+        }
+        Ok(Resfd { signal, entry: Some(index) })
+    }
+
+    /// One more user of the eventfd `number`, if it is held and still the same file.
+    fn find(&self, number: i32) -> Option<Resfd> {
         let mut entries = self.entries.lock();
         for (index, entry) in entries.iter_mut().enumerate() {
             if entry.users > 0
@@ -125,21 +161,23 @@ impl Resfds {
             {
                 entry.users += 1;
                 let signal = Signal { fd: entry.pin, may_block: entry.may_block };
-                return Ok(Resfd { signal, entry: Some(index as u8) });
+                return Some(Resfd { signal, entry: Some(index as u8) });
             }
         }
-        let Signal { may_block, .. } = Signal::to_number(number)?;
-        let pin = fd::duplicate(number).map_err(|error| match error {
-            Errno::BADF => error,
-            _ => Errno::AGAIN,
-        })?;
+        None
+    }
+
+    /// The first user of an eventfd. Without a free entry it shares with nobody.
+    fn enter(&self, number: i32, pin: OwnedFd, signal: Signal) -> Resfd {
         let pin = pin.into_raw();
+        let may_block = signal.may_block;
+        let mut entries = self.entries.lock();
         let free = entries.iter_mut().enumerate().find(|(_, entry)| entry.users == 0);
         let entry = free.map(|(index, entry)| {
             *entry = Entry { number, pin, users: 1, may_block };
             index as u8
         });
-        Ok(Resfd { signal: Signal { fd: pin, may_block }, entry })
+        Resfd { signal, entry }
     }
 
     /// Lets go of an eventfd.

@@ -1,12 +1,16 @@
 //! What one call of io_submit remembers from iocb to iocb.
 
+use libc::timespec;
+
 use crate::abi::types::{Event, IOCB_FLAG_RESFD, Iocb};
 use crate::engine::stream::Interruption;
+use crate::fork_gate::{self, Section};
 use crate::request::Request;
 use crate::request::decode::Transfer;
-use crate::resfd::Signal;
+use crate::resfd::{Resfd, Resfds, Signal};
+use crate::sys::clock;
 use crate::sys::cred::Credentials;
-use crate::sys::errno::Result;
+use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, Identity, StatusFlags};
 use crate::sys::file::Direction;
 use crate::sys::user::{KeyAccess, Pages};
@@ -17,6 +21,10 @@ pub(super) const QUEUED: usize = 32;
 const FILES: usize = 4;
 /// How many writes may be left behind.
 const BEHIND: usize = 8;
+/// What takes longer than this may have slept, in nanoseconds: two threads had their turns meanwhile.
+const SLEEP: i64 = 5_000;
+/// How long something that was asked is believed without a sleep.
+const BELIEF: i64 = 50_000;
 
 /// An iocb that has passed the checks before the look-up of its file, and holds a slot.
 #[derive(Clone, Copy)]
@@ -44,6 +52,15 @@ struct File {
     identity: Option<Identity>,
 }
 
+/// An eventfd, held from the look-up of its number on.
+struct Target {
+    number: i32,
+    /// None: no descriptor is free.
+    resfd: Option<Resfd>,
+    /// The number has been looked up since the batch has slept.
+    is_current: bool,
+}
+
 /// Requests for io_uring that have not entered the kernel.
 pub(super) struct Queue {
     pub(super) requests: [Option<&'static Request>; QUEUED],
@@ -62,15 +79,25 @@ pub(super) struct Batch {
     pub(super) pages: Pages,
     pub(super) interruption: Interruption,
     pub(super) queue: Queue,
-    /// The last eventfd that was found good, and its number.
-    signal: Option<(i32, Signal)>,
+    /// The last eventfd.
+    signal: Option<Target>,
+    /// When what is known was asked, at the latest.
+    since: timespec,
+    /// The last look at the clock.
+    looked: timespec,
+    /// Something was done that may have taken long.
+    may_have_slept: bool,
     credentials: Option<Credentials>,
     files: [Option<File>; FILES],
     next_file: usize,
 }
 
 impl Batch {
-    pub(super) fn new() -> Batch {
+    /// For up to `nr` iocbs.
+    #[inline]
+    pub(super) fn new(nr: usize) -> Batch {
+        // A single iocb has no use for it.
+        let now = if nr > 1 { clock::now() } else { timespec { tv_sec: 0, tv_nsec: 0 } };
         Batch {
             pages: Pages::new(),
             interruption: Interruption::default(),
@@ -83,10 +110,51 @@ impl Batch {
                 behind: [None; BEHIND],
             },
             signal: None,
+            since: now,
+            looked: now,
+            may_have_slept: false,
             credentials: None,
             files: [None; FILES],
             next_file: 0,
         }
+    }
+
+    /// Before an iocb: forgets what was asked before a sleep, and what was asked too long ago. The
+    /// kernel asks for each iocb when it comes to it.
+    ///
+    /// Any read or write may sleep, for a page of its buffer at least; the clock tells.
+    ///
+    /// divergence: what another thread does without that is noticed when it is too old.
+    #[inline]
+    pub(super) fn renew(&mut self) {
+        let has_slept = self.interruption.take_slept();
+        if !core::mem::take(&mut self.may_have_slept) {
+            return;
+        }
+        let now = clock::now();
+        let is_old = clock::between(&self.looked, &now) > SLEEP
+            || clock::between(&self.since, &now) > BELIEF;
+        self.looked = now;
+        if has_slept || is_old {
+            self.forget();
+        }
+    }
+
+    /// Something is about to be done that may take long.
+    #[inline]
+    pub(super) fn may_sleep(&mut self) {
+        self.may_have_slept = true;
+    }
+
+    #[cold]
+    fn forget(&mut self) {
+        self.pages = Pages::new();
+        self.files = [None; FILES];
+        self.credentials = None;
+        if let Some(target) = &mut self.signal {
+            target.is_current = false;
+        }
+        self.since = self.looked;
     }
 
     /// The status flags of an iocb's file: EBADF. They are asked for once in a batch: what another
@@ -113,43 +181,61 @@ impl Batch {
         file.identity
     }
 
-    /// After something that may have taken long: nothing is known of descriptors.
-    fn forget_if_slept(&mut self) -> bool {
-        let has_slept = self.interruption.take_slept();
-        if has_slept {
-            self.signal = None;
-            self.files = [None; FILES];
-        }
-        has_slept
+    /// Looks up and holds the eventfd of an iocb, if it has one: EBADF, EINVAL.
+    #[inline]
+    pub(super) fn check_signal(&mut self, accepted: &Accepted, resfds: &Resfds) -> Result<()> {
+        if accepted.has_resfd() { self.look_up(accepted.iocb.resfd, resfds) } else { Ok(()) }
     }
 
-    /// The eventfd of an iocb, open at this moment: EBADF, EINVAL.
-    pub(super) fn signal(&mut self, accepted: &Accepted) -> Result<Option<Signal>> {
-        self.forget_if_slept();
-        if !accepted.has_resfd() {
-            return Ok(None);
+    fn look_up(&mut self, number: i32, resfds: &Resfds) -> Result<()> {
+        if self.signal.as_ref().is_some_and(|known| known.number == number && known.is_current) {
+            return Ok(());
         }
-        let number = accepted.iocb.resfd;
-        match self.signal {
-            Some((known, signal)) if known == number => Ok(Some(signal)),
-            _ => {
-                let signal = Signal::to_number(number)?;
-                self.signal = Some((number, signal));
-                Ok(Some(signal))
+        let resfd = match resfds.acquire(number, &fork_gate::enter()) {
+            Ok(resfd) => Some(resfd),
+            Err(Errno::AGAIN) => {
+                Signal::to_number(number)?;
+                None
             }
+            Err(error) => return Err(error),
+        };
+        let before = self.signal.replace(Target { number, resfd, is_current: true });
+        if let Some(resfd) = before.and_then(|target| target.resfd) {
+            resfds.release(resfd);
+        }
+        Ok(())
+    }
+
+    /// The eventfd that [`Batch::check_signal`] has found, for an event that is posted now.
+    pub(super) fn signal(&self, accepted: &Accepted) -> Option<Signal> {
+        let target = self.signal.as_ref().filter(|_| accepted.has_resfd())?;
+        match &target.resfd {
+            Some(resfd) => Some(resfd.signal()),
+            // It could not be held: it counts if it is still there.
+            None => Signal::to_number(target.number).ok(),
         }
     }
 
-    /// The eventfd again, unless the batch has slept and it is gone: the kernel holds it, here
-    /// nothing must be written to what took its number.
-    pub(super) fn current_signal(
-        &mut self,
+    /// The same for an event that comes later. EAGAIN: no descriptor is free.
+    pub(super) fn share_signal(
+        &self,
         accepted: &Accepted,
-        signal: Option<Signal>,
-    ) -> Option<Signal> {
-        match self.forget_if_slept() {
-            true => self.signal(accepted).ok().flatten(),
-            false => signal,
+        resfds: &Resfds,
+        section: &Section,
+    ) -> Result<Option<Resfd>> {
+        match self.signal.as_ref().filter(|_| accepted.has_resfd()) {
+            Some(Target { resfd: Some(resfd), .. }) => resfds.share(resfd, section).map(Some),
+            Some(_) => Err(Errno::AGAIN),
+            None => Ok(None),
+        }
+    }
+
+    /// The batch is over: sends what is due, lets go of what is held.
+    #[inline]
+    pub(super) fn end(&mut self, resfds: &Resfds) {
+        self.interruption.end();
+        if let Some(resfd) = self.signal.take().and_then(|target| target.resfd) {
+            resfds.release(resfd);
         }
     }
 

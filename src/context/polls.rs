@@ -175,7 +175,8 @@ impl Context {
         if fd < 0 || ready & libc::POLLNVAL != 0 {
             return Err(Errno::BADF);
         }
-        let signal = batch.signal(accepted)?;
+        let completions = &self.completions;
+        batch.check_signal(accepted, &completions.resfds)?;
         let events = match (accepted.key, decode::poll_events(&accepted.iocb)) {
             (KeyAccess::Writable, Ok(events)) if ready == 0 => events,
             (access, events) => {
@@ -186,16 +187,12 @@ impl Context {
                 }
                 user::write_key(accepted.address, access)?;
                 events?;
-                self.completions.post(accepted.event(i64::from(ready)), signal);
+                completions.post(accepted.event(i64::from(ready)), batch.signal(accepted));
                 *submitted += 1;
                 return Ok(());
             }
         };
-        let completions = &self.completions;
-        let resfd = match accepted.has_resfd() {
-            true => Some(completions.resfds.acquire(accepted.iocb.resfd, &fork_gate::enter())?),
-            false => None,
-        };
+        let resfd = batch.share_signal(accepted, &completions.resfds, &fork_gate::enter())?;
         // Without somebody to signal the eventfd the program would wait for ever.
         if !pending.is_background && (resfd.is_some() || self.is_background()) {
             pending.is_background = self.serve_polls();

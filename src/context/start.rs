@@ -35,7 +35,7 @@ impl Context {
             self.flush(batch);
             if choose::by_blocks(fd, status, &transfer) == Place::Asynchronous
                 && let Ok((file, section)) = pin(fd)
-                && let Ok(resfd) = self.hold_resfd(accepted, &section)
+                && let Ok(resfd) = batch.share_signal(accepted, &self.completions.resfds, &section)
             {
                 if host::wants_driver() {
                     batch.queue.leave_behind(&transfer);
@@ -65,7 +65,7 @@ impl Context {
             self.wait_for_rest(batch);
         }
         let section = fork_gate::enter();
-        let Ok(resfd) = self.hold_resfd(accepted, &section) else {
+        let Ok(resfd) = batch.share_signal(accepted, &self.completions.resfds, &section) else {
             drop(section);
             return self.transfer_here(batch, accepted, status, &transfer);
         };
@@ -102,7 +102,7 @@ impl Context {
         let fd = accepted.iocb.fildes;
         // A sync in io_uring goes to a worker of the kernel, which looks for the file when it starts.
         let held = pin(fd).and_then(|(file, section)| {
-            let resfd = self.hold_resfd(accepted, &section)?;
+            let resfd = batch.share_signal(accepted, &self.completions.resfds, &section)?;
             Ok((file, resfd, section))
         });
         let Ok((file, resfd, section)) = held else {
@@ -131,14 +131,6 @@ impl Context {
                 || (!self.uring.is_owned() && (self.serve_uring() || !accepted.has_resfd())))
     }
 
-    /// Holds the eventfd of an iocb, if it has one. An error: it cannot be held, or is gone.
-    fn hold_resfd(&self, accepted: &Accepted, section: &Section) -> Result<Option<Resfd>> {
-        match accepted.has_resfd() {
-            true => self.completions.resfds.acquire(accepted.iocb.resfd, section).map(Some),
-            false => Ok(None),
-        }
-    }
-
     fn begin(
         &'static self,
         accepted: &Accepted,
@@ -160,6 +152,7 @@ impl Context {
     }
 
     fn flush_queue(&'static self, batch: &mut Batch) {
+        batch.may_sleep();
         let (requests, count) = batch.queue.take();
         let requests = requests.get(..count).unwrap_or_default();
         let submitted = self.uring.submit(requests);
@@ -168,6 +161,12 @@ impl Context {
             let is_refused = index >= submitted;
             if is_refused || request.ring.progress.end_submission() == Turn::Own {
                 self.go_on(batch, request, is_refused);
+            } else if !request.state.is_open()
+                && request.result() == Errno::FBIG.to_res()
+                && let Some(Work { task: Task::Transfer(transfer), .. }) = request.work()
+            {
+                // The kernel has sent its signal, in the submission.
+                batch.interruption.note(Errno::FBIG, transfer);
             }
             self.completions.put(request);
         }

@@ -19,12 +19,12 @@ impl Context {
     /// Submits up to `nr` iocbs, whose addresses are in the array at `iocbs`. Returns how many were
     /// accepted; the error of the first one, if none was.
     pub fn submit(&'static self, nr: usize, iocbs: usize) -> Result<usize> {
-        let mut batch = Batch::new();
         // fs/aio.c, io_submit: more than the ring holds are silently left.
         let nr = nr.min(self.completions.ring.nr() as usize);
+        let mut batch = Batch::new(nr);
         let submitted = self.submit_batch(&mut batch, nr, iocbs);
         self.flush(&mut batch);
-        batch.interruption.end();
+        batch.end(&self.completions.resfds);
         submitted
     }
 
@@ -75,6 +75,7 @@ impl Context {
     #[inline]
     fn accept(&self, batch: &mut Batch, iocbs: usize, index: usize) -> Result<Accepted> {
         let entry = iocbs.wrapping_add(index.wrapping_mul(size_of::<usize>()));
+        batch.renew();
         if index == 0 && self.has_iocbs_beside_array.load(Ordering::Relaxed) {
             // One question for both pages, which are one; if that was wrong, it is asked again.
             let _ = batch.pages.check_writable(entry, size_of::<usize>());
@@ -98,7 +99,7 @@ impl Context {
     fn submit_one(&'static self, batch: &mut Batch, accepted: &Accepted) -> Result<()> {
         let fd = accepted.iocb.fildes;
         let status = batch.status(fd)?;
-        batch.signal(accepted)?;
+        batch.check_signal(accepted, &self.completions.resfds)?;
         user::write_key(accepted.address, accepted.key)?;
         let operation = decode::operation(&accepted.iocb, status, &mut batch.pages)
             .map_err(|error| order_of_errors(&accepted.iocb, error))?;
@@ -132,11 +133,10 @@ impl Context {
         // What came before starts before.
         self.flush(batch);
         self.wait_for_rest(batch);
-        let signal = batch.signal(accepted)?;
+        batch.may_sleep();
         let fd = accepted.iocb.fildes;
         let res = inline::transfer(fd, status, transfer, &mut batch.interruption)?;
-        let signal = batch.current_signal(accepted, signal);
-        self.completions.post(accepted.event(res), signal);
+        self.completions.post(accepted.event(res), batch.signal(accepted));
         Ok(())
     }
 
@@ -148,9 +148,9 @@ impl Context {
         data_only: bool,
     ) -> Result<()> {
         self.flush(batch);
-        let signal = batch.signal(accepted)?;
+        batch.may_sleep();
         let res = inline::sync(accepted.iocb.fildes, data_only)?;
-        self.completions.post(accepted.event(res), signal);
+        self.completions.post(accepted.event(res), batch.signal(accepted));
         Ok(())
     }
 }

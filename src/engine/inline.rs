@@ -53,7 +53,10 @@ pub fn transfer(
     match moved {
         Ok(count) => Ok(count as i64),
         Err(Errno::SPIPE) => stream::transfer(fd, status, transfer, interruption),
-        Err(error) => refused(fd, transfer, error),
+        Err(error) => {
+            interruption.note(error, transfer);
+            refused(fd, transfer, error)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use core::ffi::c_int;
 
 use libc::{POLLIN, POLLOUT, RWF_DSYNC, RWF_NOWAIT, S_IFIFO, S_IFSOCK, iovec, pollfd, timespec};
 
-use crate::engine::inline::{file_type, may_use_nosignal, refused};
+use crate::engine::inline::{file_type, has_iter, may_use_nosignal, refused};
 use crate::pins::Pin;
 use crate::request::decode::{RWF_NOSIGNAL, Transfer};
 use crate::shield;
@@ -52,10 +52,45 @@ impl Interruption {
         }
     }
 
+    /// A transfer has ended so: a signal may have come with it.
+    #[cold]
+    pub fn note(&mut self, error: Errno, transfer: &Transfer) {
+        match error {
+            Errno::INTR => self.is_pending = true,
+            // mm/filemap.c, generic_write_check_limits.
+            Errno::FBIG
+                if transfer.direction == Direction::Write
+                    && fd::limit(libc::RLIMIT_FSIZE).is_some() =>
+            {
+                self.raised(libc::SIGXFSZ);
+            }
+            _ => {}
+        }
+    }
+
     fn broken_pipe(&mut self) {
         self.is_broken_pipe = true;
-        self.is_pending |= signal::would_interrupt(libc::SIGPIPE, shield::mask());
+        self.raised(libc::SIGPIPE);
     }
+
+    /// The kernel has sent a signal to the thread, or would have.
+    fn raised(&mut self, signal: c_int) {
+        self.is_pending |= signal::would_interrupt(signal, shield::mask());
+    }
+}
+
+/// How a stream is asked not to block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// With RWF_NOWAIT.
+    Gently,
+    /// As it is: another open of the FIFO, with O_NONBLOCK.
+    OwnOpen,
+    /// Not at all: it is asked whether it is ready, and may block all the same if another thread is
+    /// faster.
+    WhenReady,
+    /// Not at all, and it cannot tell or be held.
+    Blocking,
 }
 
 /// Does a read or write on a stream. `Ok` is the event's result, `Err` an error of the submission.
@@ -83,8 +118,12 @@ pub fn transfer(
     let call = |fd, iov: &[iovec], flags, interruption: &mut Interruption| {
         // SAFETY: the elements are a private copy; the buffers are the program's.
         let moved = unsafe { file::vectored(direction, fd, iov, NO_OFFSET, flags) };
-        if is_ours && moved == Err(Errno::PIPE) && sends_sigpipe(fd, kind) {
-            interruption.broken_pipe();
+        if moved == Err(Errno::PIPE) && sends_sigpipe(fd, kind) {
+            if is_ours {
+                interruption.broken_pipe();
+            } else if transfer.flags.bits() & RWF_NOSIGNAL == 0 {
+                interruption.raised(libc::SIGPIPE);
+            }
         }
         moved
     };
@@ -97,6 +136,7 @@ pub fn transfer(
     let mut deadline = None;
     let mut done = 0u64;
     let mut is_ready = false;
+    let mut way = Way::Gently;
     // From the first sleep on the file is held, whatever becomes of the number.
     let mut held: Option<Pin> = None;
     loop {
@@ -111,16 +151,50 @@ pub fn transfer(
         };
         // Not a blocking call: after a handler with SA_RESTART that would go on waiting, where the
         // kernel's AIO gives up with EINTR (fs/aio.c, aio_rw_done). poll never restarts.
-        let mut moved = call(fd, iov, flags | RWF_NOWAIT, interruption);
-        if moved == Err(Errno::OPNOTSUPP) && !fd::is_tty(fd) {
-            // No FMODE_NOWAIT, or no read_iter and write_iter at all: the detector tells.
-            interruption.has_slept = true;
-            moved = shield::lifted(|| call(fd, iov, flags, interruption));
-        } else if moved == Err(Errno::OPNOTSUPP) {
-            moved = Err(Errno::AGAIN);
-            if poll::one(fd, readiness(direction)).is_ok_and(|ready| ready != 0) {
-                moved = shield::lifted(|| call(fd, iov, flags, interruption));
+        let mut moved = match way {
+            Way::Gently => call(fd, iov, flags | RWF_NOWAIT, interruption),
+            Way::OwnOpen => call(fd, iov, flags, interruption),
+            Way::WhenReady if !is_ready_now(fd, direction) => Err(Errno::AGAIN),
+            Way::Blocking if interruption.is_pending && !is_ready_now(fd, direction) => {
+                Err(Errno::INTR)
             }
+            // drivers/tty/n_tty.c, n_tty_write looks for signals before it begins.
+            Way::WhenReady if interruption.is_pending && direction == Direction::Write => {
+                Err(Errno::INTR)
+            }
+            Way::WhenReady | Way::Blocking => {
+                interruption.has_slept = true;
+                let moved = shield::lifted(|| call(fd, iov, flags, interruption));
+                // Those that take the whole end early for a signal only.
+                let is_cut = direction == Direction::Write
+                    && moved.is_ok_and(|count| (count as u64) < transfer.buffer.len() - done);
+                if moved == Err(Errno::INTR) || (is_cut && (kind == S_IFIFO || fd::is_tty(fd))) {
+                    interruption.is_pending = true;
+                }
+                return match moved {
+                    Ok(count) => Ok((done + count as u64) as i64),
+                    Err(_) if done > 0 => Ok(done as i64),
+                    Err(error) => refused(fd, transfer, error),
+                };
+            }
+        };
+        if way == Way::Gently && moved == Err(Errno::OPNOTSUPP) {
+            // No FMODE_NOWAIT, or no read_iter and write_iter at all.
+            if !has_iter(fd, direction) {
+                return Err(Errno::INVAL);
+            }
+            way = match kind {
+                S_IFIFO => match fd::reopen_fifo(fd, direction) {
+                    Ok(own) => {
+                        held = Some(Pin::new(own));
+                        Way::OwnOpen
+                    }
+                    // Whether it blocks poll does not tell: it may have no writer.
+                    Err(_) => Way::Blocking,
+                },
+                _ => Way::WhenReady,
+            };
+            continue;
         }
         if moved == Err(Errno::AGAIN) && is_ready && is_shut_down(fd, direction) {
             // net/core/datagram.c: without waiting there is no end of datagrams. This does not wait
@@ -143,8 +217,14 @@ pub fn transfer(
                 if held.is_none() {
                     held = fd::duplicate(fd).ok().map(Pin::new);
                 }
-                let fd = held.as_ref().map_or(fd, Pin::raw);
-                if let Err(error) = wait_ready(fd, direction, deadline.as_ref(), interruption) {
+                let Some(held) = &held else {
+                    // No descriptor is free: the call itself holds the file.
+                    way = Way::Blocking;
+                    continue;
+                };
+                if let Err(error) =
+                    wait_ready(held.raw(), direction, deadline.as_ref(), interruption)
+                {
                     return if done > 0 { Ok(done as i64) } else { refused(fd, transfer, error) };
                 }
                 is_ready = true;
@@ -185,6 +265,10 @@ fn is_shut_down(fd: c_int, direction: Direction) -> bool {
 /// Whether one write is one message, so that the kernel does not go on after a short one.
 fn is_record(fd: c_int, kind: u32) -> bool {
     kind != S_IFIFO && !(kind == S_IFSOCK && fd::is_stream_socket(fd))
+}
+
+fn is_ready_now(fd: c_int, direction: Direction) -> bool {
+    poll::one(fd, readiness(direction)).is_ok_and(|ready| ready != 0)
 }
 
 fn readiness(direction: Direction) -> i16 {

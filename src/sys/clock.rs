@@ -22,6 +22,11 @@ pub fn after(span: &timespec) -> timespec {
     }
 }
 
+/// Nanoseconds from one moment to a later one.
+pub fn between(from: &timespec, to: &timespec) -> i64 {
+    (to.tv_sec - from.tv_sec).saturating_mul(SECOND).saturating_add(to.tv_nsec - from.tv_nsec)
+}
+
 /// What is left until `deadline`; zero if it is over.
 pub fn until(deadline: &timespec) -> timespec {
     let now = now();

@@ -321,6 +321,19 @@ fn proc_path(fd: c_int) -> [u8; 26] {
 
 /// A second open of the file behind `fd`, for reading.
 pub fn reopen_for_reading(fd: c_int) -> Result<OwnedFd> {
+    reopen(fd, libc::O_RDONLY)
+}
+
+/// A second open of the FIFO behind `fd` that does not block, for one direction. Whoever is at the other
+/// end sees no difference as long as `fd` itself is open for it.
+pub fn reopen_fifo(fd: c_int, direction: Direction) -> Result<OwnedFd> {
+    match direction {
+        Direction::Read => reopen(fd, libc::O_RDONLY),
+        Direction::Write => reopen(fd, libc::O_WRONLY),
+    }
+}
+
+fn reopen(fd: c_int, mode: c_int) -> Result<OwnedFd> {
     let path = proc_path(fd);
     // SAFETY: `path` ends with NUL.
     let new = unsafe {
@@ -328,7 +341,7 @@ pub fn reopen_for_reading(fd: c_int) -> Result<OwnedFd> {
             libc::SYS_openat,
             libc::AT_FDCWD,
             path.as_ptr(),
-            libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY,
+            mode | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY,
             0
         )
     }?;
