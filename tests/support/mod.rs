@@ -13,6 +13,7 @@ pub mod elf;
 pub mod library;
 pub mod scratch;
 pub mod setting;
+pub mod witness;
 
 use std::env;
 use std::ffi::OsStr;
