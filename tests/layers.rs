@@ -189,6 +189,43 @@ fn orderings_name_their_partners() {
     none("orderings without a comment", offences);
 }
 
+fn is_ordering_comment(line: &str) -> bool {
+    let orderings = ["// Acquire: ", "// Release: ", "// AcqRel: ", "// SeqCst: "];
+    orderings.iter().any(|start| line.trim().starts_with(start))
+}
+
+/// An ordering that was weakened is still described by its comment.
+#[test]
+fn comments_about_orderings_are_true() {
+    const REACH: usize = 8;
+    let mut offences = Vec::new();
+    let mut comments = 0;
+    for source in library() {
+        for index in 0..source.lines.len() {
+            let Some(comment) = source.lines[index].trim().strip_prefix("// ") else { continue };
+            for ordering in ["Acquire", "Release", "AcqRel", "SeqCst"] {
+                let Some(rest) = comment.strip_prefix(ordering) else { continue };
+                let how_many = match rest {
+                    _ if rest.starts_with(", both: ") => 2,
+                    _ if rest.starts_with(": ") => 1,
+                    _ => continue,
+                };
+                comments += 1;
+                let name = format!("Ordering::{ordering}");
+                let used: usize = (index + 1..source.lines.len().min(index + 1 + REACH))
+                    .take_while(|line| !is_ordering_comment(&source.lines[*line]))
+                    .map(|line| source.code(line).matches(&name).count())
+                    .sum();
+                if used < how_many {
+                    offences.push(format!("{}: {comment}", source.at(index)));
+                }
+            }
+        }
+    }
+    assert!(comments > 0);
+    none("comments about orderings that are not there", offences);
+}
+
 #[test]
 fn files_are_short() {
     let mut offences = Vec::new();

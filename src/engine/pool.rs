@@ -224,7 +224,7 @@ impl Pool {
 
     /// Sees to it that a worker comes for a request that was queued. False: there is none.
     fn call_worker(&self, credentials: Credentials) -> bool {
-        // SeqCst, both: see the module.
+        // SeqCst: see the module.
         let idle = self.idle.load(Ordering::SeqCst);
         if idle > 0 {
             self.calls.fetch_add(1, Ordering::Relaxed);

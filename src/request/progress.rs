@@ -42,8 +42,8 @@ impl Progress {
 
     /// The attempt has failed, says its completion.
     pub fn set_back(&self) -> Turn {
-        // Release: the result is there for the submitter; pairs with the Acquire in `end_submission`.
-        // Acquire: if the submitter has left, its last writes are there for us.
+        // AcqRel: Release, so that the result is there for the submitter; pairs with the Acquire in
+        // `end_submission`. Acquire, so that its last writes are there for us if it has left.
         match self.0.compare_exchange(SUBMITTING, SET_BACK, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Turn::Others,
             Err(_) => Turn::Own,

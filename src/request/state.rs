@@ -98,8 +98,8 @@ impl State {
 
     /// Drops a reference.
     pub fn put(&self) -> Put {
-        // Release: the result of the winner is published to the last one. Acquire: the last one
-        // sees it, and everything that the others did with the request.
+        // AcqRel: Release publishes the result of the winner to the last one, which sees it by Acquire,
+        // and with it everything that the others did with the request.
         let word = self.0.fetch_sub(REFERENCE, Ordering::AcqRel);
         debug_assert!(word >= REFERENCE, "a reference was dropped twice");
         if word / REFERENCE == 1 { Put::Last } else { Put::Shared }
