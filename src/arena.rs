@@ -8,7 +8,7 @@
 //!
 //! *Locks*: the registry holds its set-up lock around every call.
 
-use crate::sys::errno::Result;
+use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::{self, Protection};
 
 /// Bytes in a page of a ring.
@@ -55,16 +55,23 @@ struct Arena {
     taken: [u64; WORDS],
     /// One ring larger than the bitmap has the arena for itself.
     is_single: bool,
+    /// All of the program's view can be touched: a sandbox refuses to take it away.
+    is_open: bool,
 }
 
 impl Arena {
     fn new(pages: usize, is_single: bool) -> Result<Arena> {
         let len = pages * PAGE;
         let (user, library) = mmap::twins(len)?;
-        let arena = Arena { user, library, pages, used: 0, lost: 0, taken: [0; WORDS], is_single };
-        if let Err(error) = mmap::protect(user, len, Protection::None) {
-            arena.unmap();
-            return Err(error);
+        let taken = [0; WORDS];
+        let mut arena =
+            Arena { user, library, pages, used: 0, lost: 0, taken, is_single, is_open: false };
+        match mmap::protect(user, len, Protection::None) {
+            Err(Errno::NOMEM) => {
+                arena.unmap();
+                return Err(Errno::NOMEM);
+            }
+            protected => arena.is_open = protected.is_err(),
         }
         // Only a saving: a child finds no context to use the view with.
         let _ = mmap::dont_fork(library, len);
@@ -112,7 +119,9 @@ impl Arena {
             if self.is_single { (self.used == 0).then_some(0)? } else { self.find_free(pages)? };
         let region =
             Region { user: self.user + first * PAGE, library: self.library + first * PAGE, pages };
-        mmap::protect(region.user, pages * PAGE, Protection::ReadWrite).ok()?;
+        if !self.is_open {
+            mmap::protect(region.user, pages * PAGE, Protection::ReadWrite).ok()?;
+        }
         if !self.is_single {
             self.mark(first, pages, true);
         }

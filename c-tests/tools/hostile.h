@@ -11,14 +11,14 @@
 
 enum { SKIPPED = 77, NOBODY = 65534 };
 
-static int skip(const char *reason)
+static inline int skip(const char *reason)
 {
 	dprintf(2, "%s: %s\n", reason, strerror(errno));
 	return SKIPPED;
 }
 
 /* Sets soft and hard limit, or the soft one only. */
-static int limit(int resource, rlim_t value, int hard)
+static inline int limit(int resource, rlim_t value, int hard)
 {
 	struct rlimit limits;
 
@@ -30,7 +30,7 @@ static int limit(int resource, rlim_t value, int hard)
 	return setrlimit(resource, &limits);
 }
 
-static int entries(const char *directory)
+static inline int entries(const char *directory)
 {
 	DIR *open = opendir(directory);
 	int count = 0;
@@ -43,7 +43,7 @@ static int entries(const char *directory)
 	return count;
 }
 
-static int lines(const char *path)
+static inline int lines(const char *path)
 {
 	FILE *file = fopen(path, "r");
 	int count = 0;
@@ -63,14 +63,14 @@ struct usage {
 	int mappings;
 };
 
-static struct usage usage(void)
+static inline struct usage usage(void)
 {
 	return (struct usage){ entries("/proc/self/fd"), entries("/proc/self/task"),
 			       lines("/proc/self/maps") };
 }
 
 /* Idle threads leave after a moment: waits for that. */
-static int gone(struct usage before)
+static inline int gone(struct usage before)
 {
 	struct usage after = usage();
 
@@ -85,7 +85,7 @@ static int gone(struct usage before)
 
 static volatile sig_atomic_t signals;
 
-static void count_signal(int number)
+static inline void count_signal(int number)
 {
 	(void)number;
 	signals++;

@@ -16,10 +16,10 @@ use once_cell::race::OnceBool;
 
 use crate::engine::stream::{self, Interruption};
 use crate::pins;
-use crate::request::decode::{RWF_NOAPPEND, RWF_NOSIGNAL, Transfer};
+use crate::request::decode::Transfer;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
-use crate::sys::file::{self, Direction, NO_OFFSET};
+use crate::sys::file::{self, Direction, NO_OFFSET, RWF_NOAPPEND, RWF_NOSIGNAL};
 
 /// A flag without effect on reads: see the module.
 const READ_DETECTOR: c_int = RWF_DSYNC;
@@ -231,13 +231,14 @@ pub fn has_iter(fd: c_int, direction: Direction) -> bool {
     let is_exact = IS_EXACT.get_or_init(|| {
         fd::memory_file().is_ok_and(|file| ask(file.raw(), CONTRADICTION) == Err(Errno::INVAL))
     });
-    if ask(fd, UNKNOWN) == Err(Errno::INVAL) {
-        return false;
+    match ask(fd, UNKNOWN) {
+        Err(Errno::INVAL) => return false,
+        // A filter refuses such calls: there is no answer.
+        Err(Errno::NOSYS) => {}
+        _ if is_exact => return ask(fd, CONTRADICTION) != Err(Errno::OPNOTSUPP),
+        _ => {}
     }
-    if is_exact {
-        return ask(fd, CONTRADICTION) != Err(Errno::OPNOTSUPP);
-    }
-    // Older kernels: what usually lacks it.
+    // There, and with older kernels: what usually lacks it.
     match file_type(fd) {
         S_IFDIR => false,
         S_IFREG => !fd::is_on_pseudo_file_system(fd),

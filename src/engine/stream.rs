@@ -11,11 +11,11 @@ use libc::{POLLIN, POLLOUT, RWF_DSYNC, RWF_NOWAIT, S_IFIFO, S_IFSOCK, iovec, pol
 
 use crate::engine::inline::{file_type, has_iter, may_use_nosignal, refused};
 use crate::pins::Pin;
-use crate::request::decode::{RWF_NOSIGNAL, Transfer};
+use crate::request::decode::Transfer;
 use crate::shield;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
-use crate::sys::file::{self, Direction, NO_OFFSET};
+use crate::sys::file::{self, Direction, NO_OFFSET, RWF_NOSIGNAL};
 use crate::sys::{clock, poll, signal};
 
 /// A flag without effect on streams, with which the kernel refuses those that have no `read_iter` or

@@ -433,6 +433,8 @@ fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<u32> {
             Err(Errno::NOMEM) => return Err(Errno::AGAIN),
             // The user's limit of registrations.
             Err(error) if error.number() == libc::ENOSPC => return Err(Errno::AGAIN),
+            // A sandbox: nothing is known of the file.
+            Err(error) if epoll::is_refused(error) => return Err(Errno::AGAIN),
             // EPERM: the file is always ready, and was not for this mask. ELOOP: too many epolls
             // inside each other.
             Err(_) => return Err(Errno::INVAL),

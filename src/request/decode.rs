@@ -3,7 +3,7 @@
 //! The order of the checks is that of fs/aio.c: io_submit_one, __io_submit_one, and then aio_read,
 //! aio_write, aio_fsync or aio_poll. Nothing here touches the file.
 
-use libc::{RWF_APPEND, RWF_HIPRI, RWF_NOWAIT, c_int};
+use libc::{RWF_APPEND, RWF_ATOMIC, RWF_DONTCACHE, RWF_HIPRI, RWF_NOWAIT, c_int};
 
 use crate::abi::types::{
     IOCB_CMD_FDSYNC, IOCB_CMD_FSYNC, IOCB_CMD_POLL, IOCB_CMD_PREAD, IOCB_CMD_PREADV,
@@ -13,7 +13,7 @@ use crate::request::buffer::Buffer;
 use crate::sys::cred;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::StatusFlags;
-use crate::sys::file::Direction;
+use crate::sys::file::{Direction, RWF_NOAPPEND};
 use crate::sys::user::Pages;
 
 /// What is to be done with the file.
@@ -52,12 +52,6 @@ pub struct Transfer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RwFlags(c_int);
 
-/// Ignore O_APPEND. This and the next: <linux/fs.h>.
-pub const RWF_NOAPPEND: c_int = 0x20;
-const RWF_ATOMIC: c_int = 0x40;
-const RWF_DONTCACHE: c_int = 0x80;
-/// Do not send SIGPIPE.
-pub const RWF_NOSIGNAL: c_int = 0x100;
 const RWF_KNOWN: c_int = 0x1ff;
 
 impl RwFlags {

@@ -4,13 +4,15 @@ use core::mem::MaybeUninit;
 
 use libc::{
     EFD_CLOEXEC, EFD_NONBLOCK, F_DUPFD_CLOEXEC, F_GETFL, RLIMIT_NOFILE, SYS_close, SYS_eventfd2,
-    SYS_fcntl, SYS_fstat, SYS_kcmp, SYS_prlimit64, SYS_read, SYS_write, c_int,
+    SYS_fcntl, SYS_fstat, SYS_kcmp, SYS_prlimit64, SYS_write, c_int,
 };
 
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::file::Direction;
+use crate::sys::file::{self, Direction, NO_OFFSET};
+use crate::sys::host;
 use crate::sys::raw::syscall;
+use crate::sys::refusal;
 
 /// The status flags of an open file (`O_RDWR`, `O_DIRECT`, …).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,16 +65,38 @@ impl StatusFlags {
 #[inline]
 pub fn status_flags(fd: c_int) -> Result<StatusFlags> {
     // SAFETY: F_GETFL takes no pointer.
-    let flags = unsafe { syscall!(SYS_fcntl, fd, F_GETFL) }? as c_int;
+    let asked = unsafe { syscall!(SYS_fcntl, fd, F_GETFL) };
+    let flags = refusal::or_else(SYS_fcntl, asked, || flags_in_proc(fd))? as c_int;
     if flags & libc::O_PATH != 0 { Err(Errno::BADF) } else { Ok(StatusFlags(flags)) }
+}
+
+/// What F_GETFL would tell. EBADF: the number is not open, or its directory in /proc not there.
+#[cold]
+fn flags_in_proc(fd: c_int) -> Result<usize> {
+    let mut text = [0u8; 128];
+    let path = proc_path(b"/proc/self/fdinfo/", fd);
+    let len = host::read_short(&path, &mut text).map_err(|_| Errno::BADF)?;
+    // "pos:\t0\nflags:\t0100002\n…", the flags in octal.
+    let mut lines = text.get(..len).unwrap_or_default().split(|byte| *byte == b'\n');
+    let line = lines.find_map(|line| line.strip_prefix(b"flags:\t")).ok_or(Errno::BADF)?;
+    let digits = line.iter().map(|byte| usize::from(byte.wrapping_sub(b'0')));
+    // Close-on-exec belongs to the number, not to the file.
+    let flags = digits.fold(0, |flags: usize, digit| flags << 3 | digit);
+    Ok(flags & !(libc::O_CLOEXEC as usize))
 }
 
 /// What `fstat` tells about `fd`.
 pub fn stat(fd: c_int) -> Result<libc::stat> {
     let mut stat = MaybeUninit::<libc::stat>::zeroed();
+    let room = stat.as_mut_ptr();
     // SAFETY: the kernel writes one `struct stat`; the call goes to the same layout as libc's on
     // 64-bit Linux.
-    unsafe { syscall!(SYS_fstat, fd, stat.as_mut_ptr()) }?;
+    let asked = unsafe { syscall!(SYS_fstat, fd, room) };
+    refusal::or_else(SYS_fstat, asked, || {
+        let empty = c"".as_ptr();
+        // SAFETY: as above, and the empty path is NUL-terminated.
+        unsafe { syscall!(libc::SYS_newfstatat, fd, empty, room, libc::AT_EMPTY_PATH) }
+    })?;
     // SAFETY: all-zero is a valid `stat`, and the kernel filled it.
     Ok(unsafe { stat.assume_init() })
 }
@@ -174,7 +198,18 @@ impl Drop for OwnedFd {
 /// Closes `fd`, which must be ours.
 pub fn close(fd: c_int) {
     // SAFETY: close takes no pointer. An error leaves nothing to do: the number is free either way.
-    let _: Result<usize> = unsafe { syscall!(SYS_close, fd) };
+    let closed = unsafe { syscall!(SYS_close, fd) };
+    let _: Result<usize> = refusal::or_else(SYS_close, closed, || {
+        // SAFETY: no pointer; the range is this number alone.
+        unsafe { syscall!(libc::SYS_close_range, fd, fd, 0) }
+    });
+}
+
+/// For descriptors that were made by calls without such a flag.
+#[cold]
+pub(super) fn close_on_exec(fd: c_int) {
+    // SAFETY: no pointer.
+    let _: Result<usize> = unsafe { syscall!(libc::SYS_ioctl, fd, libc::FIOCLEX) };
 }
 
 /// The lowest number that our descriptors should have.
@@ -220,15 +255,39 @@ pub fn duplicate(fd: c_int) -> Result<OwnedFd> {
 /// A duplicate at the first free number from `base` on.
 fn duplicate_at(fd: c_int, base: usize) -> Result<OwnedFd> {
     // SAFETY: F_DUPFD_CLOEXEC takes no pointer.
-    let new = unsafe { syscall!(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base) }?;
+    let made = unsafe { syscall!(SYS_fcntl, fd, F_DUPFD_CLOEXEC, base) };
+    let new = refusal::or_else(SYS_fcntl, made, || {
+        // SAFETY: no pointer.
+        let new = unsafe { syscall!(libc::SYS_dup, fd) }?;
+        close_on_exec(new as c_int);
+        Ok(new)
+    })?;
     Ok(OwnedFd(new as c_int))
 }
 
 /// A counter that can be waited for; non-blocking.
 pub fn eventfd() -> Result<OwnedFd> {
     // SAFETY: eventfd2 takes no pointer.
-    let fd = unsafe { syscall!(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK) }?;
-    Ok(OwnedFd(fd as c_int).raised())
+    let made = unsafe { syscall!(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK) };
+    #[cfg(target_arch = "x86_64")]
+    let made = match made {
+        // The kernel does not say so.
+        Err(Errno::PERM | Errno::NOSYS | Errno::ACCES) => old_eventfd(),
+        made => made,
+    };
+    Ok(OwnedFd(made? as c_int).raised())
+}
+
+#[cfg(target_arch = "x86_64")]
+#[cold]
+fn old_eventfd() -> Result<usize> {
+    // SAFETY: no pointer.
+    let fd = unsafe { syscall!(libc::SYS_eventfd, 0) }?;
+    close_on_exec(fd as c_int);
+    let yes: c_int = 1;
+    // SAFETY: the kernel reads one integer.
+    let _: Result<usize> = unsafe { syscall!(libc::SYS_ioctl, fd, libc::FIONBIO, &raw const yes) };
+    Ok(fd)
 }
 
 /// A pipe: the end to read from and the one to write to.
@@ -242,7 +301,13 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
 /// Sends no bytes on a socket, and no signal if nobody is there.
 pub fn send_nothing(fd: c_int) -> Result<usize> {
     // SAFETY: no byte is read.
-    unsafe { syscall!(libc::SYS_sendto, fd, 0, 0, libc::MSG_NOSIGNAL, 0, 0) }
+    let sent = unsafe { syscall!(libc::SYS_sendto, fd, 0, 0, libc::MSG_NOSIGNAL, 0, 0) };
+    refusal::or_else(libc::SYS_sendto, sent, || {
+        // SAFETY: all-zero is a message of nothing to nobody.
+        let message: libc::msghdr = unsafe { core::mem::zeroed() };
+        // SAFETY: the kernel reads one `struct msghdr`.
+        unsafe { syscall!(libc::SYS_sendmsg, fd, &raw const message, libc::MSG_NOSIGNAL) }
+    })
 }
 
 /// Whether the file behind `fd` may have POSIX record locks, which closing `fd` would drop if they
@@ -255,6 +320,7 @@ pub fn is_locked(fd: c_int) -> bool {
         l_len: 0,
         l_pid: 0,
     };
+    // Where fcntl is refused the program cannot lock either.
     // As the owner of an open file description we are in the way of our own process's locks too.
     // SAFETY: the kernel reads and writes one `struct flock`.
     let asked: Result<usize> =
@@ -291,7 +357,7 @@ pub fn is_link_to(fd: c_int, name: &core::ffi::CStr) -> bool {
 
 fn link_is(fd: c_int, name: &core::ffi::CStr) -> Option<bool> {
     let mut link = [0u8; 32];
-    let path = proc_path(fd);
+    let path = proc_path(b"/proc/self/fd/", fd);
     // SAFETY: `path` ends with NUL, and the kernel writes at most 32 bytes to `link`.
     let len = unsafe {
         syscall!(libc::SYS_readlinkat, libc::AT_FDCWD, path.as_ptr(), link.as_mut_ptr(), link.len())
@@ -299,9 +365,12 @@ fn link_is(fd: c_int, name: &core::ffi::CStr) -> Option<bool> {
     len.ok().map(|len| link.get(..len) == Some(name.to_bytes()))
 }
 
-/// "/proc/self/fd/N", NUL-terminated.
-fn proc_path(fd: c_int) -> [u8; 26] {
-    let mut path = *b"/proc/self/fd/\0\0\0\0\0\0\0\0\0\0\0\0";
+/// `directory` and the number, NUL-terminated.
+fn proc_path(directory: &[u8], fd: c_int) -> [u8; 32] {
+    let mut path = [0; 32];
+    for (slot, byte) in path.iter_mut().zip(directory) {
+        *slot = *byte;
+    }
     let mut digits = [0u8; 10];
     let mut count = 0;
     let mut rest = fd.unsigned_abs();
@@ -313,7 +382,8 @@ fn proc_path(fd: c_int) -> [u8; 26] {
             break;
         }
     }
-    for (slot, digit) in path.iter_mut().skip(14).zip(digits.iter().take(count).rev()) {
+    for (slot, digit) in path.iter_mut().skip(directory.len()).zip(digits.iter().take(count).rev())
+    {
         *slot = *digit;
     }
     path
@@ -334,7 +404,7 @@ pub fn reopen_fifo(fd: c_int, direction: Direction) -> Result<OwnedFd> {
 }
 
 fn reopen(fd: c_int, mode: c_int) -> Result<OwnedFd> {
-    let path = proc_path(fd);
+    let path = proc_path(b"/proc/self/fd/", fd);
     // SAFETY: `path` ends with NUL.
     let new = unsafe {
         syscall!(
@@ -456,7 +526,11 @@ pub fn is_stream_socket(fd: c_int) -> bool {
             &raw mut len
         )
     };
-    result.is_ok() && kind == libc::SOCK_STREAM
+    match result {
+        Ok(_) => kind == libc::SOCK_STREAM,
+        // Most are.
+        Err(error) => refusal::is_refused(libc::SYS_getsockopt, error),
+    }
 }
 
 /// Adds 1 to an eventfd of ours or of the program.
@@ -466,13 +540,15 @@ pub fn eventfd_signal(fd: c_int) {
 
 /// Adds `count` to an eventfd of ours or of the program.
 pub fn eventfd_add(fd: c_int, count: u64) {
+    let value = (&raw const count).expose_provenance() as u64;
     // SAFETY: the kernel reads 8 bytes of `count`.
-    let _: Result<usize> = unsafe { syscall!(SYS_write, fd, &raw const count, 8) };
+    let _: Result<usize> = unsafe { file::plain(Direction::Write, fd, value, 8, NO_OFFSET) };
 }
 
 /// Sets an eventfd of ours back to 0.
 pub fn eventfd_drain(fd: c_int) {
     let mut count = 0u64;
+    let room = (&raw mut count).expose_provenance() as u64;
     // SAFETY: the kernel writes 8 bytes to `count`.
-    let _: Result<usize> = unsafe { syscall!(SYS_read, fd, &raw mut count, 8) };
+    let _: Result<usize> = unsafe { file::plain(Direction::Read, fd, room, 8, NO_OFFSET) };
 }

@@ -2,24 +2,27 @@
 
 use core::ffi::{CStr, c_char};
 
-use libc::{AT_FDCWD, O_CLOEXEC, O_RDONLY, SYS_openat, SYS_read};
+use libc::{AT_FDCWD, O_CLOEXEC, O_RDONLY, SYS_openat};
 use once_cell::race::{OnceBool, OnceNonZeroUsize};
 
 use crate::sys::errno::Result;
 use crate::sys::fd::OwnedFd;
+use crate::sys::file::{self, Direction, NO_OFFSET};
 use crate::sys::raw::syscall;
 
 /// The kernel's default of fs.aio-max-nr: one context never gets more than this or what the
 /// administrator allows.
 const DEFAULT_MAX_NR: u64 = 0x10000;
 
-/// Reads a short file of /proc or /sys.
-fn read_short(path: &CStr, text: &mut [u8]) -> Result<usize> {
-    // SAFETY: the path is NUL-terminated.
+/// Reads a short file of /proc or /sys, whose path ends with NUL.
+pub(super) fn read_short(path: &[u8], text: &mut [u8]) -> Result<usize> {
+    debug_assert!(path.contains(&0));
+    // SAFETY: the path is NUL-terminated, say the callers.
     let fd = unsafe { syscall!(SYS_openat, AT_FDCWD, path.as_ptr(), O_RDONLY | O_CLOEXEC) }?;
-    let file = OwnedFd::from_raw(fd as i32);
+    let short = OwnedFd::from_raw(fd as i32);
+    let room = text.as_mut_ptr().expose_provenance() as u64;
     // SAFETY: the kernel writes at most `text.len()` bytes.
-    unsafe { syscall!(SYS_read, file.raw(), text.as_mut_ptr(), text.len()) }
+    unsafe { file::plain(Direction::Read, short.raw(), room, text.len() as u64, NO_OFFSET) }
 }
 
 /// The last decimal number in `text`.
@@ -32,7 +35,7 @@ fn last_number(text: &[u8]) -> Option<u64> {
 
 fn read_number(path: &CStr) -> Option<u64> {
     let mut text = [0u8; 64];
-    let len = read_short(path, &mut text).ok()?;
+    let len = read_short(path.to_bytes_with_nul(), &mut text).ok()?;
     last_number(text.get(..len)?)
 }
 

@@ -150,9 +150,17 @@ pub fn read_safely<T: Copy + Default>(addr: usize) -> Result<T> {
     let pid = std::process::id();
     // SAFETY: the kernel writes at most `len` bytes to `value`, which any integers make valid; the
     // remote address is only read, and checked by the kernel.
-    let copied = unsafe {
+    let copied = match unsafe {
         syscall!(SYS_process_vm_readv, pid, &raw const local, 1, &raw const remote, 1, 0)
-    }?;
+    } {
+        // Its twin, from there to here.
+        // SAFETY: as above: from the address that may be anything to `value`.
+        Err(Errno::PERM | Errno::NOSYS | Errno::ACCES) => unsafe {
+            let (from, to) = (&raw const remote, &raw const local);
+            syscall!(libc::SYS_process_vm_writev, pid, from, 1, to, 1, 0)
+        }?,
+        result => result?,
+    };
     if copied == len { Ok(value) } else { Err(Errno::FAULT) }
 }
 

@@ -14,6 +14,7 @@ pub mod host;
 pub mod mmap;
 pub mod poll;
 pub mod raw;
+pub mod refusal;
 pub mod signal;
 pub mod thread;
 pub mod uring;

@@ -10,7 +10,8 @@ use core::ffi::c_int;
 use core::mem::size_of;
 
 use libc::{
-    FUTEX_PRIVATE_FLAG, FUTEX_WAKE_OP, SYS_futex, SYS_rt_sigprocmask, SYS_sendfile, timespec,
+    FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG, FUTEX_WAKE_OP, SYS_futex, SYS_rt_sigprocmask,
+    SYS_sendfile, timespec,
 };
 use once_cell::race::OnceBool;
 
@@ -84,7 +85,7 @@ impl Pages {
             if pages.writable.contains(&page) || pages.readable.contains(&page) {
                 return Ok(());
             }
-            probe_read(word)?;
+            probe_read(word, page)?;
             Self::remember(&mut pages.readable, &mut pages.next, page);
             Ok(())
         })
@@ -239,16 +240,31 @@ fn widest_user_end() -> u64 {
     if wide { WIDE_END } else { USER_END }
 }
 
-/// EFAULT unless the 8 bytes at `addr` can be read.
+/// EFAULT unless the 8 bytes at `addr` can be read. Some of them, at least, are in `page`.
 ///
 /// kernel/signal.c, rt_sigprocmask: the new mask is copied before `how` is looked at, so that an
 /// invalid `how` makes the call a read of 8 bytes and nothing else.
-fn probe_read(addr: usize) -> Result<()> {
+fn probe_read(addr: usize, page: usize) -> Result<()> {
     const NO_SUCH_HOW: c_int = 99;
     // SAFETY: the kernel only reads 8 bytes at `addr`, or fails with EFAULT.
     match unsafe { syscall!(SYS_rt_sigprocmask, NO_SUCH_HOW, addr, 0, 8) } {
         Err(Errno::INVAL) if addr != 0 => Ok(()),
-        _ => Err(Errno::FAULT),
+        Err(Errno::INVAL | Errno::FAULT) => Err(Errno::FAULT),
+        _ => probe_read_by_futex(addr.max(page * PAGE)),
+    }
+}
+
+/// Where a filter refuses that: kernel/futex/requeue.c, futex_requeue, compares 4 bytes, and then
+/// wakes nobody and moves nobody. Read-only memory will do.
+#[cold]
+fn probe_read_by_futex(addr: usize) -> Result<()> {
+    let nobody = AtomicU32::new(0);
+    let aligned = addr & !3;
+    const FLAGS: c_int = FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG;
+    // SAFETY: the kernel only reads 4 bytes of the caller, or fails with EFAULT.
+    match unsafe { syscall!(SYS_futex, aligned, FLAGS, 0, 0, nobody.as_ptr(), 0) } {
+        Ok(_) | Err(Errno::AGAIN) => Ok(()),
+        Err(_) => Err(Errno::FAULT),
     }
 }
 
@@ -258,11 +274,14 @@ fn probe_read(addr: usize) -> Result<()> {
 fn probe_write(addr: usize, page: usize) -> Result<()> {
     static BY_SENDFILE: OnceBool = OnceBool::new();
     if BY_SENDFILE.get_or_init(sendfile_probes) {
-        probe_write_by_sendfile(addr)
-    } else {
-        // It takes 4 bytes, which would be those before the page.
-        probe_write_by_futex(addr.max(page * PAGE))
+        match probe_write_by_sendfile(addr) {
+            // A filter answers, since a moment ago.
+            Err(error) if error != Errno::FAULT => {}
+            result => return result,
+        }
     }
+    // It takes 4 bytes, which would be those before the page.
+    probe_write_by_futex(addr.max(page * PAGE))
 }
 
 /// fs/read_write.c, sendfile64: the offset is copied in, the files turn out not to exist, and the
@@ -277,7 +296,7 @@ fn probe_write_by_sendfile(addr: usize) -> Result<()> {
     // They belong to an iocb or an event buffer that the program has handed to this call.
     match unsafe { syscall!(SYS_sendfile, -1isize, -1isize, addr, 0) } {
         Err(Errno::BADF) => Ok(()),
-        _ => Err(Errno::FAULT),
+        result => result.map(|_| ()),
     }
 }
 
@@ -344,9 +363,12 @@ mod tests {
     #[test]
     fn read_probe_accepts_constants_and_refuses_strangers() {
         let none = mmap::anonymous(PAGE, Protection::None).unwrap();
-        assert_eq!(probe_read((&raw const READ_ONLY).addr()), Ok(()));
-        for bad in [0, 8, none, usize::MAX - 64, 1 << 63] {
-            assert_eq!(probe_read(bad), Err(Errno::FAULT), "{bad:#x}");
+        let by_mask: fn(usize) -> Result<()> = |addr| probe_read(addr, addr / PAGE);
+        for probe in [by_mask, probe_read_by_futex] {
+            assert_eq!(probe((&raw const READ_ONLY).addr()), Ok(()));
+            for bad in [0, 8, none, usize::MAX - 64, 1 << 63] {
+                assert_eq!(probe(bad), Err(Errno::FAULT), "{bad:#x}");
+            }
         }
     }
 
