@@ -45,7 +45,7 @@ void violation(unsigned long *kind, const char *format, ...)
 	va_end(arguments);
 	++*kind;
 	/* Where everything is wrong, the first ones tell. */
-	if (w->violations++ < 100)
+	if (w->violations++ < 20)
 		line(text);
 }
 
