@@ -3,6 +3,7 @@
 use libc::timespec;
 
 use crate::abi::types::{Event, IOCB_FLAG_RESFD, Iocb};
+use crate::engine::inline;
 use crate::engine::stream::Interruption;
 use crate::fork_gate::{self, Section};
 use crate::request::Request;
@@ -50,6 +51,8 @@ struct File {
     number: i32,
     status: StatusFlags,
     identity: Option<Identity>,
+    /// Whether RWF_NOWAIT is for it.
+    has_nowait: Option<bool>,
 }
 
 /// An eventfd, held from the look-up of its number on.
@@ -140,6 +143,16 @@ impl Batch {
         }
     }
 
+    /// Whether the file behind a descriptor has FMODE_NOWAIT, asked for once in a batch.
+    #[cold]
+    pub(super) fn has_nowait(&mut self, number: i32) -> bool {
+        let ask = || !inline::refuses_nowait(number);
+        match self.files.iter_mut().flatten().find(|file| file.number == number) {
+            Some(file) => *file.has_nowait.get_or_insert_with(ask),
+            None => ask(),
+        }
+    }
+
     /// Something is about to be done that may take long.
     #[inline]
     pub(super) fn may_sleep(&mut self) {
@@ -166,7 +179,7 @@ impl Batch {
         }
         let status = fd::status_flags(number)?;
         if let Some(place) = self.files.get_mut(self.next_file % FILES) {
-            *place = Some(File { number, status, identity: None });
+            *place = Some(File { number, status, identity: None, has_nowait: None });
             self.next_file += 1;
         }
         Ok(status)

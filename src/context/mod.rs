@@ -12,6 +12,7 @@
 mod batch;
 mod cancel;
 mod destroy;
+mod flush;
 mod polls;
 mod reap;
 mod sleep;

@@ -4,18 +4,17 @@
 //! not past the end, not when it is refused for its alignment. A write that extends the file or
 //! fills a hole runs in the caller too, so that it survives a SIGKILL as it does with the kernel:
 //! io_uring finds out by an attempt, the pool by asking for the blocks.
+//! Some file systems accept O_DIRECT and do nothing about it: there all is done in the caller.
 //! Syncs are asynchronous on files and directories; a file without an `fsync` refuses at once.
 
 use libc::{RLIMIT_FSIZE, S_IFBLK, S_IFDIR, S_IFMT, S_IFREG};
 
 use crate::engine::Place;
+use crate::engine::inline::SECTOR;
 use crate::request::decode::Transfer;
 use crate::sys::errno::Result;
 use crate::sys::fd::{self, Identity, StatusFlags};
 use crate::sys::file::{self, Blocks, Direction};
-
-/// The smallest unit of direct I/O. Devices with a larger one refuse by themselves, later.
-const SECTOR: usize = 512;
 
 /// What an operation's place depends on, as it was a moment ago.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +23,8 @@ pub struct Facts {
     pub identity: Identity,
     /// `S_IFMT` of its mode.
     kind: u32,
-    size: u64,
+    /// Its size, if it is a regular file.
+    pub size: u64,
 }
 
 impl Facts {
@@ -36,6 +36,13 @@ impl Facts {
             kind: stat.st_mode & S_IFMT,
             size: stat.st_size as u64,
         })
+    }
+}
+
+impl Facts {
+    /// Where the file ends; `u64::MAX` for a device.
+    pub fn end(&self) -> u64 {
+        if self.kind == S_IFREG { self.size } else { u64::MAX }
     }
 }
 
@@ -80,13 +87,15 @@ fn is_beyond(status: StatusFlags, transfer: &Transfer, facts: &Facts) -> bool {
 
 /// The place of a direct read or write after a look at the blocks.
 #[cold]
-pub fn by_blocks(fd: i32, status: StatusFlags, transfer: &Transfer) -> Place {
-    let Ok(facts) = Facts::of(fd) else { return Place::Caller };
-    if direct(status, transfer, &facts) == Place::Caller || facts.kind == S_IFBLK {
-        return direct(status, transfer, &facts);
+pub fn by_blocks(fd: i32, status: StatusFlags, transfer: &Transfer, facts: &Facts) -> Place {
+    if direct(status, transfer, facts) == Place::Caller || facts.kind == S_IFBLK {
+        return direct(status, transfer, facts);
     }
     let (offset, len) = (transfer.offset as u64, transfer.buffer.len());
     let blocks = file::blocks(fd, offset, len);
+    if blocks.is_err() && fd::is_on_synchronous_file_system(fd) {
+        return Place::Caller;
+    }
     let is_synchronous = match transfer.direction {
         Direction::Read => blocks == Ok(Blocks::None),
         Direction::Write => {
@@ -151,7 +160,7 @@ mod tests {
         let fd = file.as_raw_fd();
         let status = fd::status_flags(fd).unwrap();
         match may_be_asynchronous(status, &wanted) {
-            true => by_blocks(fd, status, &wanted),
+            true => by_blocks(fd, status, &wanted, &Facts::of(fd).unwrap()),
             false => Place::Caller,
         }
     }

@@ -39,7 +39,7 @@ use libc::timespec;
 use crate::completion::Completions;
 use crate::engine::driver::flights::Flights;
 use crate::engine::pool::{self, Refused};
-use crate::engine::uring;
+use crate::engine::{uring, work};
 use crate::fork_gate;
 use crate::request::list::List;
 use crate::request::state::Claim;
@@ -213,14 +213,19 @@ impl Flight {
         request.ring.is_inside.store(false, Ordering::Relaxed);
         match self.lane.pool().submit(request, request.credentials()) {
             Ok(()) => self.lane.left(),
-            Err(Refused) => self.complete(pool::perform(request)),
+            Err(Refused) => self.complete(work::perform(request)),
         }
     }
 
     /// What io_uring shall do; none: it is not for the driver.
     fn entry(self, own: Credentials) -> Option<Sqe> {
         let request = self.request;
-        if request.credentials() != own || !request.is_pin_intact() {
+        if request.credentials() != own {
+            return None;
+        }
+        // Without its file, or with one that has become shorter, it is for the pool.
+        let pinned = request.look_at_pin()?;
+        if pinned.size_now < pinned.size_then && pinned.size_then != u64::MAX {
             return None;
         }
         // An answer that it would block is for us, unless the program has asked for it.
@@ -477,7 +482,7 @@ fn harvest(instance: &Instance, flights: &mut Flights) -> Option<i32> {
         for (number, res) in seen.iter().take(count).copied() {
             match flights.remove(number) {
                 Some(flight) if uring::is_final(flight.request, res) => {
-                    flight.complete(i64::from(res));
+                    flight.complete(work::result(flight.request, res));
                 }
                 Some(flight) => flight.pass_on(),
                 None => call = Some(res),

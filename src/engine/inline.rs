@@ -24,6 +24,9 @@ use crate::sys::file::{self, Direction, NO_OFFSET, RWF_NOAPPEND, RWF_NOSIGNAL};
 /// A flag without effect on reads: see the module.
 const READ_DETECTOR: c_int = RWF_DSYNC;
 
+/// The smallest unit of direct I/O. Devices with a larger one refuse by themselves, later.
+pub const SECTOR: usize = 512;
+
 /// An offset behind the end of any file.
 const FAR: i64 = i64::MAX - 4096;
 
@@ -104,6 +107,12 @@ pub(super) fn file_type(fd: c_int) -> u32 {
 #[cold]
 fn supports_nowait(fd: c_int) -> bool {
     file_type(fd) == S_IFREG && supports(fd, RWF_NOWAIT)
+}
+
+/// Whether a regular file refuses RWF_NOWAIT whatever is asked of it.
+#[cold]
+pub fn refuses_nowait(fd: c_int) -> bool {
+    file_type(fd) == S_IFREG && !supports(fd, RWF_NOWAIT)
 }
 
 /// Whether a regular file takes `flags`, which read and write have in common.
@@ -219,18 +228,10 @@ fn empty_refusal(
 /// nothing.
 #[cold]
 pub fn has_iter(fd: c_int, direction: Direction) -> bool {
-    /// Flags that exclude each other: EINVAL (Linux 6.9).
-    const CONTRADICTION: c_int = RWF_APPEND | RWF_NOAPPEND;
     /// A flag that does not exist: EOPNOTSUPP.
     const UNKNOWN: c_int = 1 << 30;
-    static IS_EXACT: OnceBool = OnceBool::new();
-    let mut byte = [0u8; 1];
-    let iov = [iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 }];
-    // SAFETY: one byte of our own, which no call gets to.
-    let ask = |fd, flags| unsafe { file::vectored(direction, fd, &iov, NO_OFFSET, flags) };
-    let is_exact = IS_EXACT.get_or_init(|| {
-        fd::memory_file().is_ok_and(|file| ask(file.raw(), CONTRADICTION) == Err(Errno::INVAL))
-    });
+    let is_exact = may_use_noappend();
+    let ask = |fd, flags| impossible(fd, direction, flags);
     match ask(fd, UNKNOWN) {
         Err(Errno::INVAL) => return false,
         // A filter refuses such calls: there is no answer.
@@ -247,6 +248,27 @@ pub fn has_iter(fd: c_int, direction: Direction) -> bool {
         0 => !fd::is_link_to(fd, c"anon_inode:inotify"),
         _ => true,
     }
+}
+
+/// Flags that exclude each other: EINVAL (Linux 6.9).
+const CONTRADICTION: c_int = RWF_APPEND | RWF_NOAPPEND;
+
+/// Asks for a transfer with flags that cannot be.
+fn impossible(fd: c_int, direction: Direction, flags: c_int) -> Result<usize> {
+    let mut byte = [0u8; 1];
+    let iov = [iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 }];
+    // SAFETY: one byte of our own, which no call gets to.
+    unsafe { file::vectored(direction, fd, &iov, NO_OFFSET, flags) }
+}
+
+/// Whether the kernel knows RWF_NOAPPEND.
+pub fn may_use_noappend() -> bool {
+    static KNOWN: OnceBool = OnceBool::new();
+    KNOWN.get_or_init(|| {
+        fd::memory_file().is_ok_and(|file| {
+            impossible(file.raw(), Direction::Read, CONTRADICTION) == Err(Errno::INVAL)
+        })
+    })
 }
 
 /// Syncs a file whose sync is over at once, or that has none: then EINVAL for the submission.

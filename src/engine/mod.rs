@@ -17,6 +17,7 @@ pub mod inline;
 pub mod pool;
 pub mod stream;
 pub mod uring;
+pub mod work;
 
 /// How one operation is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

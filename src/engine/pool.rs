@@ -24,14 +24,14 @@ use core::ptr;
 use libc::timespec;
 
 use crate::completion::Completions;
-use crate::request::decode::Transfer;
+use crate::engine::work;
+use crate::request::Request;
 use crate::request::list::List;
 use crate::request::state::Claim;
-use crate::request::{Request, Task};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Lock, Ordering};
 use crate::sys::cred::Credentials;
-use crate::sys::errno::{self, Errno};
-use crate::sys::{clock, file, futex, signal, thread};
+use crate::sys::errno::Errno;
+use crate::sys::{clock, futex, thread};
 
 /// The most workers: as many as a disk keeps busy; more only cost.
 const MOST: usize = 16;
@@ -384,7 +384,7 @@ extern "C" fn worker(epoch: *mut c_void) -> *mut c_void {
 
 /// Does a claimed request and completes it.
 fn run(completions: &Completions, request: &Request) {
-    request.set_result(perform(request));
+    request.set_result(work::perform(request));
     completions.put(request);
     // Release: what was done is done for `finish_all`.
     if POOL.running.fetch_sub(1, Ordering::Release) == 1 {
@@ -405,67 +405,6 @@ pub fn finish_all() {
             running => futex::wait(&POOL.running, running),
         }
     }
-}
-
-/// Does the work of a request that the caller has claimed; its result.
-///
-/// divergence: until it starts, the request is only queued: it is lost if the process is killed;
-/// O_DIRECT is what the file has at this moment; and buffers are not held, so that one that the
-/// program has unmapped gives EFAULT. The kernel looks at all that in io_submit.
-pub fn perform(request: &Request) -> i64 {
-    let (Some(work), Some(fd)) = (request.work(), request.pin()) else {
-        return Errno::BADF.to_res();
-    };
-    if !request.is_pin_intact() {
-        return Errno::BADF.to_res();
-    }
-    let result = match &work.task {
-        Task::Transfer(transfer) => {
-            undisturbed(|| with_rights(request.credentials(), || move_bytes(fd, transfer)))
-        }
-        Task::Sync { data_only } => {
-            with_rights(request.credentials(), || file::sync(fd, *data_only).map(|()| 0))
-        }
-        Task::Poll { .. } => Err(Errno::INVAL),
-    };
-    result.map_or_else(Errno::to_res, |count| count as i64)
-}
-
-fn move_bytes(fd: i32, transfer: &Transfer) -> errno::Result<usize> {
-    let own = transfer.priority.map(|priority| {
-        let own = thread::io_priority();
-        thread::set_io_priority(priority);
-        own
-    });
-    let (list, flags) = (transfer.buffer.as_slice(), transfer.flags.bits());
-    // SAFETY: the elements are the request's own copy; the buffers are the program's, which keeps them
-    // until the event.
-    let moved = unsafe { file::vectored(transfer.direction, fd, list, transfer.offset, flags) };
-    if let Some(own) = own {
-        thread::set_io_priority(own);
-    }
-    moved
-}
-
-/// Runs `work` with the rights of the submitter.
-fn with_rights<R>(wanted: Credentials, work: impl FnOnce() -> R) -> R {
-    let own = Credentials::current();
-    if own == wanted {
-        return work();
-    }
-    wanted.adopt();
-    let result = work();
-    own.adopt();
-    result
-}
-
-/// Runs `work` without a change of ids in between. glibc makes one by a signal to every thread, and
-/// waits for each: it has to wait until `work` is done, which would go on with other rights.
-fn undisturbed<R>(work: impl FnOnce() -> R) -> R {
-    let mask = signal::block_all_and_glibcs();
-    let result = work();
-    signal::set_mask(mask);
-    result
 }
 
 /// Sends all workers home and waits until they are gone: there is no context left.

@@ -20,7 +20,8 @@ use core::ptr;
 use libc::{RWF_NOWAIT, timespec};
 
 use crate::completion::Completions;
-use crate::engine::pool::{self, Lane};
+use crate::engine::pool::Lane;
+use crate::engine::work;
 use crate::fork_gate;
 use crate::pins;
 use crate::request::decode::Transfer;
@@ -372,7 +373,7 @@ impl Uring {
     pub fn submit_elsewhere(&self, request: &Request, credentials: Credentials) {
         if self.lane().submit(request, credentials).is_err() && request.state.claim() == Claim::Won
         {
-            request.set_result(pool::perform(request));
+            request.set_result(work::perform(request));
             self.completions().put(request);
         }
     }
@@ -528,8 +529,14 @@ pub fn hold_file(request: &Request) -> bool {
     let Some(number) = request.work().map(|work| work.number) else { return false };
     let _section = fork_gate::enter();
     let Ok(pin) = fd::duplicate(number) else { return false };
-    let identity = Identity::of(pin.raw()).ok();
-    request.set_pin(pin, identity);
+    if let Ok(stat) = fd::stat(pin.raw()) {
+        if stat.st_mode & libc::S_IFMT == libc::S_IFREG {
+            request.set_size(stat.st_size as u64);
+        }
+        request.set_pin(pin, Some(Identity::of_stat(&stat)));
+    } else {
+        request.set_pin(pin, None);
+    }
     true
 }
 
@@ -547,7 +554,11 @@ pub(super) fn entry(request: &Request) -> Sqe {
 
 fn transfer_entry(transfer: &Transfer, fd: i32, request: &Request) -> Sqe {
     let is_gentle = request.ring.is_gentle.load(Ordering::Relaxed);
-    let flags = transfer.flags.bits() | if is_gentle { RWF_NOWAIT } else { 0 };
+    let mut flags = transfer.flags.bits() | if is_gentle { RWF_NOWAIT } else { 0 };
+    // Where it does not start in the submission, the program may set O_APPEND before.
+    if !is_gentle || host::wants_driver() {
+        flags |= work::fixed_position(transfer);
+    }
     let offset = transfer.offset as u64;
     let list = transfer.buffer.as_slice();
     let (array, count) = (list.as_ptr().addr() as u64, list.len() as u32);

@@ -124,6 +124,20 @@ impl Buffer {
         rest
     }
 
+    /// The first `len` bytes.
+    pub fn first(&self, len: usize) -> Vec<iovec> {
+        let mut left = len;
+        let mut part = Vec::with_capacity(self.count);
+        for element in self.as_slice() {
+            let take = left.min(element.iov_len);
+            left -= take;
+            if take > 0 {
+                part.push(iovec { iov_base: element.iov_base, iov_len: take });
+            }
+        }
+        part
+    }
+
     /// Whether addresses and lengths are multiples of `unit` bytes.
     pub fn is_aligned(&self, unit: usize) -> bool {
         self.as_slice()
@@ -157,6 +171,14 @@ mod tests {
         assert_eq!(rest(10), [(30, 10)]);
         assert_eq!(rest(15), [(35, 5)]);
         assert_eq!(rest(20), []);
+        let first = |len| -> Vec<(usize, usize)> {
+            let base = bytes.as_ptr().addr();
+            buffer.first(len).iter().map(|e| (e.iov_base.addr() - base, e.iov_len)).collect()
+        };
+        assert_eq!(first(0), []);
+        assert_eq!(first(10), [(0, 10)]);
+        assert_eq!(first(15), [(0, 10), (30, 5)]);
+        assert_eq!(first(99), [(0, 10), (30, 10)]);
     }
 
     #[test]

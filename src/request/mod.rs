@@ -29,7 +29,7 @@ use crate::stable::{Stable, Zeroed};
 use crate::sync::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Lock, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{Identity, OwnedFd};
+use crate::sys::fd::{self, Identity, OwnedFd};
 
 /// What an asynchronous request has to do.
 #[derive(Debug)]
@@ -76,6 +76,15 @@ pub struct Work {
     pub task: Task,
 }
 
+/// The file behind a pin.
+#[derive(Clone, Copy, Debug)]
+pub struct Pinned {
+    /// Where it ended at submission; `u64::MAX`: nobody has looked, or it has no end.
+    pub size_then: u64,
+    /// Where it ends now.
+    pub size_now: u64,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Request {
@@ -91,6 +100,8 @@ pub struct Request {
     /// The file, if it was noted: what is behind the pin, unless the program has closed our descriptor
     /// and opened its own.
     pinned: UnsafeCell<Option<Identity>>,
+    /// Where the file ended at submission; `u64::MAX`: nobody has looked, or it has no end.
+    size: AtomicU64,
     result: AtomicU64,
     /// Descriptor + 1 of a process whose end completes a poll; 0 without one. Under the poller's
     /// lock.
@@ -184,6 +195,28 @@ impl Request {
         }
     }
 
+    /// Notes where the file ends, before a worker gets the request.
+    pub fn set_size(&self, size: u64) {
+        // Relaxed: the lock of the queue publishes it.
+        self.size.store(size, Ordering::Relaxed);
+    }
+
+    /// See [`Pinned::size_then`].
+    pub fn size_then(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// The file behind the pin; `None`: it is not held any more. The caller is the only one at work on
+    /// the request.
+    pub fn look_at_pin(&self) -> Option<Pinned> {
+        let stat = fd::stat(self.pin()?).ok()?;
+        // SAFETY: see `set_pin`.
+        let pinned = unsafe { *self.pinned.get() };
+        let is_intact = pinned.is_none_or(|file| file == Identity::of_stat(&stat));
+        let size_then = self.size_then();
+        is_intact.then_some(Pinned { size_then, size_now: stat.st_size as u64 })
+    }
+
     /// Lets the file go; `None` if there is no pin, or it is the program's by now.
     pub fn unpin(&self) -> Option<OwnedFd> {
         let is_intact = self.is_pin_intact();
@@ -272,6 +305,7 @@ impl Slab {
         };
         request.generation.fetch_add(1, Ordering::Relaxed);
         request.pin.store(0, Ordering::Relaxed);
+        request.size.store(u64::MAX, Ordering::Relaxed);
         request.registration.store(0, Ordering::Relaxed);
         request.watch.store(0, Ordering::Relaxed);
         // SAFETY: the place is free, so nobody else looks at the cell.

@@ -456,13 +456,24 @@ pub fn is_on_pseudo_file_system(fd: c_int) -> bool {
         0xde5e_81e4,
         0x5345_434d,
     ];
+    file_system(fd).is_some_and(|kind| PSEUDO.contains(&kind))
+}
+
+/// Whether `fd` is on a file system that accepts O_DIRECT, but reads and writes its files before the call
+/// returns, whoever asks.
+pub fn is_on_synchronous_file_system(fd: c_int) -> bool {
+    /// <linux/magic.h>: tmpfs, ramfs, hugetlbfs; and ZFS.
+    const SYNCHRONOUS: [i64; 4] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6, 0x2fc1_2fc1];
+    file_system(fd).is_some_and(|kind| SYNCHRONOUS.contains(&kind))
+}
+
+/// The kind of file system that `fd` is on.
+fn file_system(fd: c_int) -> Option<i64> {
     let mut stat = MaybeUninit::<libc::statfs>::zeroed();
     // SAFETY: the kernel writes one `struct statfs`.
-    if unsafe { syscall!(libc::SYS_fstatfs, fd, stat.as_mut_ptr()) }.is_err() {
-        return false;
-    }
+    unsafe { syscall!(libc::SYS_fstatfs, fd, stat.as_mut_ptr()) }.ok()?;
     // SAFETY: all-zero is a valid `statfs`, and the kernel filled it.
-    PSEUDO.contains(&unsafe { stat.assume_init() }.f_type)
+    Some(unsafe { stat.assume_init() }.f_type)
 }
 
 /// Whether `fd` is a terminal.

@@ -1,0 +1,211 @@
+//! Requests for io_uring enter the kernel; and what comes back at once, because it would block, is
+//! done here or elsewhere.
+//!
+//! What the kernel's io_submit does one after the other may come back out of order: a write that makes
+//! a file longer is done after the attempts of what stands behind it in the batch. Reads that have met
+//! the old end are done again ([`Growth`]).
+
+use crate::context::Context;
+use crate::context::batch::Batch;
+use crate::engine::choose::Facts;
+use crate::engine::{Place, choose, driver, inline, uring};
+use crate::request::decode::Transfer;
+use crate::request::progress::Turn;
+use crate::request::state::Claim;
+use crate::request::{Request, Task, Work};
+use crate::sync::Ordering;
+use crate::sys::errno::Errno;
+use crate::sys::fd::{self, Identity};
+use crate::sys::file::{self, Direction};
+use crate::sys::{host, thread};
+
+/// What writes of a batch have added to files.
+struct Growth {
+    /// The file; none: several.
+    file: Option<Identity>,
+    /// Its size before, or the smallest.
+    from: u64,
+}
+
+impl Growth {
+    fn note(growth: &mut Option<Growth>, facts: &Facts) {
+        let before = growth.take();
+        let is_one = before.as_ref().is_none_or(|before| before.file == Some(facts.identity));
+        *growth = Some(Growth {
+            file: is_one.then_some(facts.identity),
+            from: before.map_or(facts.size, |before| before.from.min(facts.size)),
+        });
+    }
+}
+
+impl Context {
+    /// Lets what is queued enter the kernel, and sees to what comes back at once.
+    #[inline]
+    pub(super) fn flush(&'static self, batch: &mut Batch) {
+        if batch.queue.count > 0 {
+            self.flush_queue(batch);
+        }
+        driver::call();
+    }
+
+    fn flush_queue(&'static self, batch: &mut Batch) {
+        batch.may_sleep();
+        let (requests, count) = batch.queue.take();
+        let requests = requests.get(..count).unwrap_or_default();
+        let submitted = self.uring.submit(requests);
+        self.uring.look_after_submission();
+        let mut growth = None;
+        for (index, request) in requests.iter().flatten().enumerate() {
+            let is_refused = index >= submitted;
+            if is_refused || request.ring.progress.end_submission() == Turn::Own {
+                self.go_on(batch, request, is_refused, &mut growth);
+            } else if let Some(growth) = &growth {
+                self.look_again(batch, request, growth);
+            } else if !request.state.is_open()
+                && request.result() == Errno::FBIG.to_res()
+                && let Some(Work { task: Task::Transfer(transfer), .. }) = request.work()
+            {
+                // The kernel has sent its signal, in the submission.
+                batch.interruption.note(Errno::FBIG, transfer);
+            }
+            self.completions.put(request);
+        }
+    }
+
+    /// A request that io_uring has not taken, or has given back: does it here, if it blocks as it
+    /// would in the kernel's io_submit, or elsewhere.
+    #[cold]
+    fn go_on(
+        &'static self,
+        batch: &mut Batch,
+        request: &'static Request,
+        is_refused: bool,
+        growth: &mut Option<Growth>,
+    ) {
+        let Some(work) = request.work() else { return };
+        let fd = work.number;
+        if let Task::Transfer(transfer) = &work.task {
+            let is_synchronous = match (batch.status(fd), is_refused) {
+                (Ok(status), true) => !Facts::of(fd).is_ok_and(|facts| {
+                    choose::by_blocks(fd, status, transfer, &facts) == Place::Asynchronous
+                }),
+                (Ok(status), false) => match Facts::of(fd) {
+                    Ok(facts) if choose::direct(status, transfer, &facts) == Place::Caller => {
+                        let is_write = transfer.direction == Direction::Write;
+                        self.uring.note_growth(fd, is_write);
+                        if is_write {
+                            Growth::note(growth, &facts);
+                        }
+                        true
+                    }
+                    _ if has_no_nowait(request) && fd::is_on_synchronous_file_system(fd) => true,
+                    _ if self.attempt_without_cache(request, transfer) => return,
+                    Ok(facts) => self.uring.is_first_setback(facts.identity),
+                    Err(_) => false,
+                },
+                (Err(_), _) => return self.decide(request, Errno::BADF.to_res()),
+            };
+            if is_synchronous || is_beyond_limit(transfer) || !uring::hold_file(request) {
+                return self.perform_here(batch, request, transfer);
+            }
+            batch.queue.leave_behind(transfer);
+            if let Some((index, generation)) = batch.queue.remember(request) {
+                self.uring.wait_for(index, generation);
+            }
+        }
+        request.ring.is_gentle.store(false, Ordering::Relaxed);
+        request.ring.progress.begin_alone();
+        self.uring.expect_worker();
+        if is_refused || self.uring.submit(&[Some(request)]) == 0 {
+            self.uring.submit_elsewhere(request, batch.credentials());
+        }
+    }
+
+    /// Attempts a write that was set back once more, without the cached pages that may have been the
+    /// reason: to drop them may block, says the kernel. True: it is on its way, or done.
+    fn attempt_without_cache(&self, request: &Request, transfer: &Transfer) -> bool {
+        let Some(number) = request.work().map(|work| work.number) else { return false };
+        if transfer.direction == Direction::Read || !self.uring.may_be_cached() {
+            return false;
+        }
+        file::forget_cached(number, transfer.offset as u64, transfer.buffer.len());
+        request.ring.progress.begin();
+        if self.uring.submit(&[Some(request)]) == 0 {
+            return false;
+        }
+        self.uring.look_after_submission();
+        let is_on_its_way = request.ring.progress.end_submission() == Turn::Others;
+        if is_on_its_way {
+            self.uring.was_cached();
+        }
+        is_on_its_way
+    }
+
+    fn perform_here(&self, batch: &mut Batch, request: &Request, transfer: &Transfer) {
+        let Some(number) = request.work().map(|work| work.number) else { return };
+        if request.state.claim() == Claim::Won {
+            let result = batch.status(number).and_then(|status| {
+                inline::transfer(number, status, transfer, &mut batch.interruption)
+            });
+            request.set_result(result.unwrap_or_else(Errno::to_res));
+            self.completions.put(request);
+        }
+    }
+
+    /// Before something that must not overtake a write which a worker of the kernel has got: waits
+    /// for it, as the kernel's io_submit waits for the blocks.
+    pub(super) fn wait_for_rest(&self, batch: &mut Batch) {
+        if !host::wants_driver()
+            && let Some(behind) = batch.queue.take_rest()
+        {
+            for (index, generation) in behind.into_iter().flatten() {
+                self.uring.wait_for(index, generation);
+            }
+        }
+    }
+
+    /// A request behind a write that has made a file longer, which was set back and has come after it
+    /// for that reason. If it is a read of what the write has uncovered, the kernel's io_submit would have
+    /// found it there.
+    #[cold]
+    fn look_again(&self, batch: &mut Batch, request: &Request, growth: &Growth) {
+        let Some(Work { number, task: Task::Transfer(transfer), .. }) = request.work() else {
+            return;
+        };
+        let end = (transfer.offset as u64).saturating_add(transfer.buffer.len());
+        let is_other = matches!((request.file(), growth.file), (Some(a), Some(b)) if a != b);
+        if transfer.direction == Direction::Write || end <= growth.from || is_other {
+            return;
+        }
+        self.uring.wait_for(request.index(), request.generation());
+        while !request.state.is_last() {
+            // Whoever has decided it is about to leave it.
+            thread::give_way();
+        }
+        let is_short = (0..transfer.buffer.len() as i64).contains(&request.result());
+        if is_short && let Ok(status) = batch.status(*number) {
+            let again = inline::transfer(*number, status, transfer, &mut batch.interruption);
+            request.set_result(again.unwrap_or_else(Errno::to_res));
+        }
+    }
+
+    /// Completes a request that nobody works at.
+    fn decide(&self, request: &Request, result: i64) {
+        if request.state.claim() == Claim::Won {
+            request.set_result(result);
+            self.completions.put(request);
+        }
+    }
+}
+
+/// Whether the kernel has refused the attempt because the file has no FMODE_NOWAIT.
+fn has_no_nowait(request: &Request) -> bool {
+    request.result() == Errno::OPNOTSUPP.to_res()
+}
+
+/// Whether a write may raise SIGXFSZ, which is for the submitter and not for a worker.
+fn is_beyond_limit(transfer: &Transfer) -> bool {
+    let end = (transfer.offset as u64).saturating_add(transfer.buffer.len());
+    transfer.direction == Direction::Write
+        && fd::limit(libc::RLIMIT_FSIZE).is_some_and(|limit| limit < end)
+}
