@@ -93,11 +93,11 @@ fn move_bytes(fd: i32, transfer: &Transfer, pinned: &Pinned) -> Result<usize> {
 /// Writes in a row that did not go without waiting.
 static FUTILE: AtomicU32 = AtomicU32::new(0);
 
-/// How often a write is attempted without waiting: for some two milliseconds, and once where that does
-/// not seem to be possible at all.
+/// How often a write is attempted without waiting: for some eight milliseconds, and once where that
+/// does not seem to be possible at all.
 fn attempts() -> u32 {
-    const MANY: u32 = 7;
-    const PATIENCE: u32 = 4;
+    const MANY: u32 = 16;
+    const PATIENCE: u32 = 8;
     const INTERVAL: u32 = 32;
     let futile = FUTILE.load(Ordering::Relaxed);
     if futile < PATIENCE || futile.is_multiple_of(INTERVAL) { MANY } else { 1 }
