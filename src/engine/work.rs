@@ -6,15 +6,15 @@
 //! - the end of the file: a read does not go beyond the one that was there, and a write does not bring
 //!   back what the program has cut off since.
 
-use libc::{iovec, timespec};
+use libc::{RWF_NOWAIT, iovec, timespec};
 
 use crate::engine::inline;
-use crate::request::decode::{RWF_NOAPPEND, Transfer};
+use crate::request::decode::Transfer;
 use crate::request::{Pinned, Request, Task};
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::file::{self, Direction};
+use crate::sys::file::{self, Direction, RWF_NOAPPEND};
 use crate::sys::{fd, poll, signal, thread};
 
 /// Does the work of a request that the caller has claimed; its result.
@@ -59,7 +59,7 @@ fn move_bytes(fd: i32, transfer: &Transfer, pinned: &Pinned) -> Result<usize> {
     // longer is not. So nobody can cut it off between a look at its end and the write.
     let attempts = attempts();
     for attempt in 1.. {
-        let is_hopeless = match write(fd, transfer, list, flags | libc::RWF_NOWAIT) {
+        let is_hopeless = match write(fd, transfer, list, flags | RWF_NOWAIT) {
             Ok(count) if count == len => {
                 FUTILE.store(0, Ordering::Relaxed);
                 return Ok(count);
@@ -132,13 +132,18 @@ pub fn fixed_position(transfer: &Transfer) -> i32 {
 }
 
 fn write(fd: i32, transfer: &Transfer, list: &[iovec], flags: i32) -> Result<usize> {
-    match vectored(fd, transfer, list, flags) {
+    let moved = vectored(fd, transfer, list, flags);
+    let is_refused = match moved {
         // include/linux/fs.h, kiocb_set_rw_flags: it was made append-only while it was open.
-        Err(Errno::PERM) if flags & RWF_NOAPPEND != 0 && fd::is_append_only(fd) => {
-            vectored(fd, transfer, list, flags & !RWF_NOAPPEND)
-        }
-        result => result,
+        Err(Errno::PERM) => fd::is_append_only(fd),
+        // A sandbox that has come since forbids the flags.
+        Err(Errno::OPNOTSUPP) => flags & RWF_NOWAIT == 0,
+        _ => false,
+    };
+    if is_refused && flags & !transfer.flags.bits() & RWF_NOAPPEND != 0 {
+        return vectored(fd, transfer, list, flags & !RWF_NOAPPEND);
     }
+    moved
 }
 
 fn vectored(fd: i32, transfer: &Transfer, list: &[iovec], flags: i32) -> Result<usize> {
