@@ -3,15 +3,19 @@
 //!
 //! It sleeps on an epoll instance of its own, in which the epoll instances and the io_uring instances
 //! of the contexts it serves are registered. It is started for the first of them and sent home with
-//! the last. If the program closes its descriptors, another one takes its place.
+//! the last.
 //!
-//! *Locks*: `REAPER` is taken to start, to serve and to stop, never by the thread while it works.
-//! Submission of a poll for a context that is served takes none.
+//! The program may close its descriptors and those that it watches, and nobody tells it: once a second
+//! it looks, makes them anew, and harvests what it cannot watch any more.
+//!
+//! *Locks*: `REAPER` is taken to start, to serve and to stop, and by the thread for that look; not
+//! while somebody waits for the thread. The poller's lock may be taken inside. Submission of a poll
+//! for a context that is served takes none.
 
 use core::ffi::c_void;
 use core::ptr;
 
-use libc::{EPOLLET, EPOLLIN, epoll_event};
+use libc::{EPOLLET, EPOLLIN, epoll_event, timespec};
 
 use crate::engine::uring::Uring;
 use crate::fork_gate;
@@ -20,7 +24,7 @@ use crate::service::{self, Service};
 use crate::sync::Lock;
 use crate::sys::errno::Errno;
 use crate::sys::fd::{self, OwnedFd};
-use crate::sys::{epoll, thread};
+use crate::sys::{bell, epoll, poll, thread};
 
 #[derive(Debug)]
 struct Running {
@@ -30,18 +34,30 @@ struct Running {
     /// Readable when the thread shall leave.
     stop: i32,
     thread: thread::Thread,
-    /// Sources that it harvests.
-    served: u32,
+    /// What it harvests.
+    served: Vec<Source>,
+    /// How many of the next looks come soon: the program has closed descriptors lately.
+    alert: u32,
 }
 
 static REAPER: Lock<Option<Running>> = Lock::new(None);
+
+/// How often it looks whether its descriptors are still there.
+const LOOK_MS: i32 = 1000;
+/// For so many looks after a loss it looks that often.
+const ALERT: u32 = 50;
+const ALERT_MS: i32 = 20;
+/// How often it harvests what it cannot watch.
+const BLIND_MS: i32 = 5;
+const BLIND: timespec = timespec { tv_sec: 0, tv_nsec: BLIND_MS as i64 * 1_000_000 };
 
 fn start() -> Option<Running> {
     let (epoll, stop) = epoll::create_marked().ok()?;
     let number = service::next_reaper();
     let argument = (number as usize) << 32 | epoll.raw() as usize;
     let thread = thread::spawn(reap, argument).ok()?;
-    Some(Running { number, epoll: epoll.into_raw(), stop: stop.into_raw(), thread, served: 0 })
+    let (epoll, stop) = (epoll.into_raw(), stop.into_raw());
+    Some(Running { number, epoll, stop, thread, served: Vec::new(), alert: 0 })
 }
 
 impl Running {
@@ -50,14 +66,84 @@ impl Running {
     }
 
     /// The thread leaves and everything is closed. If the program has closed our descriptors, nothing
-    /// can wake the thread: it sleeps until the process ends, and the numbers are left alone.
+    /// wakes the thread: it finds out when it looks next, and the numbers are left alone.
     fn end(self) {
         if self.is_intact() {
-            fd::eventfd_signal(self.stop);
+            bell::ring(self.stop);
             self.thread.join();
-            drop((OwnedFd::from_raw(self.epoll), OwnedFd::from_raw(self.stop)));
         } else {
             self.thread.detach();
+        }
+        self.close();
+    }
+
+    fn close(&self) {
+        if self.is_intact() {
+            fd::close(self.epoll);
+        }
+        bell::close(self.stop);
+    }
+
+    /// Another thread takes over what it harvests, if there is one: the program has closed its
+    /// descriptors, and it finds that out when it looks next.
+    fn replace(&mut self) {
+        let Some(next) = start() else { return };
+        let lost = core::mem::replace(self, next);
+        lost.close();
+        lost.thread.detach();
+        (self.served, self.alert) = (lost.served, ALERT);
+        for source in &self.served {
+            source.service().begin(self.number);
+            source.service().count_for(self.number);
+            self.watch(*source);
+        }
+    }
+
+    /// Registers a source, if it is not there. False: it cannot be watched.
+    fn watch(&self, source: Source) -> bool {
+        let Some((watched, events)) = source.watched() else { return false };
+        // EEXIST: another thread has lost sight of it; or it was there.
+        matches!(
+            epoll::add(self.epoll, watched, events, source.token()),
+            Ok(()) | Err(Errno::EXIST)
+        )
+    }
+
+    fn forget(&mut self, source: Source) {
+        let is_it = |other: &Source| other.token() == source.token();
+        if let Some(place) = self.served.iter().rposition(is_it) {
+            self.served.swap_remove(place);
+        }
+    }
+
+    /// The thread's look at everything: makes anew what was lost. How long to sleep until the next.
+    fn look(&mut self) -> i32 {
+        let mut was_lost = !self.is_intact();
+        if was_lost {
+            let _section = fork_gate::enter();
+            if let Ok((epoll, stop)) = epoll::create_marked() {
+                bell::close(self.stop);
+                (self.epoll, self.stop) = (epoll.into_raw(), stop.into_raw());
+            }
+        }
+        let mut is_blind = false;
+        for source in &self.served {
+            if let Source::Poller(poller) = source
+                && (poller.repair() || !poller.service.is_served())
+            {
+                poller.service.begin(self.number);
+                was_lost = true;
+            }
+            if !self.watch(*source) {
+                source.harvest();
+                is_blind = true;
+            }
+        }
+        self.alert = if was_lost { ALERT } else { self.alert.saturating_sub(1) };
+        match (is_blind, self.alert) {
+            (true, _) => BLIND_MS,
+            (false, 0) => LOOK_MS,
+            _ => ALERT_MS,
         }
     }
 }
@@ -143,8 +229,9 @@ fn begin(source: Source) -> bool {
     if is_serving(source) {
         return true;
     }
-    if let Some(lost) = reaper.take_if(|running| !running.is_intact()) {
-        lost.end();
+    if let Some(lost) = reaper.as_mut().filter(|running| !running.is_intact()) {
+        let _section = fork_gate::enter();
+        lost.replace();
     }
     if reaper.is_none() {
         let _section = fork_gate::enter();
@@ -157,13 +244,13 @@ fn begin(source: Source) -> bool {
         // It is there already if another thread has lost sight of it.
         Ok(()) | Err(Errno::EXIST) => {
             if service.count_for(running.number) {
-                running.served += 1;
+                running.served.push(source);
             }
             true
         }
         Err(_) => {
             if service.is_counted_for(running.number) {
-                running.served -= 1;
+                running.forget(source);
             }
             drop(reaper);
             service.shut();
@@ -183,7 +270,7 @@ pub fn release(source: Source) {
         if let Some(running) =
             reaper.as_mut().filter(|running| service.is_counted_for(running.number))
         {
-            running.served -= 1;
+            running.forget(source);
             if let Some((watched, _)) = source.watched() {
                 let _ = epoll::delete(running.epoll, watched);
             }
@@ -194,7 +281,7 @@ pub fn release(source: Source) {
 
 /// Sends the thread home if it serves nobody, and waits until it is gone.
 pub fn retire() {
-    let running = REAPER.lock().take_if(|running| running.served == 0);
+    let running = REAPER.lock().take_if(|running| running.served.is_empty());
     if let Some(running) = running {
         running.end();
     }
@@ -223,20 +310,41 @@ impl Place {
     }
 }
 
+/// The look of a reaper at its descriptors: which epoll it has, and how long to sleep. `None`: it shall
+/// leave, another one has taken its place.
+#[cold]
+fn look(number: u32) -> Option<(i32, i32)> {
+    let mut reaper = REAPER.lock();
+    let running = reaper.as_mut().filter(|running| running.number == number)?;
+    let pause = running.look();
+    Some((running.epoll, pause))
+}
+
 extern "C" fn reap(argument: *mut c_void) -> *mut c_void {
     const BATCH: usize = 16;
     thread::name_self(c"uaio-reaper");
     // Passed on, not looked up: by the time this runs, another reaper may have been started. The
     // descriptor outlives this thread: `end` joins first.
-    let (number, epoll) = ((argument.addr() >> 32) as u32, argument.addr() as i32);
+    let (number, mut epoll) = ((argument.addr() >> 32) as u32, argument.addr() as i32);
     let mut place = Place::NOWHERE;
     let mut ready = [epoll_event { events: 0, u64: 0 }; BATCH];
+    // It may have taken the place of another one.
+    let mut pause = ALERT_MS;
     loop {
-        let count = match epoll::wait(epoll, &mut ready, -1) {
-            Ok(count) => count,
+        let count = match epoll::wait(epoll, &mut ready, pause) {
+            Ok(count @ 1..) => count,
             // Stopped and continued, or setuid in another thread.
             Err(Errno::INTR) => continue,
-            // The program has closed our descriptors.
+            // Nothing for a while, or the program has closed our descriptors.
+            waited @ (Ok(0) | Err(Errno::BADF | Errno::INVAL)) => {
+                let Some((found, next)) = look(number) else { return ptr::null_mut() };
+                if waited.is_err() && found == epoll {
+                    // No other could be made.
+                    let _ = poll::wait(&mut [], Some(&BLIND), None);
+                }
+                (epoll, pause) = (found, next);
+                continue;
+            }
             Err(_) => {
                 service::reaper_has_ended(number);
                 return ptr::null_mut();

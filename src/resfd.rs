@@ -7,6 +7,12 @@
 //! in flight, as long as the number still means the same file (kcmp). The duplicate is closed with
 //! the last of them, because a descriptor that stays open would keep registrations in the program's
 //! own epoll alive after the program has closed the eventfd.
+//!
+//! The program may close the duplicate, too, or put a file of its own at that number: before it is
+//! written to or closed it is compared with the program's number, and if it is lost and that is an
+//! eventfd, that one is signalled.
+//!
+//! divergence: between that look and the call that follows, the file may change once more.
 
 use crate::fork_gate::{self, Section};
 use crate::pins;
@@ -21,6 +27,8 @@ const ENTRIES: usize = 4;
 #[derive(Clone, Copy, Debug)]
 pub struct Signal {
     fd: i32,
+    /// The program's number for it.
+    number: i32,
     may_block: bool,
 }
 
@@ -32,28 +40,44 @@ impl Signal {
         if !fd::is_eventfd(number) {
             return Err(Errno::INVAL);
         }
-        Ok(Signal { fd: number, may_block: !status.is_nonblocking() })
+        Ok(Signal { fd: number, number, may_block: !status.is_nonblocking() })
     }
 
     /// Adds 1: fs/aio.c, aio_complete, eventfd_signal.
     pub fn send(self) {
-        // divergence: a full counter blocks the writer, where the kernel saturates it to its
-        // maximum. It counts no more either way.
-        let is_full =
-            || poll::one(self.fd, libc::POLLOUT).is_ok_and(|ready| ready & libc::POLLOUT == 0);
-        if !(self.may_block && is_full()) {
-            fd::eventfd_signal(self.fd);
-        }
+        self.send_count(1);
     }
 
     /// Adds 1 for each of `count` events.
     fn send_count(self, count: u64) {
-        if self.may_block {
-            // Only for 1 it is known whether there is room.
-            (0..count).for_each(|_| self.send());
-        } else {
-            fd::eventfd_add(self.fd, count);
+        let Some(target) = self.target() else { return };
+        if !self.may_block {
+            return fd::eventfd_add(target, count);
         }
+        for _ in 0..count {
+            // Only for 1 it is known whether there is room.
+            // divergence: a full counter blocks the writer, where the kernel saturates it to its
+            // maximum. It counts no more either way.
+            let ready = poll::one(target, libc::POLLOUT);
+            if !ready.is_ok_and(|ready| ready & libc::POLLOUT == 0) {
+                fd::eventfd_signal(target);
+            }
+        }
+    }
+
+    /// The descriptor to write to. `None`: the program has closed all that lead to the eventfd.
+    fn target(self) -> Option<i32> {
+        if self.number == self.fd || self.is_held() {
+            return Some(self.fd);
+        }
+        fd::is_eventfd(self.number).then_some(self.number)
+    }
+
+    /// Whether the duplicate is there still, and not the program's by now.
+    fn is_held(self) -> bool {
+        // The program may have closed its own; dup2 clears the flag that ours have.
+        fd::is_same_file(self.fd, self.number) == Ok(true)
+            || (fd::is_eventfd(self.fd) && fd::is_closed_on_exec(self.fd))
     }
 }
 
@@ -130,7 +154,7 @@ impl Resfds {
         })?;
         // The duplicate is asked: the number may mean another file by now.
         match Signal::to_number(pin.raw()) {
-            Ok(signal) => Ok(self.enter(number, pin, signal)),
+            Ok(signal) => Ok(self.enter(pin, Signal { number, ..signal })),
             Err(error) => {
                 pins::release(pin);
                 Err(error)
@@ -160,7 +184,7 @@ impl Resfds {
                 && fd::is_same_file(entry.pin, number) == Ok(true)
             {
                 entry.users += 1;
-                let signal = Signal { fd: entry.pin, may_block: entry.may_block };
+                let signal = Signal { fd: entry.pin, number, may_block: entry.may_block };
                 return Some(Resfd { signal, entry: Some(index as u8) });
             }
         }
@@ -168,9 +192,9 @@ impl Resfds {
     }
 
     /// The first user of an eventfd. Without a free entry it shares with nobody.
-    fn enter(&self, number: i32, pin: OwnedFd, signal: Signal) -> Resfd {
+    fn enter(&self, pin: OwnedFd, signal: Signal) -> Resfd {
         let pin = pin.into_raw();
-        let may_block = signal.may_block;
+        let Signal { number, may_block, .. } = signal;
         let mut entries = self.entries.lock();
         let free = entries.iter_mut().enumerate().find(|(_, entry)| entry.users == 0);
         let entry = free.map(|(index, entry)| {
@@ -191,9 +215,7 @@ impl Resfds {
                 return;
             }
         }
-        // This runs after the event was shown: a program that knows of our descriptors may have put
-        // a file of its own there meanwhile.
-        if fd::is_anonymous(resfd.signal.fd) {
+        if resfd.signal.is_held() {
             drop(OwnedFd::from_raw(resfd.signal.fd));
         }
     }
@@ -262,6 +284,21 @@ mod tests {
         assert_eq!(count(&other), 1);
         resfds.release(first);
         resfds.release(second);
+    }
+
+    #[test]
+    fn a_duplicate_that_the_program_has_replaced_is_neither_written_to_nor_closed() {
+        let resfds = Resfds::default();
+        let (eventfd, other) = (fd::eventfd().unwrap(), fd::eventfd().unwrap());
+        let held = acquire(&resfds, &eventfd);
+        let pin = held.signal.fd;
+        // SAFETY: both numbers are ours.
+        unsafe { libc::dup2(other.raw(), pin) };
+        held.signal().send();
+        resfds.release(held);
+        assert_eq!((count(&eventfd), count(&other)), (1, 0), "signalled by its own number");
+        assert_eq!(fd::is_same_file(pin, other.raw()), Ok(true), "still there");
+        drop(OwnedFd::from_raw(pin));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use core::cell::Cell;
 use core::ptr;
 
 use crate::sync::{AtomicPtr, AtomicU32, Lock, Ordering, fence};
-use crate::sys::{fd, futex};
+use crate::sys::{bell, futex};
 use crate::uring::Instance;
 
 /// How a waiter sleeps.
@@ -34,8 +34,8 @@ use crate::uring::Instance;
 pub enum Sleep {
     /// On the node's word.
     Futex,
-    /// In ppoll, with this eventfd to wake it.
-    Eventfd(i32),
+    /// In ppoll, with this bell to wake it.
+    Bell(i32),
     /// In io_uring_enter.
     Ring,
 }
@@ -126,9 +126,7 @@ impl Waiter {
         if self.woken.swap(1, Ordering::Release) == 0 {
             match self.sleep {
                 Sleep::Futex => futex::wake(&self.woken, 1),
-                // Not if the program has put a file of its own there.
-                Sleep::Eventfd(number) if fd::is_anonymous(number) => fd::eventfd_signal(number),
-                Sleep::Eventfd(_) => {}
+                Sleep::Bell(number) => bell::ring(number),
                 Sleep::Ring => {
                     // SeqCst: the mark comes before our look; pairs with the fence in `ask`, after
                     // which the waiter looks for the mark.

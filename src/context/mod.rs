@@ -128,9 +128,9 @@ impl Context {
     pub unsafe fn close_after_fork(&self) {
         self.poller.close_after_fork();
         self.uring.close_after_fork();
-        self.completions.slab.for_each_pin(fd::close);
+        self.completions.slab.for_each_pin(fd::close_inherited);
         // SAFETY: the caller's promise.
         unsafe { self.completions.resfds.force_unlock() };
-        self.completions.resfds.for_each_pin(fd::close);
+        self.completions.resfds.for_each_pin(fd::close_inherited);
     }
 }

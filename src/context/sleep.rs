@@ -25,7 +25,7 @@ use crate::shield;
 use crate::sys::clock::{self, Timeout};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::SigSet;
-use crate::sys::{fd, futex, poll};
+use crate::sys::{bell, futex, poll};
 use crate::waiters::{Sleep, Waiter};
 
 /// Why a sleeper came back.
@@ -226,7 +226,7 @@ impl<'a> Sleeper<'a> {
     /// Sleeps on the epoll, completing polls, as the only thread that does.
     fn lead(&self, need: u32, leader: &Leader<'_>) -> Awake {
         let Context { completions, poller, uring, .. } = self.context;
-        let waiter = Waiter::new(need, Sleep::Eventfd(leader.kick()));
+        let waiter = Waiter::new(need, Sleep::Bell(leader.kick()));
         completions.waiters.join(waiter, |waiter| {
             loop {
                 self.harvest();
@@ -245,7 +245,7 @@ impl<'a> Sleeper<'a> {
                     Ok(0) if is_last => return Awake::TimedOut,
                     Ok(0) if poller.repair() => return Awake::NewRole,
                     Err(Errno::INTR) => return Awake::Interrupted,
-                    // With another eventfd in the node; or without descriptors at all.
+                    // With another bell in the node; or without descriptors at all.
                     Err(_) if poller.repair() => return Awake::NewRole,
                     Err(_) => return self.look_now_and_then(need),
                     Ok(_) => waiter.rest(),
@@ -270,9 +270,9 @@ impl<'a> Sleeper<'a> {
                 }
             }),
             // Only ppoll exchanges the mask and goes to sleep in one step.
-            Some(mask) => match fd::eventfd() {
+            Some(mask) => match bell::make() {
                 Ok(own) => {
-                    let waiter = Waiter::new(need, Sleep::Eventfd(own.raw()));
+                    let waiter = Waiter::new(need, Sleep::Bell(own.raw()));
                     self.wait_as(need, waiter, |_| {
                         let mut fds = [pollfd { fd: own.raw(), events: libc::POLLIN, revents: 0 }];
                         let (span, is_last) = match self.watch_over() {
@@ -280,7 +280,7 @@ impl<'a> Sleeper<'a> {
                             None => (self.left(), true),
                         };
                         let woken = poll::wait(&mut fds, span.as_ref(), Some(&mask));
-                        fd::eventfd_drain(own.raw());
+                        bell::silence(own.raw());
                         match woken {
                             Ok(0) if !is_last => {
                                 self.harvest();

@@ -23,7 +23,6 @@ use crate::completion::Completions;
 use crate::engine::pool::Lane;
 use crate::engine::work;
 use crate::fork_gate;
-use crate::pins;
 use crate::request::decode::Transfer;
 use crate::request::list::List;
 use crate::request::progress::Turn;
@@ -358,7 +357,7 @@ impl Uring {
     /// or no worker could be started: the pool does it.
     #[cold]
     fn submit_again(&self, request: &Request) {
-        if !hold_again(request) {
+        if !request.hold_again() {
             // divergence: the program has closed its descriptor, and the attempt was refused late; or it
             // has closed the pin. The result says what the kernel said.
             let mut signals = Signals::default();
@@ -485,8 +484,20 @@ fn is_retriable(res: i32) -> bool {
         .any(|error| res == error.to_return())
 }
 
+/// Whether a sync has failed because the worker of the kernel has not found the file: the program has
+/// closed what holds it, or put something else there.
+fn has_missed(request: &Request, res: i32) -> bool {
+    let is_sync = || matches!(request.work().map(|work| &work.task), Some(Task::Sync { .. }));
+    (res == Errno::BADF.to_return() || res == Errno::INVAL.to_return())
+        && is_sync()
+        && !request.is_pin_intact()
+}
+
 /// Whether a result is for the program.
 pub(super) fn is_final(request: &Request, res: i32) -> bool {
+    if has_missed(request, res) {
+        return false;
+    }
     if !is_retriable(res) {
         return true;
     }
@@ -498,26 +509,6 @@ pub(super) fn is_final(request: &Request, res: i32) -> bool {
         _ if res == Errno::INTR.to_return() => false,
         _ => !is_gentle,
     }
-}
-
-/// Makes sure that a request holds its file, long after its submission: by its pin, or by what was
-/// noted of its file. False: it is out of reach.
-fn hold_again(request: &Request) -> bool {
-    if request.pin().is_some() {
-        return request.is_pin_intact();
-    }
-    let (Some(number), Some(file)) = (request.work().map(|work| work.number), request.file())
-    else {
-        return false;
-    };
-    let _section = fork_gate::enter();
-    let Ok(pin) = fd::duplicate(number) else { return false };
-    if !file.is_behind(pin.raw()) {
-        pins::release(pin);
-        return false;
-    }
-    request.set_pin(pin, Some(file));
-    true
 }
 
 /// Lets a request hold its file, by the program's descriptor: the caller is the submitter. False: it

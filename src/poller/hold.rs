@@ -11,7 +11,7 @@ use libc::RLIMIT_NOFILE;
 
 use crate::fork_gate::{self, Section};
 use crate::lineage;
-use crate::pins::Pin;
+use crate::pins::{self, Pin};
 use crate::poller::Poller;
 use crate::poller::table::{IN_TABLE, UNLOCKED};
 use crate::request::Request;
@@ -19,7 +19,7 @@ use crate::request::list::List;
 use crate::resfd::Signals;
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd;
+use crate::sys::fd::{self, Identity, OwnedFd};
 use crate::uring::files::{EMPTY, FileTable, KEEP};
 
 /// With fewer polls at once duplicates cost no more.
@@ -84,9 +84,72 @@ pub(super) fn give_pin(files: Option<&FileTable>, request: &Request) -> Result<(
     }
     let files = files.ok_or(Errno::BADF)?;
     let _section = fork_gate::enter();
-    request.set_pin(files.install(request.index())?, None);
+    let (file, identity) = match files.install(request.index()) {
+        Ok(file) => {
+            let identity = Identity::of(file.raw())?;
+            (file, identity)
+        }
+        // The program has closed the number of the table's instance, and this thread has never entered
+        // it before.
+        Err(error) => duplicate(request).ok_or(error)?,
+    };
+    request.set_pin(file, Some(identity));
     files.update(request.index(), &[EMPTY]);
     request.registration.store(note & !IN_TABLE, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Whether the duplicate that holds the file of an armed request is there still: the program may have
+/// closed it and put a file of its own at the number.
+pub(super) fn has_pin(request: &Request) -> bool {
+    let Some(pin) = request.pin() else { return false };
+    let number = request.work().map_or(-1, |work| work.number);
+    if fd::is_same_file(pin, number) == Ok(true) {
+        return true;
+    }
+    // The program has closed the number, or uses it for another file. The objects of the kernel have
+    // one inode, all of them, and dup2 clears the flag.
+    request.file().is_some_and(|file| file.is_behind(pin)) && fd::is_closed_on_exec(pin)
+}
+
+/// Takes the duplicate of an armed request out, if it is there still.
+fn take_pin(request: &Request) -> Option<OwnedFd> {
+    let has_pin = has_pin(request);
+    let pin = request.take_pin()?;
+    if has_pin {
+        return Some(pin);
+    }
+    let _ = pin.into_raw();
+    None
+}
+
+/// A duplicate of the program's number, if that means the file of an armed request still.
+fn duplicate(request: &Request) -> Option<(OwnedFd, Identity)> {
+    let (file, number) = (request.file()?, request.work()?.number);
+    if !file.is_behind(number) {
+        return None;
+    }
+    let pin = fd::duplicate(number).ok()?;
+    if file.is_behind(pin.raw()) {
+        return Some((pin, file));
+    }
+    // It has changed just now.
+    pins::release(pin);
+    None
+}
+
+/// Makes sure that the file of an armed request is held: if the duplicate is lost, by another one
+/// of the program's number, as long as that means the file. EBADF: nothing leads to it any more.
+/// Under the poller's lock.
+pub(super) fn secure(request: &Request) -> Result<()> {
+    if is_in_table(request) || has_pin(request) {
+        return Ok(());
+    }
+    let _section = fork_gate::enter();
+    let (pin, file) = duplicate(request).ok_or(Errno::BADF)?;
+    // What was there is the program's.
+    let _ = request.take_pin().map(OwnedFd::into_raw);
+    request.set_pin(pin, Some(file));
     Ok(())
 }
 
@@ -188,7 +251,7 @@ impl Poller {
                 window.set(request.index(), EMPTY);
             } else if request.pin().is_some() {
                 section.get_or_insert_with(fork_gate::enter);
-                match request.unpin() {
+                match take_pin(request) {
                     Some(pin) if note & UNLOCKED != 0 => drop(pin),
                     pin => drop(pin.map(Pin::new)),
                 }

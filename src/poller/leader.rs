@@ -6,7 +6,7 @@ use crate::poller::Poller;
 use crate::sync::{Ordering, fence};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::SigSet;
-use crate::sys::{fd, poll};
+use crate::sys::{bell, poll};
 
 /// The right to sleep on the epoll, held by one thread at a time.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Poller {
 }
 
 impl Leader<'_> {
-    /// The eventfd that ends its sleep.
+    /// The bell that ends its sleep.
     pub fn kick(&self) -> i32 {
         self.poller.kick().unwrap_or(-1)
     }
@@ -69,7 +69,7 @@ impl Leader<'_> {
             return Err(Errno::BADF);
         }
         if on_kick.revents != 0 {
-            fd::eventfd_drain(kick);
+            bell::silence(kick);
         }
         Ok(woken)
     }

@@ -43,7 +43,7 @@ use crate::request::state::Claim;
 use crate::service::Service;
 use crate::sync::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Lock, Ordering};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::{epoll, fd};
+use crate::sys::{bell, epoll, fd};
 use crate::uring::files::FileTable;
 
 /// See the module. All-zero memory is a poller that never polled.
@@ -51,7 +51,7 @@ use crate::uring::files::FileTable;
 pub struct Poller {
     /// Descriptor + 1; 0 before the first poll.
     epoll: AtomicI32,
-    /// Eventfd that gets the leading waiter out of its sleep; descriptor + 1.
+    /// Bell that gets the leading waiter out of its sleep; descriptor + 1.
     kick: AtomicI32,
     table: Lock<Table, true>,
     /// Polls that are armed.
@@ -68,6 +68,9 @@ pub struct Poller {
     pub service: Service,
     completions: AtomicPtr<Completions>,
 }
+
+/// How often a loss of descriptors is made good in one call.
+const TRIES: usize = 8;
 
 /// A descriptor from its stored form.
 fn descriptor(stored: &AtomicI32) -> Option<i32> {
@@ -92,8 +95,15 @@ impl Poller {
 
     fn visit(&self, epoll: i32) -> Visit<'_> {
         let slab = &self.completions().slab;
-        let (unlisted, done) = (0, List::EMPTY);
-        Visit { slab, files: self.files(), epoll, is_submission: false, unlisted, done }
+        Visit {
+            slab,
+            files: self.files(),
+            epoll,
+            kick: self.kick().unwrap_or(-1),
+            is_submission: false,
+            unlisted: 0,
+            done: List::EMPTY,
+        }
     }
 
     /// Ends a visit, under the lock still.
@@ -109,7 +119,7 @@ impl Poller {
         descriptor(&self.epoll)
     }
 
-    /// Descriptor of the eventfd that wakes the leader.
+    /// Descriptor of the bell that wakes the leader.
     pub fn kick(&self) -> Option<i32> {
         descriptor(&self.kick)
     }
@@ -139,7 +149,11 @@ impl Poller {
         let _section = fork_gate::enter();
         let (epoll, kick) = epoll::create_marked().map_err(|_| Errno::AGAIN)?;
         let number = epoll.into_raw();
-        self.kick.store(kick.into_raw() + 1, Ordering::Relaxed);
+        let lost = self.kick.swap(kick.into_raw() + 1, Ordering::Relaxed);
+        if lost != 0 {
+            // The program may have taken the epoll alone.
+            bell::close(lost - 1);
+        }
         // Release: pairs with the Acquire in `descriptor`.
         self.epoll.store(number + 1, Ordering::Release);
         Ok(number)
@@ -156,19 +170,24 @@ impl Poller {
     /// not ours any more. False: nothing was wrong.
     #[cold]
     pub fn repair(&self) -> bool {
-        let done = {
-            let mut table = self.table.lock();
-            if self.is_intact() {
-                return false;
-            }
-            let Ok(epoll) = self.make() else { return false };
-            self.service.lose();
-            let mut visit = self.visit(epoll);
-            table.rebuild(&mut visit);
-            self.leave(&visit)
-        };
-        self.complete(done);
-        true
+        let mut was_lost = false;
+        // What is made may be taken again meanwhile. Who harvests comes back in the end.
+        for _ in 0..TRIES {
+            let done = {
+                let mut table = self.table.lock();
+                if self.is_intact() {
+                    break;
+                }
+                let Ok(epoll) = self.make() else { break };
+                self.service.lose();
+                let mut visit = self.visit(epoll);
+                table.rebuild(&mut visit);
+                self.leave(&visit)
+            };
+            self.complete(done);
+            was_lost = true;
+        }
+        was_lost
     }
 
     /// Holds the files of polls and arms them, in order; how many, and why not all.
@@ -180,7 +199,7 @@ impl Poller {
         let (held, held_all) = self.hold(requests);
         let mut count = 0;
         let mut result = Ok(());
-        for _ in 0..2 {
+        for _ in 0..TRIES {
             let (armed, armed_all) = self.try_arm(requests.get(count..held).unwrap_or_default());
             count += armed;
             result = armed_all;
@@ -261,16 +280,24 @@ impl Poller {
 
     fn harvest_as(&self, is_submission: bool) -> usize {
         const BATCH: usize = 64;
-        let Some(epoll) = self.epoll() else { return 0 };
+        let Some(mut epoll) = self.epoll() else { return 0 };
+        let mut losses = 0;
         let mut ready = [epoll_event { events: 0, u64: 0 }; BATCH];
         let mut completed = 0;
         loop {
             let count = match epoll::wait(epoll, &mut ready, 0) {
                 Ok(count) => count,
-                // Not an epoll any more.
+                // Not an epoll any more. What is ready is found in the new one.
                 Err(Errno::BADF | Errno::INVAL) => {
-                    self.repair();
-                    return completed;
+                    losses += 1;
+                    if losses > TRIES || !self.repair() {
+                        return completed;
+                    }
+                    match self.epoll() {
+                        Some(made) => epoll = made,
+                        None => return completed,
+                    }
+                    continue;
                 }
                 Err(_) => return completed,
             };
@@ -293,15 +320,23 @@ impl Poller {
         }
     }
 
+    /// The numbers of the epoll and of the bell, which are forgotten.
+    fn take(&self) -> (Option<i32>, Option<i32>) {
+        let take = |stored: &AtomicI32| stored.swap(0, Ordering::Relaxed).checked_sub(1);
+        (take(&self.epoll).filter(|fd| *fd >= 0), take(&self.kick).filter(|fd| *fd >= 0))
+    }
+
     /// Closes everything. No request is armed and no thread is inside.
     pub fn close(&self) {
+        // Right before: the program may put a file of its own there at any time.
         let is_ours = self.is_intact();
         let section = fork_gate::enter();
-        for stored in [&self.epoll, &self.kick] {
-            let fd = stored.swap(0, Ordering::Relaxed);
-            if fd != 0 && is_ours {
-                fd::close(fd - 1);
-            }
+        let (epoll, kick) = self.take();
+        if let Some(epoll) = epoll.filter(|_| is_ours) {
+            fd::close(epoll);
+        }
+        if let Some(kick) = kick {
+            bell::close(kick);
         }
         self.table.lock().clear();
         drop(section);
@@ -310,11 +345,9 @@ impl Poller {
 
     /// Closes what a forked child inherited.
     pub fn close_after_fork(&self) {
-        for stored in [&self.epoll, &self.kick] {
-            let fd = stored.swap(0, Ordering::Relaxed);
-            if fd != 0 {
-                fd::close(fd - 1);
-            }
+        let (epoll, kick) = self.take();
+        for fd in [epoll, kick].into_iter().flatten() {
+            fd::close_inherited(fd);
         }
         if let Some(files) = self.files() {
             files.close_after_fork();

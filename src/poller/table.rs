@@ -15,7 +15,7 @@ use crate::request::{Request, Slab, Task};
 use crate::stable::{Stable, Zeroed};
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::OwnedFd;
+use crate::sys::fd::{Identity, OwnedFd};
 use crate::sys::{epoll, fd};
 use crate::uring::files::FileTable;
 
@@ -37,6 +37,10 @@ struct Registration {
     is_known: bool,
     /// What the file registered last is: [`UNLOCKED`], [`PIPE`].
     kind: u32,
+    /// Which file that is; all-zero: none yet.
+    file: Identity,
+    /// There were several: which of them MOD finds is not known.
+    had_others: bool,
     /// What it is armed for: all that the requests on it wait for, and perhaps what some waited for
     /// that have left. While no request is on it this means nothing.
     events: u16,
@@ -50,7 +54,7 @@ struct Place(UnsafeCell<Registration>);
 
 // SAFETY: touched under the poller's lock only.
 unsafe impl Sync for Place {}
-// SAFETY: integers, a bool and a list allow zero.
+// SAFETY: integers, bools and a list allow zero.
 unsafe impl Zeroed for Place {}
 
 /// See the module. All-zero memory is an empty table.
@@ -66,6 +70,8 @@ pub(super) struct Visit<'a> {
     pub(super) slab: &'a Slab,
     pub(super) files: Option<&'a FileTable>,
     pub(super) epoll: i32,
+    /// The bell that is registered with it.
+    pub(super) kick: i32,
     /// io_submit looks for what was ready all the time: fs/aio.c, aio_poll, gives only what was asked
     /// for.
     pub(super) is_submission: bool,
@@ -93,6 +99,9 @@ fn number_token(fd: i32, generation: u32) -> u64 {
 fn private_token(request: &Request) -> u64 {
     PRIVATE | u64::from(request.generation() & GENERATION_MASK) << 32 | u64::from(request.index())
 }
+
+/// How often something is tried that another thread may have thwarted.
+const TRIES: usize = 8;
 
 /// In [`Request::watch`]: the descriptors of the request are those of another process.
 const ELSEWHERE: i32 = -1;
@@ -173,6 +182,13 @@ impl Registration {
             && oldest.pin().is_some_and(|pin| is_same_file(pin, fd))
     }
 
+    /// Notes what was registered just now.
+    fn note(&mut self, (kind, file): (u32, Identity)) {
+        self.kind = kind;
+        self.had_others |= self.file != file && self.file != Identity::default();
+        self.file = file;
+    }
+
     /// For the next time it is armed. To be stored once the kernel has it.
     fn next_generation(&self) -> u32 {
         // Never 0: `epoll::MARK` would be the token of number 0.
@@ -212,8 +228,16 @@ impl Table {
                 // The number has changed just now: the others keep what they have.
                 return self.register_private(visit, request);
             }
-            place.kind = add_checked(visit.epoll, fd, bits, token)?;
+            place.note(add_checked(visit.epoll, fd, bits, token)?);
             watch_process(visit.epoll, fd, request);
+        }
+        // To find it again if the program closes what holds it.
+        match request.pin() {
+            Some(pin) if place.had_others => {
+                request.set_file(Identity::of(pin).unwrap_or_default())
+            }
+            None if place.had_others => {}
+            _ => request.set_file(place.file),
         }
         place.generation = generation;
         place.events = events;
@@ -227,7 +251,8 @@ impl Table {
         hold::give_pin(visit.files, request)?;
         let pin = request.pin().ok_or(Errno::BADF)?;
         let bits = one_shot(wanted(request));
-        let kind = add_checked(visit.epoll, pin, bits, private_token(request))?;
+        let (kind, file) = add_checked(visit.epoll, pin, bits, private_token(request))?;
+        request.set_file(file);
         self.private.push_front(visit.slab, request);
         note(request, BY_PIN | kind);
         Ok(())
@@ -281,7 +306,12 @@ impl Table {
             let is_current = is_alive && registration == BY_PIN;
             if is_current && !self.finish(visit, request, events) {
                 let pin = request.pin().unwrap_or(-1);
-                let _ = epoll::modify(visit.epoll, pin, one_shot(wanted(request)), token);
+                let bits = one_shot(wanted(request));
+                if epoll::modify(visit.epoll, pin, bits, token).is_err() {
+                    // The program has closed the pin.
+                    self.private.remove(visit.slab, request);
+                    self.privatise(visit, request);
+                }
             }
             return;
         }
@@ -352,12 +382,22 @@ impl Table {
     }
 
     /// Gives an armed request that is on no list a registration of its own. If the program has
-    /// closed its pin as well, it ends with EBADF.
+    /// closed its pin as well, and its own number does not mean the file any more, it ends with EBADF.
     fn privatise(&mut self, visit: &mut Visit<'_>, request: &Request) {
-        if let Err(error) = self.register_private(visit, request) {
-            // On the list all the same, for `decide` to take it off.
+        let mut result = Err(Errno::BADF);
+        for _ in 0..TRIES {
+            result = hold::secure(request).and_then(|()| self.register_private(visit, request));
+            if result.is_ok() || !epoll::is_intact(visit.epoll, visit.kick) {
+                break;
+            }
+        }
+        if let Err(error) = result {
+            // On the list all the same, for `decide` to take it off, or `rebuild` to try again.
             self.private.push_front(visit.slab, request);
             note(request, BY_PIN);
+            if !epoll::is_intact(visit.epoll, visit.kick) {
+                return;
+            }
             let result = match request.watch.load(Ordering::Relaxed) {
                 ELSEWHERE => i64::from(POLLHUP),
                 _ => error.to_res(),
@@ -366,8 +406,8 @@ impl Table {
         }
     }
 
-    /// Registers everything with a new epoll instance, under the numbers of the pins: the program
-    /// has closed the old one.
+    /// Registers everything with a new epoll instance: the program has closed the old one, and
+    /// perhaps what held the files.
     pub(super) fn rebuild(&mut self, visit: &mut Visit<'_>) {
         let mut numbers = Vec::new();
         self.places.for_each(|fd, place| {
@@ -384,8 +424,35 @@ impl Table {
             self.privatise(visit, request);
         }
         for fd in numbers {
-            self.make_private(visit, fd);
+            if !self.renew(visit, fd) {
+                self.make_private(visit, fd);
+            }
         }
+    }
+
+    /// Registers a number with a new epoll instance for the requests on it. False: it does not mean
+    /// their file any more.
+    fn renew(&mut self, visit: &Visit<'_>, fd: i32) -> bool {
+        let Some(place) = self.place(fd) else { return false };
+        let mut next = place.armed.first(visit.slab);
+        while let Some(request) = next {
+            if hold::secure(request).is_err() {
+                return false;
+            }
+            next = place.armed.next(visit.slab, request);
+        }
+        if !place.is_current(visit, fd) {
+            return false;
+        }
+        let events = place.wanted(visit.slab);
+        let generation = place.next_generation();
+        let token = number_token(fd, generation);
+        let Ok(what) = add_checked(visit.epoll, fd, one_shot(events), token) else { return false };
+        place.note(what);
+        place.generation = generation;
+        place.events = events;
+        place.is_known = true;
+        true
     }
 
     /// Unmaps the table. No request is armed.
@@ -404,7 +471,7 @@ fn key_of_pipe(events: u16) -> u16 {
 
 /// Registers a number that is not registered, unless fs/aio.c, aio_poll would refuse the file. Tells
 /// what it is: [`UNLOCKED`] for sockets and objects of the kernel, which nobody locks; [`PIPE`].
-fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<u32> {
+fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<(u32, Identity)> {
     // A file with two wait queues fails there once it is not ready at once: pipes open for both
     // directions, terminals.
     let stat = fd::stat(fd)?;
@@ -421,14 +488,15 @@ fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<u32> {
         S_IFIFO => PIPE,
         _ => 0,
     };
+    let what = (kind, Identity::of_stat(&stat));
     // Somebody else may close or replace the number at any time: either call may find it changed.
-    for _ in 0..8 {
+    for _ in 0..TRIES {
         match epoll::add(epoll, fd, bits, token) {
             Err(Errno::EXIST) => match epoll::modify(epoll, fd, bits, token) {
                 Err(Errno::NOENT) => {}
-                result => return result.map(|()| kind),
+                result => return result.map(|()| what),
             },
-            Ok(()) => return Ok(kind),
+            Ok(()) => return Ok(what),
             Err(Errno::BADF) => return Err(Errno::BADF),
             Err(Errno::NOMEM) => return Err(Errno::AGAIN),
             // The user's limit of registrations.

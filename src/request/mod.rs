@@ -14,6 +14,7 @@
 
 pub mod buffer;
 pub mod decode;
+mod hold;
 pub mod list;
 pub mod progress;
 pub mod state;
@@ -185,6 +186,14 @@ impl Request {
         unsafe { *self.pinned.get() }
     }
 
+    /// Takes the pin out, whatever it is by now.
+    pub fn take_pin(&self) -> Option<OwnedFd> {
+        match self.pin.swap(0, Ordering::Relaxed) {
+            0 => None,
+            fd => Some(OwnedFd::from_raw(fd - 1)),
+        }
+    }
+
     /// Whether the pin still holds the file. The caller is the only one at work on the request.
     pub fn is_pin_intact(&self) -> bool {
         // SAFETY: see `set_pin`.
@@ -206,9 +215,13 @@ impl Request {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// The file behind the pin; `None`: it is not held any more. The caller is the only one at work on
-    /// the request.
+    /// The file behind the pin, or behind a new one ([`Request::hold_again`]); `None`: it is not held
+    /// any more. The caller is the only one at work on the request.
     pub fn look_at_pin(&self) -> Option<Pinned> {
+        self.look_once().or_else(|| self.hold_again().then(|| self.look_once()).flatten())
+    }
+
+    fn look_once(&self) -> Option<Pinned> {
         let stat = fd::stat(self.pin()?).ok()?;
         // SAFETY: see `set_pin`.
         let pinned = unsafe { *self.pinned.get() };
@@ -220,10 +233,12 @@ impl Request {
     /// Lets the file go; `None` if there is no pin, or it is the program's by now.
     pub fn unpin(&self) -> Option<OwnedFd> {
         let is_intact = self.is_pin_intact();
-        match self.pin.swap(0, Ordering::Relaxed) {
-            0 => None,
-            fd => is_intact.then(|| OwnedFd::from_raw(fd - 1)),
+        let pin = self.take_pin()?;
+        if is_intact {
+            return Some(pin);
         }
+        let _ = pin.into_raw();
+        None
     }
 
     /// Decides the outcome, after a won claim and before the `put` that follows.

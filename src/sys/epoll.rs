@@ -5,15 +5,16 @@ use libc::{
     SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, c_int, epoll_event, pollfd, timespec,
 };
 
+use crate::sys::bell;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, OwnedFd};
 use crate::sys::poll::SigSet;
 use crate::sys::raw::syscall;
 use crate::sys::refusal;
 
-/// The token under which the eventfd of [`create_marked`] is registered.
+/// The token under which the bell of [`create_marked`] is registered.
 pub const MARK: u64 = 0;
-/// Once for each signal, so that nobody has to read the count to silence it.
+/// Once for each time it rings, so that nobody has to silence it.
 const MARK_EVENTS: u32 = (EPOLLIN | EPOLLET) as u32;
 /// What a file without a poll function is ready for: include/linux/poll.h, DEFAULT_POLLMASK.
 const ALWAYS_READY: i16 = libc::POLLIN | libc::POLLOUT | libc::POLLRDNORM | libc::POLLWRNORM;
@@ -38,10 +39,10 @@ fn create_low() -> Result<OwnedFd> {
     made.map(|fd| OwnedFd::from_raw(fd as c_int))
 }
 
-/// A new epoll instance and an eventfd registered with it: to wake who sleeps there, and to tell
-/// later whether the two numbers still mean the same.
+/// A new epoll instance and a bell registered with it: to wake who sleeps there, and to tell later
+/// whether the two numbers still mean the same.
 pub fn create_marked() -> Result<(OwnedFd, OwnedFd)> {
-    let (epoll, mark) = (create()?, fd::eventfd()?);
+    let (epoll, mark) = (create()?, bell::make()?);
     add(epoll.raw(), mark.raw(), MARK_EVENTS, MARK)?;
     Ok((epoll, mark))
 }
@@ -54,7 +55,7 @@ pub fn is_intact(epoll: c_int, mark: c_int) -> bool {
         Ok(()) => true,
         Err(error) if is_refused(error) => {
             fd::is_link_to(epoll, c"anon_inode:[eventpoll]")
-                && fd::is_link_to(mark, c"anon_inode:[eventfd]")
+                && bell::is_one(mark)
         }
         Err(_) => false,
     }

@@ -123,7 +123,7 @@ pub fn is_same_file(a: c_int, b: c_int) -> Result<bool> {
 }
 
 /// Which file it is: device and inode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     device: u64,
     inode: u64,
@@ -148,6 +148,21 @@ impl Identity {
     /// Whether `fd` is open on this file.
     pub fn is_behind(&self, fd: c_int) -> bool {
         Identity::of(fd).as_ref() == Ok(self)
+    }
+}
+
+/// Whether `fd` is closed on exec, as all descriptors of this library are.
+pub fn is_closed_on_exec(fd: c_int) -> bool {
+    // SAFETY: F_GETFD takes no pointer.
+    let flags: Result<usize> = unsafe { syscall!(SYS_fcntl, fd, libc::F_GETFD) };
+    flags.is_ok_and(|flags| flags & libc::FD_CLOEXEC as usize != 0)
+}
+
+/// Closes what a forked child has inherited of ours, unless the program has put something else there:
+/// dup2 clears the flag that all descriptors of ours have.
+pub fn close_inherited(fd: c_int) {
+    if is_closed_on_exec(fd) {
+        close(fd);
     }
 }
 
@@ -185,7 +200,12 @@ impl OwnedFd {
     /// Moves the descriptor out of the low numbers, which programs expect for their own files
     /// (`select`, "close everything above 2"); where there is no room it stays where it is.
     pub fn raised(self) -> OwnedFd {
-        duplicate(self.0).unwrap_or(self)
+        let Ok(high) = duplicate(self.0) else { return self };
+        if is_same_file(self.0, high.0) == Ok(false) {
+            // Another thread has put something of the program's at one of them just now.
+            let _ = self.into_raw();
+        }
+        high
     }
 }
 
@@ -329,7 +349,7 @@ pub fn is_locked(fd: c_int) -> bool {
 }
 
 /// Whether there is no file behind `fd` but an object of the kernel: an eventfd, an epoll, ….
-pub fn is_anonymous(fd: c_int) -> bool {
+fn is_anonymous(fd: c_int) -> bool {
     stat(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == 0)
 }
 

@@ -24,12 +24,8 @@ pub mod futex {
 }
 
 /// No model sleeps on descriptors.
-pub mod fd {
-    pub fn is_anonymous(_: i32) -> bool {
-        unreachable!()
-    }
-
-    pub fn eventfd_signal(_: i32) {
+pub mod bell {
+    pub fn ring(_: i32) {
         unreachable!()
     }
 }

@@ -10,7 +10,15 @@ fn steps() -> usize {
 }
 
 fn visit(slab: &Slab, epoll: i32) -> Visit<'_> {
-    Visit { slab, files: None, epoll, is_submission: false, unlisted: 0, done: List::EMPTY }
+    Visit {
+        slab,
+        files: None,
+        epoll,
+        kick: -1,
+        is_submission: false,
+        unlisted: 0,
+        done: List::EMPTY,
+    }
 }
 
 /// A poll of `number` on no list yet.
