@@ -57,10 +57,10 @@ const ON_URING: &[(&str, Budget)] = &[
         &[
             ("sendfile", 2.0),
             ("ppoll", 1.0),
-            ("fcntl", 1.0),
+            // Its file is put into a slot, and out again.
+            ("io_uring_register", 2.0),
             ("epoll_ctl", 1.0),
             ("epoll_pwait", 1.0),
-            ("close", 1.0),
             // The program's own.
             ("read", 1.0),
             ("write", 1.0),

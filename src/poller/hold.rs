@@ -22,8 +22,11 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, Identity, OwnedFd};
 use crate::uring::files::{EMPTY, FileTable, KEEP};
 
-/// With fewer polls at once duplicates cost no more.
+/// So many polls at once are held by slots from the first time on.
 const FEW: usize = 4;
+/// Others when there have been so many: they cost the same, but no program can close them. A context
+/// with a poll now and then needs no instance.
+const SINGLES: u32 = 32;
 /// The most slots of a table. Requests beyond them get duplicates.
 const MOST_SLOTS: u32 = 16_384;
 /// Slots that one system call can change.
@@ -74,6 +77,17 @@ impl<'a> Window<'a> {
 
 fn is_in_table(request: &Request) -> bool {
     request.registration.load(Ordering::Relaxed) & IN_TABLE != 0
+}
+
+/// Empties the slot of a request whose file shall not be held. Under the poller's lock.
+pub(super) fn empty_slot(files: Option<&FileTable>, request: &Request) {
+    let note = request.registration.load(Ordering::Relaxed);
+    if note & IN_TABLE != 0
+        && let Some(files) = files
+    {
+        files.update(request.index(), &[EMPTY]);
+        request.registration.store(note & !IN_TABLE, Ordering::Relaxed);
+    }
 }
 
 /// Gives a request that is held by a slot a duplicate instead. Under the poller's lock.
@@ -182,11 +196,12 @@ impl Poller {
             drop(unsafe { Box::from_raw(files) });
         }
         self.has_no_files.store(false, Ordering::Relaxed);
+        self.singles.store(0, Ordering::Relaxed);
     }
 
     /// Holds the files of polls that are to be armed; of how many, and why not of all.
     pub(super) fn hold(&self, requests: &[Option<&Request>]) -> (usize, Result<()>) {
-        if requests.len() >= FEW {
+        if self.holds_by_slots(requests.len()) {
             self.hold_by_slots(requests);
         }
         let mut section = None;
@@ -198,6 +213,15 @@ impl Poller {
             }
         }
         (requests.len(), Ok(()))
+    }
+
+    fn holds_by_slots(&self, count: usize) -> bool {
+        if count >= FEW {
+            // The table is in the other process, too, but the end of this one empties nothing. Not asked
+            // for each single poll.
+            return !lineage::is_other_process();
+        }
+        self.files().is_some() || self.singles.fetch_add(1, Ordering::Relaxed) >= SINGLES
     }
 
     fn hold_by_duplicate(&self, request: &Request, section: &mut Option<Section>) -> Result<()> {
@@ -214,10 +238,6 @@ impl Poller {
     }
 
     fn hold_by_slots(&self, requests: &[Option<&Request>]) {
-        // The table is in the other process, too, but the end of this one empties nothing.
-        if lineage::is_other_process() {
-            return;
-        }
         let Some(files) = self.files().or_else(|| self.make_files()) else { return };
         let mut window = Window::new(files);
         let mut first = 0;

@@ -60,6 +60,8 @@ pub struct Poller {
     is_led: AtomicBool,
     /// Holds files of armed polls (`hold`); null before the first batch of polls.
     files: AtomicPtr<FileTable>,
+    /// Polls that came alone or nearly so, up to `hold::SINGLES`.
+    singles: AtomicU32,
     /// Making the table was tried.
     has_no_files: AtomicBool,
     /// Polls of this context are not ready as a rule when they are submitted.

@@ -112,7 +112,7 @@ const ELSEWHERE: i32 = -1;
 /// fs/signalfd.c, signalfd_cleanup (POLLFREE), and fs/aio.c, aio_poll_wake: the poll completes then.
 /// epoll would forget the file.
 #[cold]
-fn watch_process(epoll: i32, fd: i32, request: &Request) {
+fn watch_process(visit: &Visit<'_>, fd: i32, request: &Request) {
     if !lineage::is_other_process() || !fd::is_link_to(fd, c"anon_inode:[signalfd]") {
         return;
     }
@@ -120,12 +120,13 @@ fn watch_process(epoll: i32, fd: i32, request: &Request) {
         // Pin and epoll go with the process, and their numbers mean nothing to the one that waits;
         // it finds its epoll missing.
         let _ = request.unpin().map(OwnedFd::into_raw);
+        hold::empty_slot(visit.files, request);
         request.watch.store(ELSEWHERE, Ordering::Relaxed);
         return;
     }
     if let Ok(process) = fd::own_process()
-        && epoll::add(epoll, process.raw(), libc::EPOLLIN as u32, private_token(request) | END)
-            .is_ok()
+        && let token = private_token(request) | END
+        && epoll::add(visit.epoll, process.raw(), libc::EPOLLIN as u32, token).is_ok()
     {
         request.watch.store(process.into_raw() + 1, Ordering::Relaxed);
     }
@@ -229,7 +230,7 @@ impl Table {
                 return self.register_private(visit, request);
             }
             place.note(add_checked(visit.epoll, fd, bits, token)?);
-            watch_process(visit.epoll, fd, request);
+            watch_process(visit, fd, request);
         }
         // To find it again if the program closes what holds it.
         match request.pin() {
