@@ -65,7 +65,8 @@ const REPLACED: &[Call] = calls![
     SYS_memfd_create SYS_mprotect SYS_mremap SYS_openat SYS_pidfd_open SYS_pipe2 SYS_ppoll SYS_prctl
     SYS_pread64 SYS_preadv2 SYS_prlimit64 SYS_process_vm_readv SYS_pwrite64 SYS_pwritev2 SYS_read
     SYS_readlinkat SYS_rt_sigaction SYS_rt_sigprocmask SYS_sched_setaffinity SYS_sched_yield
-    SYS_sendfile SYS_sendto SYS_setfsgid SYS_setfsuid SYS_sigaltstack SYS_statx SYS_tgkill SYS_write
+    SYS_sendfile SYS_sendto SYS_setfsgid SYS_setfsuid SYS_sigaltstack SYS_statx SYS_tgkill
+    SYS_timerfd_create SYS_timerfd_gettime SYS_timerfd_settime SYS_write
 ];
 
 /// Calls that take the place of others.

@@ -5,7 +5,8 @@
 //! timerfd: the calls that set it are refused by every other file (fs/timerfd.c, timerfd_fget: EINVAL),
 //! and do not change one.
 //!
-//! A sandbox may forbid timers. Then bells are eventfds, written to after a look.
+//! A sandbox may forbid timers. Then bells are eventfds, written to after a look. If it does so later,
+//! those that were made cannot be rung: who sleeps looks around after a second.
 
 use core::mem::MaybeUninit;
 
@@ -18,6 +19,7 @@ use crate::sync::{AtomicBool, Ordering};
 use crate::sys::errno::Result;
 use crate::sys::fd::{self, OwnedFd};
 use crate::sys::raw::syscall;
+use crate::sys::refusal;
 
 /// Timers are refused.
 static IS_EVENTFD: AtomicBool = AtomicBool::new(false);
@@ -45,14 +47,14 @@ pub fn make() -> Result<OwnedFd> {
 pub fn ring(bell: c_int) {
     // A moment that has passed.
     let moment = timespec { tv_sec: 0, tv_nsec: 1 };
-    if !set(bell, moment) && is_one(bell) {
+    if !set(bell, moment) && is_eventfd(bell) {
         fd::eventfd_signal(bell);
     }
 }
 
 /// Makes it unreadable.
 pub fn silence(bell: c_int) {
-    if !set(bell, NEVER) && is_one(bell) {
+    if !set(bell, NEVER) && is_eventfd(bell) {
         fd::eventfd_drain(bell);
     }
 }
@@ -61,17 +63,32 @@ pub fn silence(bell: c_int) {
 fn set(bell: c_int, moment: timespec) -> bool {
     let value = itimerspec { it_interval: NEVER, it_value: moment };
     // SAFETY: the kernel reads one `struct itimerspec`.
-    unsafe { syscall!(SYS_timerfd_settime, bell, TFD_TIMER_ABSTIME, &raw const value, 0) }.is_ok()
+    let set: Result<usize> =
+        unsafe { syscall!(SYS_timerfd_settime, bell, TFD_TIMER_ABSTIME, &raw const value, 0) };
+    set.inspect_err(|error| {
+        if refusal::is_refused(SYS_timerfd_settime, *error) {
+            IS_EVENTFD.store(true, Ordering::Relaxed);
+        }
+    })
+    .is_ok()
+}
+
+fn is_eventfd(bell: c_int) -> bool {
+    IS_EVENTFD.load(Ordering::Relaxed) && fd::is_eventfd(bell)
 }
 
 /// Whether a bell, or something that looks like one, is there.
 pub fn is_one(bell: c_int) -> bool {
-    if IS_EVENTFD.load(Ordering::Relaxed) {
-        return fd::is_eventfd(bell);
-    }
     let mut value = MaybeUninit::<itimerspec>::uninit();
     // SAFETY: the kernel writes one `struct itimerspec`.
-    unsafe { syscall!(SYS_timerfd_gettime, bell, value.as_mut_ptr()) }.is_ok()
+    let asked: Result<usize> = unsafe { syscall!(SYS_timerfd_gettime, bell, value.as_mut_ptr()) };
+    match asked {
+        Ok(_) => true,
+        Err(error) if refusal::is_refused(SYS_timerfd_gettime, error) => {
+            fd::is_link_to(bell, c"anon_inode:[timerfd]") || is_eventfd(bell)
+        }
+        Err(_) => is_eventfd(bell),
+    }
 }
 
 /// Closes a bell, unless the program has taken its number.

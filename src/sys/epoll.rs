@@ -54,8 +54,7 @@ pub fn is_intact(epoll: c_int, mark: c_int) -> bool {
     match modify(epoll, mark, MARK_EVENTS, MARK) {
         Ok(()) => true,
         Err(error) if is_refused(error) => {
-            fd::is_link_to(epoll, c"anon_inode:[eventpoll]")
-                && bell::is_one(mark)
+            fd::is_link_to(epoll, c"anon_inode:[eventpoll]") && bell::is_one(mark)
         }
         Err(_) => false,
     }
