@@ -484,12 +484,13 @@ fn is_retriable(res: i32) -> bool {
         .any(|error| res == error.to_return())
 }
 
-/// Whether a sync has failed because the worker of the kernel has not found the file: the program has
-/// closed what holds it, or put something else there.
+/// Whether a request has failed because the kernel has not found its file: the program has closed what
+/// holds it, or put something else there. Nothing was done.
 fn has_missed(request: &Request, res: i32) -> bool {
     let is_sync = || matches!(request.work().map(|work| &work.task), Some(Task::Sync { .. }));
-    (res == Errno::BADF.to_return() || res == Errno::INVAL.to_return())
-        && is_sync()
+    // What cannot be synced gives EINVAL.
+    (res == Errno::BADF.to_return() || (res == Errno::INVAL.to_return() && is_sync()))
+        && request.pin().is_some()
         && !request.is_pin_intact()
 }
 

@@ -17,6 +17,9 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::file::{self, Direction, RWF_NOAPPEND};
 use crate::sys::{fd, poll, signal, thread};
 
+/// How often a pin that is closed in mid-work is made anew.
+const TRIES: usize = 8;
+
 /// Does the work of a request that the caller has claimed; its result.
 ///
 /// divergence: until it starts, the request is only queued: it is lost if the process is killed;
@@ -24,11 +27,22 @@ use crate::sys::{fd, poll, signal, thread};
 /// that was cut off and made longer again gets the data of a write; and buffers are not held, so that
 /// one that the program has unmapped gives EFAULT. The kernel looks at all that in io_submit.
 pub fn perform(request: &Request) -> i64 {
-    let (Some(work), Some(fd)) = (request.work(), request.pin()) else {
-        return Errno::BADF.to_res();
-    };
-    let Some(pinned) = request.look_at_pin() else { return Errno::BADF.to_res() };
-    let result = match &work.task {
+    let mut result = perform_once(request);
+    for _ in 0..TRIES {
+        if result != Err(Errno::BADF) || request.is_pin_intact() {
+            break;
+        }
+        // The program has closed the pin just now: nothing was done.
+        result = perform_once(request);
+    }
+    result.map_or_else(Errno::to_res, |count| count as i64)
+}
+
+fn perform_once(request: &Request) -> Result<usize> {
+    // First: it may bring another pin.
+    let pinned = request.look_at_pin().ok_or(Errno::BADF)?;
+    let (work, fd) = (request.work().ok_or(Errno::BADF)?, request.pin().ok_or(Errno::BADF)?);
+    match &work.task {
         Task::Transfer(transfer) => undisturbed(|| {
             with_rights(request.credentials(), || {
                 with_priority(transfer.priority, || move_bytes(fd, transfer, &pinned))
@@ -38,8 +52,7 @@ pub fn perform(request: &Request) -> i64 {
             with_rights(request.credentials(), || file::sync(fd, *data_only).map(|()| 0))
         }
         Task::Poll { .. } => Err(Errno::INVAL),
-    };
-    result.map_or_else(Errno::to_res, |count| count as i64)
+    }
 }
 
 fn move_bytes(fd: i32, transfer: &Transfer, pinned: &Pinned) -> Result<usize> {
