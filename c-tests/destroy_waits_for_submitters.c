@@ -40,17 +40,21 @@ int main(void)
 	struct io_event result;
 	struct iocb iocb;
 	void *got;
+	int tid;
 
 	ctx = new_context(4);
 	channel = new_pipe();
 	threads[0] = start(submitter, NULL);
-	EVENTUALLY(submitter_tid && is_asleep(submitter_tid));
+	EVENTUALLY((tid = __atomic_load_n(&submitter_tid, __ATOMIC_ACQUIRE)) && is_asleep(tid));
 	threads[1] = start(destroyer, NULL);
 	EVENTUALLY(io_submit(ctx, 0, NULL) == -EINVAL);
 	sleep_ms(100);
-	fact("io_submit: %s", returned[0] ? "returned" : "inside");
-	fact("io_destroy: %s", returned[1] ? "returned" : "inside");
-	CHECK(!returned[0] && !returned[1]);
+	for (int i = 0; i < 2; i++) {
+		bool is_back = __atomic_load_n(&returned[i], __ATOMIC_ACQUIRE);
+
+		fact("%s: %s", i == 0 ? "io_submit" : "io_destroy", is_back ? "returned" : "inside");
+		CHECK(!is_back);
+	}
 
 	io_prep_poll(&iocb, channel.out, POLLOUT);
 	expect(submit(ctx, &iocb), -EINVAL, "io_submit meanwhile");

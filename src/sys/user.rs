@@ -7,7 +7,7 @@
 //! the running stack frame needs no question.
 
 use core::ffi::c_int;
-use core::mem::size_of;
+use core::mem::{MaybeUninit, align_of, size_of};
 
 use libc::{
     FUTEX_CMP_REQUEUE, FUTEX_PRIVATE_FLAG, FUTEX_WAKE_OP, SYS_futex, SYS_rt_sigprocmask,
@@ -16,7 +16,7 @@ use libc::{
 use once_cell::race::OnceBool;
 
 use crate::abi::types::Iocb;
-use crate::sync::AtomicU32;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::raw::syscall;
 
@@ -122,9 +122,8 @@ impl Pages {
     #[inline]
     pub unsafe fn read<T: Copy>(&mut self, addr: usize) -> Result<T> {
         self.check_readable(addr, size_of::<T>())?;
-        // SAFETY: the range is readable, and any bits make a `T`, as the caller vouches. Volatile:
-        // another thread of the program may write there; we read once.
-        Ok(unsafe { core::ptr::with_exposed_provenance::<Unaligned<T>>(addr).read_volatile() }.0)
+        // SAFETY: the range is readable, and any bits make a `T`, as the caller vouches.
+        Ok(unsafe { copy(addr) })
     }
 
     /// Copies one `T` to the program.
@@ -166,6 +165,47 @@ pub fn is_same_page(a: usize, b: usize) -> bool {
     a / PAGE == b / PAGE
 }
 
+/// Reads a `T` of the program's once, word by word.
+///
+/// The words are atomic where they are aligned: another thread of the program may write there, and a
+/// call of ours may write the key of an iocb.
+///
+/// # Safety
+/// The `T` at `addr` must be readable, and any bits must make one.
+#[inline]
+unsafe fn copy<T: Copy>(addr: usize) -> T {
+    const DOUBLE: usize = size_of::<u64>();
+    const SINGLE: usize = size_of::<u32>();
+    let size = size_of::<T>();
+    let mut value = MaybeUninit::<T>::uninit();
+    if size.is_multiple_of(DOUBLE) && addr.is_multiple_of(DOUBLE) {
+        for offset in (0..size).step_by(DOUBLE) {
+            // SAFETY: inside the `T`, and aligned, since its place and size are. Relaxed: what else the
+            // program has written it makes known by the call.
+            unsafe {
+                let from = core::ptr::with_exposed_provenance_mut(addr + offset);
+                let word = AtomicU64::from_ptr(from).load(Ordering::Relaxed);
+                value.as_mut_ptr().byte_add(offset).cast::<u64>().write_unaligned(word);
+            }
+        }
+    } else if size.is_multiple_of(SINGLE) && addr.is_multiple_of(SINGLE) {
+        for offset in (0..size).step_by(SINGLE) {
+            // SAFETY: as above. Relaxed: as above.
+            unsafe {
+                let from = core::ptr::with_exposed_provenance_mut(addr + offset);
+                let word = AtomicU32::from_ptr(from).load(Ordering::Relaxed);
+                value.as_mut_ptr().byte_add(offset).cast::<u32>().write_unaligned(word);
+            }
+        }
+    } else {
+        // SAFETY: the caller vouches for it. Volatile: read once.
+        return unsafe { core::ptr::with_exposed_provenance::<Unaligned<T>>(addr).read_volatile() }
+            .0;
+    }
+    // SAFETY: every byte of it has been written.
+    unsafe { value.assume_init() }
+}
+
 /// Programs align as they like.
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
@@ -187,10 +227,16 @@ pub fn write_key(iocb: usize, access: KeyAccess) -> Result<()> {
         return Err(Errno::FAULT);
     }
     let key = iocb.wrapping_add(core::mem::offset_of!(Iocb, key));
-    // SAFETY: `read_iocb` of this call found the key writable.
-    unsafe {
-        core::ptr::with_exposed_provenance_mut::<Unaligned<u32>>(key).write_volatile(Unaligned(0))
-    };
+    if key.is_multiple_of(align_of::<AtomicU32>()) {
+        // SAFETY: `read_iocb` of this call found the key writable. Relaxed: it publishes nothing; atomic,
+        // since another thread may submit or cancel the same iocb at this moment.
+        unsafe { AtomicU32::from_ptr(core::ptr::with_exposed_provenance_mut(key)) }
+            .store(0, Ordering::Relaxed);
+    } else {
+        let key = core::ptr::with_exposed_provenance_mut::<Unaligned<u32>>(key);
+        // SAFETY: as above.
+        unsafe { key.write_volatile(Unaligned(0)) };
+    }
     Ok(())
 }
 
