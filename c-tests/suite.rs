@@ -17,6 +17,8 @@
 //! Environment:
 //! - `UAIO_LIB=PATH`: the shared library to test; else the one cargo has just built.
 //! - `UAIO_WRAP="valgrind -q --error-exitcode=9"`: a command that runs the programs on ours.
+//! - `UAIO_CFLAGS`, `UAIO_LDFLAGS`: more options for the compiler, when it compiles and when it links,
+//!   such as those of a sanitizer.
 //! - `UAIO_REQUIRE_ALL=1`: a skipped test is a failed test.
 //!
 //! The programs themselves find in `C_TEST_ON` which of these names theirs is.
@@ -189,11 +191,7 @@ impl Suite {
             system,
             uring: kernel_uring().map_err(|error| format!("no io_uring: {error}")),
             require_all: env::var_os("UAIO_REQUIRE_ALL").is_some_and(|value| value == "1"),
-            wrap: env::var("UAIO_WRAP")
-                .unwrap_or_default()
-                .split_whitespace()
-                .map(str::to_string)
-                .collect(),
+            wrap: words("UAIO_WRAP"),
             scratch,
         }
     }
@@ -316,20 +314,30 @@ impl Suite {
             .try_get_compiler()
             .map_err(|error| format!("no C compiler: {error}"))?;
         let binary = self.scratch.join("bin").join(&program.name);
-        let mut command = compiler.to_command();
-        command
-            .args(["-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-I"])
+        let object = binary.with_extension("o");
+        let mut compile = compiler.to_command();
+        compile
+            .args(["-std=gnu11", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", "-c", "-I"])
             .arg(self.sources.with_file_name("include"))
+            .args(words("UAIO_CFLAGS"))
             .arg(&program.source)
+            .arg("-o")
+            .arg(&object);
+        let mut link = compiler.to_command();
+        link.arg("-pthread")
+            .arg(&object)
             .arg("-o")
             .arg(&binary)
             .arg(self.ours.directory.join("libaio.so"))
-            .arg("-ldl");
-        let output = command.output().map_err(|error| format!("the C compiler: {error}"))?;
-        match output.status.success() {
-            true => Ok(binary),
-            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+            .arg("-ldl")
+            .args(words("UAIO_LDFLAGS"));
+        for command in [&mut compile, &mut link] {
+            let output = command.output().map_err(|error| format!("the C compiler: {error}"))?;
+            if !output.status.success() {
+                return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+            }
         }
+        Ok(binary)
     }
 }
 
@@ -402,6 +410,12 @@ impl Run {
         let place = place.display();
         Err(format!("{verdict} in {place}\n-- stdout --\n{stdout}-- stderr --\n{stderr}"))
     }
+}
+
+/// The words in a variable of the environment.
+fn words(variable: &str) -> Vec<String> {
+    let text = env::var(variable).unwrap_or_default();
+    text.split_whitespace().map(str::to_string).collect()
 }
 
 /// The cdylib that cargo has built for this very test run, or `UAIO_LIB`.
