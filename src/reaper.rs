@@ -336,7 +336,7 @@ extern "C" fn reap(argument: *mut c_void) -> *mut c_void {
             // Stopped and continued, or setuid in another thread.
             Err(Errno::INTR) => continue,
             // Nothing for a while, or the program has closed our descriptors.
-            waited @ (Ok(0) | Err(Errno::BADF | Errno::INVAL)) => {
+            waited @ (Ok(0) | Err(_)) => {
                 let Some((found, next)) = look(number) else { return ptr::null_mut() };
                 if waited.is_err() && found == epoll {
                     // No other could be made.
@@ -344,10 +344,6 @@ extern "C" fn reap(argument: *mut c_void) -> *mut c_void {
                 }
                 (epoll, pause) = (found, next);
                 continue;
-            }
-            Err(_) => {
-                service::reaper_has_ended(number);
-                return ptr::null_mut();
             }
         };
         for event in ready.iter().take(count) {

@@ -10,22 +10,17 @@ use crate::sys::futex;
 /// Nobody may come in.
 const SHUT: u32 = 1 << 31;
 
-/// Number of the reaper that runs; [`NONE`] if it has ended.
+/// Number of the reaper that runs.
 static CURRENT: AtomicU32 = AtomicU32::new(0);
-const NONE: u32 = u32::MAX;
+const LAST_NUMBER: u32 = u32::MAX - 1;
 
 /// A number for a reaper that starts. Under the reaper's lock.
 pub fn next_reaper() -> u32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
-    let number = LAST.load(Ordering::Relaxed) % (NONE - 1) + 1;
+    let number = LAST.load(Ordering::Relaxed) % LAST_NUMBER + 1;
     LAST.store(number, Ordering::Relaxed);
     CURRENT.store(number, Ordering::Relaxed);
     number
-}
-
-/// A reaper has ended by itself: if it was the one that runs, nobody is served any more.
-pub fn reaper_has_ended(number: u32) {
-    let _ = CURRENT.compare_exchange(number, NONE, Ordering::Relaxed, Ordering::Relaxed);
 }
 
 /// See the module. All-zero memory is a source that nobody serves.

@@ -16,6 +16,9 @@ use std::time::Duration;
 
 use libc::c_long;
 use libtest_mimic::Arguments;
+use support::calls::{
+    Allowance, Call, NEEDED, OLD_REPLACEMENTS, REPLACED, REPLACED_BY_OLD, REPLACEMENTS,
+};
 use support::command;
 use support::scratch::{self, Scratch};
 use support::setting::Setting;
@@ -27,76 +30,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The exit status where there can be no such filter.
 const SKIPPED: i32 = 77;
 
-/// What may be missing when a call is refused: the names of refused.c.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Allowance {
-    Nothing,
-    SignalledPolls,
-    Polls,
-    Workers,
-    Contexts,
-}
-
-impl Allowance {
-    fn name(self) -> &'static str {
-        match self {
-            Allowance::Nothing => "nothing",
-            Allowance::SignalledPolls => "signalled_polls",
-            Allowance::Polls => "polls",
-            Allowance::Workers => "workers",
-            Allowance::Contexts => "contexts",
-        }
-    }
-}
-
-/// A system call with its name.
-type Call = (&'static str, c_long);
-
-/// Entries from the names of the libc crate.
-macro_rules! calls {
-    ($($name:ident)*) => { &[$((stringify!($name), libc::$name)),*] };
-}
-
-/// With one of these refused nothing is missing.
-const REPLACED: &[Call] = calls![
-    SYS_capget SYS_capset SYS_close SYS_epoll_pwait SYS_fadvise64 SYS_fcntl SYS_fdatasync SYS_fstat
-    SYS_fstatfs SYS_fsync SYS_ftruncate SYS_getpid SYS_getsockopt SYS_gettid SYS_io_uring_enter
-    SYS_io_uring_setup SYS_ioctl SYS_ioprio_get SYS_ioprio_set SYS_kcmp SYS_madvise
-    SYS_memfd_create SYS_mprotect SYS_mremap SYS_openat SYS_pidfd_open SYS_pipe2 SYS_ppoll SYS_prctl
-    SYS_pread64 SYS_preadv2 SYS_prlimit64 SYS_process_vm_readv SYS_pwrite64 SYS_pwritev2 SYS_read
-    SYS_readlinkat SYS_rt_sigaction SYS_rt_sigprocmask SYS_sched_setaffinity SYS_sched_yield
-    SYS_sendfile SYS_sendto SYS_setfsgid SYS_setfsuid SYS_sigaltstack SYS_statx SYS_tgkill
-    SYS_timerfd_create SYS_timerfd_gettime SYS_timerfd_settime SYS_write
-];
-
-/// Calls that take the place of others.
-const REPLACEMENTS: &[Call] = calls![
-    SYS_close_range SYS_dup SYS_epoll_pwait2 SYS_newfstatat SYS_preadv SYS_process_vm_writev
-    SYS_pselect6 SYS_pwritev SYS_readv SYS_sendmsg SYS_syncfs SYS_tkill SYS_writev
-];
-
-/// Those that only this architecture has.
-#[cfg(target_arch = "x86_64")]
-const OLD_REPLACEMENTS: &[Call] = calls![SYS_epoll_create SYS_epoll_wait SYS_eventfd];
-/// Those that only this architecture has.
-#[cfg(not(target_arch = "x86_64"))]
-const OLD_REPLACEMENTS: &[Call] = &[];
-
-/// Those whose old forms take their place, where the architecture has them.
-const REPLACED_BY_OLD: &[Call] = calls![SYS_epoll_create1 SYS_eventfd2];
-
-const NEEDED: &[(Call, Allowance)] = &[
-    (("SYS_epoll_ctl", libc::SYS_epoll_ctl), Allowance::Polls),
-    // The thread's own entry of a ring cannot be taken back, and with it an idle worker.
-    (("SYS_io_uring_register", libc::SYS_io_uring_register), Allowance::Workers),
-    (("SYS_munmap", libc::SYS_munmap), Allowance::Workers),
-    (("SYS_mmap", libc::SYS_mmap), Allowance::Contexts),
-    // What waits does so by looking again and again.
-    (("SYS_futex", libc::SYS_futex), Allowance::Nothing),
-];
-
 /// Made by the C library in our name.
-const THREADS: &[Call] = calls![SYS_clone SYS_clone3];
+const THREADS: [c_long; 2] = [libc::SYS_clone, libc::SYS_clone3];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -124,8 +59,7 @@ fn main() -> ExitCode {
             Setting::Always => Allowance::Polls,
             _ => Allowance::SignalledPolls,
         };
-        let numbers: Vec<_> = THREADS.iter().map(|(_, number)| *number).collect();
-        trials.push(trial(name, move || all(setting, "anywhere", allowance, &numbers)));
+        trials.push(trial(name, move || all(setting, "anywhere", allowance, &THREADS)));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }

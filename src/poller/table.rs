@@ -499,14 +499,13 @@ fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<(u32, Ident
             },
             Ok(()) => return Ok(what),
             Err(Errno::BADF) => return Err(Errno::BADF),
-            Err(Errno::NOMEM) => return Err(Errno::AGAIN),
-            // The user's limit of registrations.
-            Err(error) if error.number() == libc::ENOSPC => return Err(Errno::AGAIN),
             // A sandbox: nothing is known of the file.
             Err(error) if epoll::is_refused(error) => return Err(Errno::AGAIN),
             // EPERM: the file is always ready, and was not for this mask. ELOOP: too many epolls
             // inside each other.
-            Err(_) => return Err(Errno::INVAL),
+            Err(Errno::PERM | Errno::INVAL | Errno::LOOP) => return Err(Errno::INVAL),
+            // ENOMEM, or ENOSPC: the user's limit of registrations.
+            Err(_) => return Err(Errno::AGAIN),
         }
     }
     Err(Errno::AGAIN)

@@ -16,7 +16,7 @@ use libc::{
 };
 
 use crate::sync::{AtomicBool, Ordering};
-use crate::sys::errno::Result;
+use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, OwnedFd};
 use crate::sys::raw::syscall;
 use crate::sys::refusal;
@@ -84,10 +84,9 @@ pub fn is_one(bell: c_int) -> bool {
     let asked: Result<usize> = unsafe { syscall!(SYS_timerfd_gettime, bell, value.as_mut_ptr()) };
     match asked {
         Ok(_) => true,
-        Err(error) if refusal::is_refused(SYS_timerfd_gettime, error) => {
-            fd::is_link_to(bell, c"anon_inode:[timerfd]") || is_eventfd(bell)
-        }
-        Err(_) => is_eventfd(bell),
+        Err(Errno::BADF | Errno::INVAL) => is_eventfd(bell),
+        // A filter, or nothing that the kernel says: it has not been looked at.
+        Err(_) => fd::is_link_to(bell, c"anon_inode:[timerfd]") || is_eventfd(bell),
     }
 }
 

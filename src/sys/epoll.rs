@@ -53,10 +53,9 @@ pub fn is_intact(epoll: c_int, mark: c_int) -> bool {
     // All such pairs have the same registration: if the numbers mean another one, nothing changes.
     match modify(epoll, mark, MARK_EVENTS, MARK) {
         Ok(()) => true,
-        Err(error) if is_refused(error) => {
-            fd::is_link_to(epoll, c"anon_inode:[eventpoll]") && bell::is_one(mark)
-        }
-        Err(_) => false,
+        Err(Errno::BADF | Errno::NOENT | Errno::INVAL) => false,
+        // No memory, or a filter: it has not been looked at.
+        Err(_) => fd::is_link_to(epoll, c"anon_inode:[eventpoll]") && bell::is_one(mark),
     }
 }
 

@@ -66,7 +66,12 @@ impl StatusFlags {
 pub fn status_flags(fd: c_int) -> Result<StatusFlags> {
     // SAFETY: F_GETFL takes no pointer.
     let asked = unsafe { syscall!(SYS_fcntl, fd, F_GETFL) };
-    let flags = refusal::or_else(SYS_fcntl, asked, || flags_in_proc(fd))? as c_int;
+    let flags = match asked {
+        Ok(flags) => flags,
+        Err(Errno::BADF) => return Err(Errno::BADF),
+        // The kernel does not say so: a filter does.
+        Err(_) => flags_in_proc(fd)?,
+    } as c_int;
     if flags & libc::O_PATH != 0 { Err(Errno::BADF) } else { Ok(StatusFlags(flags)) }
 }
 
@@ -92,11 +97,15 @@ pub fn stat(fd: c_int) -> Result<libc::stat> {
     // SAFETY: the kernel writes one `struct stat`; the call goes to the same layout as libc's on
     // 64-bit Linux.
     let asked = unsafe { syscall!(SYS_fstat, fd, room) };
-    refusal::or_else(SYS_fstat, asked, || {
-        let empty = c"".as_ptr();
-        // SAFETY: as above, and the empty path is NUL-terminated.
-        unsafe { syscall!(libc::SYS_newfstatat, fd, empty, room, libc::AT_EMPTY_PATH) }
-    })?;
+    match asked {
+        Ok(_) => {}
+        Err(Errno::BADF) => return Err(Errno::BADF),
+        Err(_) => {
+            let empty = c"".as_ptr();
+            // SAFETY: as above, and the empty path is NUL-terminated.
+            unsafe { syscall!(libc::SYS_newfstatat, fd, empty, room, libc::AT_EMPTY_PATH) }?;
+        }
+    }
     // SAFETY: all-zero is a valid `stat`, and the kernel filled it.
     Ok(unsafe { stat.assume_init() })
 }
@@ -573,7 +582,13 @@ pub fn eventfd_signal(fd: c_int) {
 pub fn eventfd_add(fd: c_int, count: u64) {
     let value = (&raw const count).expose_provenance() as u64;
     // SAFETY: the kernel reads 8 bytes of `count`.
-    let _: Result<usize> = unsafe { file::plain(Direction::Write, fd, value, 8, NO_OFFSET) };
+    let added = unsafe { file::plain(Direction::Write, fd, value, 8, NO_OFFSET) };
+    if !matches!(added, Ok(_) | Err(Errno::BADF)) {
+        // Who is not told waits for ever: once more, unless it is full, when that changes nothing.
+        let iov = [libc::iovec { iov_base: (&raw const count).cast_mut().cast(), iov_len: 8 }];
+        // SAFETY: as above.
+        let _: Result<usize> = unsafe { file::vectored(Direction::Write, fd, &iov, NO_OFFSET, 0) };
+    }
 }
 
 /// Sets an eventfd of ours back to 0.

@@ -8,6 +8,8 @@ pub mod clock;
 pub mod cred;
 pub mod epoll;
 pub mod errno;
+#[cfg(feature = "fault-injection")]
+mod faults;
 pub mod fd;
 pub mod file;
 pub mod futex;

@@ -1,6 +1,8 @@
 //! The system call instruction.
 
-use crate::sys::errno::{Errno, Result};
+#[cfg(not(feature = "fault-injection"))]
+use crate::sys::errno::Errno;
+use crate::sys::errno::Result;
 
 /// Calls the kernel with up to six arguments; unused ones are ignored by it.
 ///
@@ -77,6 +79,10 @@ pub unsafe fn checked(number: libc::c_long, args: &[usize]) -> Result<usize> {
     for (slot, arg) in all.iter_mut().zip(args) {
         *slot = *arg;
     }
+    #[cfg(feature = "fault-injection")]
+    // SAFETY: the caller's promise.
+    return unsafe { crate::sys::faults::call(number, all) };
+    #[cfg(not(feature = "fault-injection"))]
     // SAFETY: the caller's promise.
     Errno::check(unsafe { syscall6(number, all) })
 }

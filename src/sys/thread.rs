@@ -63,6 +63,10 @@ pub fn detach_self() {
 
 /// Starts `entry(argument)` in a thread of its own. EAGAIN: the system has no room for one.
 pub fn spawn(entry: Entry, argument: usize) -> Result<Thread> {
+    #[cfg(feature = "fault-injection")]
+    if crate::sys::faults::refuses_thread() {
+        return Err(Errno::AGAIN);
+    }
     let mut attr = MaybeUninit::<pthread_attr_t>::uninit();
     let mut all = MaybeUninit::<sigset_t>::uninit();
     let mut old = MaybeUninit::<sigset_t>::uninit();

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod c;
+pub mod calls;
 pub mod command;
 pub mod elf;
 pub mod library;
