@@ -1,7 +1,7 @@
 /* Description: io_submit looks up each file when it comes to it, also after a sleep in the same call. */
 #include "meanwhile.h"
 
-static int number, other, direct;
+static int number, other;
 
 static void replace(void)
 {
@@ -24,7 +24,7 @@ static void with(enum sleep sleep, void (*work)(void), int flags, int want, cons
 	number = MUST(fcntl(fd, F_DUPFD_CLOEXEC, 300));
 	close(fd);
 	close(scratch_filled("other", 0, PAGE, '2'));
-	other = MUST(open("other", flags | O_CLOEXEC));
+	other = MUST(open(flags & O_NONBLOCK ? "empty" : "other", flags | O_CLOEXEC));
 	/* Known to the batch before it sleeps. */
 	io_prep_pread(&iocbs[0], number, buffer, 1, 0);
 	sleep_in(sleep, &iocbs[1], work);
@@ -43,11 +43,12 @@ static void with(enum sleep sleep, void (*work)(void), int flags, int want, cons
 int main(void)
 {
 	meanwhile_begin();
-	direct = scratch_direct("probe", PAGE, 'd');
+	MUST(mkfifo("empty", 0600));
 	for (enum sleep sleep = 0; sleep < SLEEPS; sleep++) {
 		with(sleep, replace, O_RDONLY, 3, "another file");
 		with(sleep, replace, O_RDONLY | O_DIRECT, 3, "another file, direct");
 		with(sleep, replace, O_WRONLY, 2, "one for writing");
+		with(sleep, replace, O_RDWR | O_NONBLOCK, 3, "an empty FIFO");
 		with(sleep, close_it, O_RDONLY, 2, "nothing");
 	}
 	return finish();
