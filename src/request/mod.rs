@@ -15,6 +15,7 @@
 pub mod buffer;
 pub mod decode;
 mod hold;
+mod keys;
 pub mod list;
 pub mod progress;
 pub mod state;
@@ -22,12 +23,13 @@ pub mod state;
 use core::cell::UnsafeCell;
 
 use crate::request::decode::Transfer;
+use crate::request::keys::Keys;
 use crate::request::list::Links;
 use crate::request::progress::Progress;
 use crate::request::state::State;
 use crate::resfd::Resfd;
 use crate::stable::{Stable, Zeroed};
-use crate::sync::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Lock, Ordering};
+use crate::sync::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Lock, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, Identity, OwnedFd};
@@ -266,25 +268,12 @@ impl Request {
     }
 }
 
-/// From which iocb a request was made, and when. Kept dense, apart from the requests: io_cancel
-/// walks over all of them.
-#[derive(Debug, Default)]
-struct Key {
-    iocb: AtomicUsize,
-    sequence: AtomicU64,
-}
-
-// SAFETY: atomics.
-unsafe impl Zeroed for Key {}
-
 #[derive(Debug, Default)]
 struct Free {
     /// Index + 1 of the first free request, linked by `links.next`; 0 is none.
     head: u32,
     /// Requests below this index exist.
     high: u32,
-    /// Number of the next request.
-    sequence: u64,
 }
 
 /// The requests of one context. All-zero memory is an empty slab.
@@ -292,7 +281,7 @@ struct Free {
 pub struct Slab {
     free: Lock<Free, true>,
     requests: Stable<Request>,
-    keys: Stable<Key>,
+    keys: Keys,
 }
 
 impl Slab {
@@ -336,11 +325,7 @@ impl Slab {
             request.resfd.get().write(None);
         }
         request.state.begin();
-        if let Some(key) = self.keys.get(request.index()) {
-            key.sequence.store(free.sequence, Ordering::Relaxed);
-            key.iocb.store(iocb, Ordering::Relaxed);
-        }
-        free.sequence += 1;
+        self.keys.insert(request.index(), iocb);
         Ok(request)
     }
 
@@ -350,9 +335,7 @@ impl Slab {
         let work = unsafe { (*request.work.get()).take() };
         drop(work);
         let mut free = self.free.lock();
-        if let Some(key) = self.keys.get(request.index()) {
-            key.iocb.store(0, Ordering::Relaxed);
-        }
+        self.keys.remove(request.index());
         request.links.set_next_free(free.head);
         free.head = request.index() + 1;
     }
@@ -364,9 +347,10 @@ impl Slab {
 
     /// The oldest armed request made from `iocb` whose outcome is open, with a reference for the caller.
     pub fn hold_oldest(&self, iocb: usize) -> Option<&Request> {
-        let free = self.free.lock();
+        let _free = self.free.lock();
+        let is_open = |index| self.get(index).is_some_and(|request| request.state.is_open());
         loop {
-            let request = self.oldest(iocb, free.high)?;
+            let request = self.get(self.keys.oldest(iocb, is_open)?)?;
             // If its last reference is gone, it was decided just now, and is not found again.
             if request.state.try_hold() {
                 return Some(request);
@@ -374,30 +358,12 @@ impl Slab {
         }
     }
 
-    fn oldest(&self, iocb: usize, high: u32) -> Option<&Request> {
-        let mut oldest: Option<(u64, &Request)> = None;
-        for index in 0..high {
-            let Some(key) = self.keys.get(index) else { continue };
-            if key.iocb.load(Ordering::Relaxed) != iocb {
-                continue;
-            }
-            let sequence = key.sequence.load(Ordering::Relaxed);
-            let Some(request) = self.requests.get(index) else { continue };
-            let is_older = oldest.as_ref().is_none_or(|(other, _)| sequence < *other);
-            if is_older && request.state.is_open() {
-                oldest = Some((sequence, request));
-            }
-        }
-        oldest.map(|(_, request)| request)
-    }
-
     /// Some armed request at or after `from` whose outcome is open, with a reference for the caller, and
     /// where to go on.
     pub fn hold_next(&self, from: u32) -> Option<(&Request, u32)> {
         let free = self.free.lock();
         for index in from..free.high {
-            let Some(key) = self.keys.get(index) else { continue };
-            if key.iocb.load(Ordering::Relaxed) == 0 {
+            if !self.keys.is_used(index) {
                 continue;
             }
             let Some(request) = self.requests.get(index) else { continue };
