@@ -273,13 +273,14 @@ impl<'a> Sleeper<'a> {
             Some(mask) => match bell::make() {
                 Ok(own) => {
                     let waiter = Waiter::new(need, Sleep::Bell(own.raw()));
-                    self.wait_as(need, waiter, |_| {
+                    let awake = self.wait_as(need, waiter, |_| {
                         let mut fds = [pollfd { fd: own.raw(), events: libc::POLLIN, revents: 0 }];
-                        let (span, is_last) = match self.watch_over() {
-                            Some((span, is_last)) => (span, is_last),
-                            None => (self.left(), true),
-                        };
+                        // The program may take the bell away, and then nobody can ring it.
+                        let (span, is_last) = self.span(MOMENT);
                         let woken = poll::wait(&mut fds, span.as_ref(), Some(&mask));
+                        if woken == Ok(1) && !bell::is_one(own.raw()) {
+                            return Err(Errno::BADF);
+                        }
                         bell::silence(own.raw());
                         match woken {
                             Ok(0) if !is_last => {
@@ -289,7 +290,9 @@ impl<'a> Sleeper<'a> {
                             Ok(0) => Err(Errno::TIMEDOUT),
                             result => result.map(|_| ()),
                         }
-                    })
+                    });
+                    bell::close(own.into_raw());
+                    awake
                 }
                 Err(_) => self.look_now_and_then(need),
             },
