@@ -1,8 +1,8 @@
 //! The completion ring, in the kernel's `struct aio_ring` layout.
 //!
 //! It lies in memory that the program sees at the context's address and may change at any time:
-//! QEMU, fio and others take events and move `head` by themselves ([`memory`]). The protocol between
-//! those who post events and those who take them is in [`queue`].
+//! QEMU, fio and others take events and move `head` by themselves (`memory`). The protocol between
+//! those who post events and those who take them is in `queue`.
 
 mod memory;
 mod queue;
