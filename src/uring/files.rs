@@ -101,7 +101,14 @@ impl FileTable {
             io_uring_rsrc_update { offset: first, resv: 0, data: numbers.as_ptr().addr() as u64 };
         let operation = io_uring_register_op::IORING_REGISTER_FILES_UPDATE;
         let address = (&raw const argument).addr();
-        self.enter(|name| register(name, operation, address, numbers.len())).unwrap_or(0)
+        let update = || self.enter(|name| register(name, operation, address, numbers.len()));
+        match update() {
+            Ok(done) => done,
+            // A number that is not open.
+            Err(Errno::BADF) => 0,
+            // A slot that is not emptied keeps its file open, and nobody comes back to it.
+            Err(_) => update().unwrap_or(0),
+        }
     }
 
     /// A descriptor for the file in a slot, which stays there. One thread at a time. The caller is in
