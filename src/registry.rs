@@ -15,8 +15,9 @@
 //! *Orderings*: a slot is filled before the Release store of its leaf; references are taken with
 //! Acquire and dropped with Release, io_destroy waits for them with Acquire.
 
-use core::cell::Cell;
 use core::ptr;
+
+use libc::timespec;
 
 use crate::abi::types::AioRing;
 use crate::arena::{Arenas, PAGE, Region, View};
@@ -28,24 +29,25 @@ use crate::pins;
 use crate::radix::{self, Radix};
 use crate::reaper;
 use crate::ring::Geometry;
+use crate::shield::{self, Left};
 use crate::stable::{Stable, Zeroed};
-use crate::sync::{
-    AtomicPtr, AtomicU32, AtomicUsize, Lock, Ordering, compiler_fence, thread_local,
-};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Lock, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::Protection;
-use crate::sys::{futex, host, mmap, user};
+use crate::sys::{clock, futex, host, mmap, user};
 use crate::uring::cache;
 
 /// io_destroy has begun, or the slot is free. (A slot that was never used has no address.)
 const DEAD: u32 = 1 << 31;
+/// io_destroy has ended, and left the memory to calls that are inside: the last one gives it back.
+const ABANDONED: u32 = 1 << 30;
 
 /// A place for a context.
 #[derive(Debug)]
 struct Slot {
     /// Where the program sees the ring.
     address: AtomicUsize,
-    /// Calls in progress, and [`DEAD`].
+    /// Calls in progress, [`DEAD`] and [`ABANDONED`].
     references: AtomicU32,
     /// Set-up only: index of this slot, and of the next free one + 1.
     index: AtomicU32,
@@ -53,6 +55,8 @@ struct Slot {
     /// Set-up only: memory of the ring, and the requested number of events.
     region: Lock<Region>,
     requested: AtomicU32,
+    /// Where the program saw the ring when io_destroy came.
+    last_address: AtomicUsize,
     context: Context,
 }
 
@@ -71,6 +75,13 @@ impl Slot {
 struct Epoch {
     slots: Radix<Slot>,
 }
+
+/// How long io_destroy waits for calls before it looks whether they were left; it doubles that from round
+/// to round.
+const FIRST_WAIT: timespec = timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+const MOST_ROUNDS: u32 = 7;
+/// After so many rounds it waits for no call in io_getevents.
+const PATIENCE: u32 = 4;
 
 static EPOCH: AtomicPtr<Epoch> = AtomicPtr::new(ptr::null_mut());
 static SLOTS: Stable<Slot> = Stable::new();
@@ -119,72 +130,35 @@ impl Reference {
 impl Drop for Reference {
     #[inline]
     fn drop(&mut self) {
-        INSIDE.with(Inside::leave);
+        shield::note(0);
         leave(self.slot);
     }
 }
 
 #[inline]
-fn leave(slot: &Slot) {
+fn leave(slot: &'static Slot) {
     // Release: what this call did is done for io_destroy, which waits with Acquire.
-    if slot.references.fetch_sub(1, Ordering::Release) & DEAD != 0 {
+    let references = slot.references.fetch_sub(1, Ordering::Release);
+    if references & DEAD != 0 {
         futex::wake(&slot.references, u32::MAX);
-    }
-}
-
-/// The calls that a thread is inside: more than one if a signal handler has interrupted it and
-/// calls the library as well.
-struct Inside {
-    slots: [Cell<*const Slot>; Inside::DEPTH],
-    depth: Cell<usize>,
-}
-
-impl Inside {
-    /// Deeper calls are not noted.
-    const DEPTH: usize = 4;
-
-    #[inline]
-    fn enter(&self, slot: *const Slot) {
-        // The depth first, so that a handler that comes in between uses the next place.
-        let depth = self.depth.get();
-        self.depth.set(depth.wrapping_add(1));
-        // SeqCst: for a handler of this thread only; it pairs with its program order.
-        compiler_fence(Ordering::SeqCst);
-        if let Some(place) = self.slots.get(depth) {
-            place.set(slot);
+        if references == DEAD | ABANDONED | 1 {
+            reclaim(slot);
         }
     }
-
-    #[inline]
-    fn leave(&self) {
-        // Wrapping: a child of clone(CLONE_VM) may use the same variable at the same time.
-        let depth = self.depth.get().wrapping_sub(1);
-        if let Some(place) = self.slots.get(depth) {
-            place.set(ptr::null());
-        }
-        // SeqCst: as in `enter`.
-        compiler_fence(Ordering::SeqCst);
-        self.depth.set(depth);
-    }
-
-    /// How many of the calls are on `slot`.
-    fn count(&self, slot: *const Slot) -> u32 {
-        let calls = self.slots.iter().take(self.depth.get());
-        calls.filter(|inside| ptr::eq(inside.get(), slot)).count() as u32
-    }
 }
 
-thread_local! {
-    static INSIDE: Inside = const {
-        Inside { slots: [const { Cell::new(ptr::null()) }; Inside::DEPTH], depth: Cell::new(0) }
-    };
+/// Undoes a call of the calling thread that was left.
+pub fn undo(left: Left) {
+    // SAFETY: `enter` noted the address of a slot, which is never unmapped.
+    let slot: &'static Slot = unsafe { &*ptr::with_exposed_provenance(left.note) };
+    slot.context.undo(left.owner);
+    leave(slot);
 }
 
 /// The context at `address`: EINVAL for anything else, fs/aio.c, lookup_ioctx.
 ///
 /// divergence: the kernel reads the id through the program's view and does not find a context whose
-/// ring the program has unmapped; here it goes on until io_destroy. A call counts until it returns:
-/// one that the program leaves by longjmp keeps io_destroy waiting.
+/// ring the program has unmapped; here it goes on until io_destroy.
 #[inline]
 pub fn find(address: usize) -> Result<Reference> {
     match look_up(address) {
@@ -223,7 +197,7 @@ fn enter(slot: &'static Slot, address: usize) -> Option<Reference> {
         leave(slot);
         return None;
     }
-    INSIDE.with(|inside| inside.enter(slot));
+    shield::note(ptr::from_ref(slot).expose_provenance());
     Some(Reference { slot })
 }
 
@@ -274,6 +248,7 @@ fn first_use(setup: &mut Setup) -> Result<&'static Epoch> {
 /// What fork calls in the child. Async-signal-safe: only atomics, close and munmap.
 extern "C" fn after_fork() {
     lineage::forked();
+    shield::forget_notes();
     fork_gate::child();
     // SAFETY: the child has one thread.
     unsafe {
@@ -378,52 +353,79 @@ pub fn destroy(address: usize) -> Result<()> {
     slot.context.kill();
     drop(reference);
     // Calls that a signal handler, which this is, has interrupted do not end before we do.
-    let interrupted = INSIDE.with(|inside| inside.count(slot));
-    // Acquire: pairs with the Release in `leave`.
-    let mut references = slot.references.load(Ordering::Acquire);
-    while references > DEAD + interrupted {
-        futex::wait(&slot.references, references);
-        // Acquire: pairs with the Release in `leave`.
-        references = slot.references.load(Ordering::Acquire);
-    }
-    slot.context.tear_down(interrupted > 0);
-    if interrupted > 0 {
-        // They go on in this memory, so nobody gets it.
-        abandon(slot);
-        return Ok(());
-    }
-    slot.context.clear();
+    let interrupted = shield::noted(ptr::from_ref(slot).addr());
+    let left_inside = wait_for_calls(slot, interrupted);
+    slot.context.tear_down(left_inside > 0);
     let is_last = {
         let mut setup = SETUP.lock();
         let current = slot.address.swap(0, Ordering::Relaxed);
         remove(current, slot);
-        let region = *slot.region.lock();
-        let view = view(slot, &region, current);
-        setup.arenas.release(&region, view);
+        slot.last_address.store(current, Ordering::Relaxed);
         setup.requested -= u64::from(slot.requested.load(Ordering::Relaxed));
-        slot.next_free.store(setup.free, Ordering::Relaxed);
-        setup.free = slot.index.load(Ordering::Relaxed) + 1;
         setup.live -= 1;
         setup.live == 0
     };
+    if left_inside == 0 {
+        give_back(slot);
+    } else {
+        // They go on in this memory, so nobody gets it yet.
+        // AcqRel: pairs with the Release in `leave`, and with the Acquire in `reclaim`.
+        let references = slot.references.fetch_or(ABANDONED, Ordering::AcqRel);
+        if references == DEAD {
+            reclaim(slot);
+        }
+    }
     if is_last {
         retire();
     }
     Ok(())
 }
 
-/// Takes a dead context out of use without giving its memory back.
-#[cold]
-fn abandon(slot: &'static Slot) {
+/// Waits until all calls but `interrupted` have left a dead context, or are given up; how many may still
+/// be inside.
+///
+/// fs/aio.c, free_ioctx_users comes when all callers have left. Those in io_getevents have been woken;
+/// those in a signal handler have left, for the kernel.
+fn wait_for_calls(slot: &'static Slot, interrupted: u32) -> u32 {
+    let mut inside = interrupted;
+    let mut rounds = 0;
+    loop {
+        // Acquire: pairs with the Release in `leave`.
+        let references = slot.references.load(Ordering::Acquire);
+        if references <= DEAD + inside {
+            return inside;
+        }
+        let span = FIRST_WAIT.tv_nsec << rounds;
+        let deadline = clock::after(&timespec { tv_sec: 0, tv_nsec: span });
+        if futex::wait_until(&slot.references, references, Some(&deadline)) == Err(Errno::TIMEDOUT)
+        {
+            let given_up = slot.context.give_up(rounds >= PATIENCE);
+            (0..given_up.gone).for_each(|_| leave(slot));
+            inside += given_up.revoked;
+            rounds = (rounds + 1).min(MOST_ROUNDS);
+        }
+    }
+}
+
+/// The memory of a dead context that nobody is inside any more can be used again.
+fn give_back(slot: &'static Slot) {
+    slot.context.clear();
     let mut setup = SETUP.lock();
-    let current = slot.address.swap(0, Ordering::Relaxed);
-    remove(current, slot);
-    setup.requested -= u64::from(slot.requested.load(Ordering::Relaxed));
-    setup.live -= 1;
-    let is_last = setup.live == 0;
-    drop(setup);
-    if is_last {
-        retire();
+    let region = *slot.region.lock();
+    let view = view(slot, &region, slot.last_address.load(Ordering::Relaxed));
+    setup.arenas.release(&region, view);
+    slot.next_free.store(setup.free, Ordering::Relaxed);
+    setup.free = slot.index.load(Ordering::Relaxed) + 1;
+}
+
+/// The last call that io_destroy did not wait for is over.
+#[cold]
+fn reclaim(slot: &'static Slot) {
+    // Acquire: pairs with the Release of io_destroy. Late look-ups count for a moment, too: only one of
+    // them finds the flag set.
+    if slot.references.fetch_and(!ABANDONED, Ordering::Acquire) & ABANDONED != 0 {
+        slot.context.close();
+        give_back(slot);
     }
 }
 

@@ -112,6 +112,26 @@ impl Signals {
     }
 }
 
+/// A [`Resfd`] in a form in which all-zero memory is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    is_there: bool,
+    may_block: bool,
+    /// Index + 1; 0 for none.
+    entry: u8,
+    fd: i32,
+    number: i32,
+}
+
+impl Note {
+    /// The eventfd that was noted. To be called once.
+    pub fn resfd(self) -> Option<Resfd> {
+        let Note { fd, number, may_block, entry, is_there } = self;
+        let signal = Signal { fd, number, may_block };
+        is_there.then(|| Resfd { signal, entry: entry.checked_sub(1) })
+    }
+}
+
 /// A pinned eventfd. Given back with [`Resfds::release`].
 #[derive(Debug)]
 pub struct Resfd {
@@ -124,6 +144,18 @@ impl Resfd {
     /// How to add 1 to it.
     pub fn signal(&self) -> Signal {
         self.signal
+    }
+
+    /// A copy, for who gives it back if its holder cannot.
+    pub fn to_note(&self) -> Note {
+        let Signal { fd, number, may_block } = self.signal;
+        Note {
+            is_there: true,
+            fd,
+            number,
+            may_block,
+            entry: self.entry.map_or(0, |entry| entry + 1),
+        }
     }
 }
 
@@ -266,7 +298,7 @@ mod tests {
         resfds.release(first);
         second.signal().send();
         let pin = second.signal.fd;
-        resfds.release(second);
+        resfds.release(second.to_note().resfd().unwrap());
         assert_eq!(fd::status_flags(pin), Err(Errno::BADF));
         assert_eq!(count(&other), 2);
     }

@@ -1,4 +1,5 @@
-//! Calls of the library by signal handlers that have interrupted another call of their thread.
+//! Calls of the library by signal handlers that have interrupted another call of their thread; and calls
+//! that were left by such a handler, which jumped out of them (siglongjmp).
 //!
 //! To the program a system call is one step: a handler runs before it, after it, or while it sleeps.
 //! A call of ours can be interrupted anywhere, also while it holds a lock, for which the handler's
@@ -6,14 +7,21 @@
 //! few programs have such handlers. So it is done only in processes that have shown one:
 //!
 //! - A call begins *open* to handlers as long as there was none.
-//! - It is *safe* while it sleeps: it holds no lock then.
+//! - It is *safe* while it sleeps: it holds no lock then, and what it owns is written down where others
+//!   can undo it ([`crate::waiters`]).
 //! - A handler's call that finds an open one under it is refused. From then on all calls of the
 //!   process begin *shielded*, with all signals blocked but while they sleep, as in the kernel.
+//! - A call that finds an older one of its thread left has it undone. From then on as above.
 //!
 //! divergence: that first call gets the answer of a moment without resources.
 //!
+//! *Which calls were left*: each has a [`Mark`] on its stack. Those of a thread lie one below the other,
+//! since a call is above another one only by a handler that has interrupted it. So one whose mark is
+//! overwritten, or lies below the caller's, has been left.
+//!
 //! *Who may touch what*: a thread's variables belong to it and to its handlers, which put everything
-//! back before they return.
+//! back before they return. A child of clone(CLONE_VM) may use them too, one after the other as after
+//! vfork: it undoes nothing, its number is another one.
 //!
 //! *Orderings*: everything is relaxed: a thread whose calls are not shielded yet is refused itself
 //! when it comes to it.
@@ -24,14 +32,19 @@ use core::ptr;
 use crate::sync::{AtomicBool, Ordering, compiler_fence, thread_local};
 use crate::sys::errno::Errno;
 use crate::sys::poll::SigSet;
-use crate::sys::{mmap, signal};
+use crate::sys::{mmap, signal, task};
 
-/// A handler has called the library in the middle of a call.
-static IS_CALLED_BY_HANDLERS: AtomicBool = AtomicBool::new(false);
+/// A handler has called the library in the middle of a call, or has left one.
+static IS_SHIELDED: AtomicBool = AtomicBool::new(false);
+
+/// How many calls of a thread may be on its stack, each but the last interrupted in its sleep.
+const DEPTH: usize = 8;
 
 /// How far the innermost call of a thread has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// There has never been one.
+    New,
     /// There is none.
     Outside,
     /// It may hold locks.
@@ -40,21 +53,49 @@ enum State {
     Safe,
 }
 
-/// What a shielded call knows.
-#[derive(Clone, Copy, Debug)]
-struct Shield {
-    /// The caller's signal mask.
-    mask: SigSet,
-    /// A handler made the call.
-    is_nested: bool,
+/// A call of a thread.
+struct Frame {
+    /// Address of its [`Mark`].
+    mark: Cell<usize>,
+    /// The caller's signal mask; `None` for an open call.
+    mask: Cell<Option<SigSet>>,
+    /// What it holds: see [`note`].
+    note: Cell<usize>,
 }
 
 struct Thread {
+    /// Its number.
+    task: Cell<u32>,
+    /// Of the innermost call.
     state: Cell<State>,
-    /// Address of the [`Mark`] of the innermost call.
-    frame: Cell<usize>,
-    /// `None` for an open call.
-    shield: Cell<Option<Shield>>,
+    /// Calls under the innermost one: its place.
+    under: Cell<usize>,
+    frames: [Frame; DEPTH],
+}
+
+impl Thread {
+    fn innermost(&self) -> &Frame {
+        // `under` is below DEPTH.
+        &self.frames[self.under.get() % DEPTH]
+    }
+}
+
+/// Names a call, in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// Number of its thread.
+    pub task: u32,
+    /// Address of its [`Mark`].
+    pub frame: usize,
+}
+
+/// A call that was left.
+#[derive(Clone, Copy, Debug)]
+pub struct Left {
+    /// Which.
+    pub owner: Owner,
+    /// What it had noted; not 0.
+    pub note: usize,
 }
 
 /// Lies on the stack of a call, and tells whether that is still there: a handler may have left it by
@@ -93,9 +134,12 @@ impl Mark {
 thread_local! {
     static THREAD: Thread = const {
         Thread {
-            state: Cell::new(State::Outside),
-            frame: Cell::new(0),
-            shield: Cell::new(None),
+            task: Cell::new(0),
+            state: Cell::new(State::New),
+            under: Cell::new(0),
+            frames: [const {
+                Frame { mark: Cell::new(0), mask: Cell::new(None), note: Cell::new(0) }
+            }; DEPTH],
         }
     };
 }
@@ -108,73 +152,138 @@ pub struct Call<'a> {
     /// The caller's signal mask, if the call is shielded. Here, because a child of clone(CLONE_VM) may
     /// use the thread's variables at the same time.
     mask: Option<SigSet>,
-    /// What the thread's variables were before.
+    /// Its place, and what the thread's variables were before.
+    place: usize,
     state: State,
+    under: usize,
     frame: usize,
-    shield: Option<Shield>,
 }
 
 /// Begins a call, whose frame holds `mark`. `None`: a handler makes it, and has interrupted an open
-/// one.
+/// one. `undo` gets the calls that were left.
 #[inline]
-pub fn enter(mark: &Mark) -> Option<Call<'_>> {
+pub fn enter(mark: &Mark, undo: fn(Left)) -> Option<Call<'_>> {
     let here = mark.address();
     mark.set(Mark::ALIVE ^ here);
     THREAD.with(|thread| {
-        if thread.state.get() != State::Outside || IS_CALLED_BY_HANDLERS.load(Ordering::Relaxed) {
-            return enter_shielded(thread, mark);
+        if thread.state.get() != State::Outside || IS_SHIELDED.load(Ordering::Relaxed) {
+            return enter_with_care(thread, mark, undo);
         }
-        let frame = thread.frame.replace(here);
-        // SeqCst: for handlers of this thread only; who sees the state sees the frame. A handler that
-        // comes in between puts the frame back.
-        compiler_fence(Ordering::SeqCst);
-        thread.state.set(State::Open);
-        // SeqCst: the state comes before the first lock.
-        compiler_fence(Ordering::SeqCst);
-        Some(Call { mark, mask: None, state: State::Outside, frame, shield: None })
+        Some(enter_open(thread, mark))
     })
 }
 
+/// As [`enter`], with all signals blocked: for what the kernel does without a break, and where two
+/// system calls more do not count.
+pub fn enter_shielded(mark: &Mark, undo: fn(Left)) -> Option<Call<'_>> {
+    mark.set(Mark::ALIVE ^ mark.address());
+    THREAD.with(|thread| enter_blocked(thread, mark, undo))
+}
+
+#[inline]
+fn enter_open<'a>(thread: &Thread, mark: &'a Mark) -> Call<'a> {
+    let frame = thread.frames[0].mark.replace(mark.address());
+    thread.frames[0].note.set(0);
+    // SeqCst: for handlers of this thread only; who sees the state sees the frame. A handler that
+    // comes in between puts the frame back.
+    compiler_fence(Ordering::SeqCst);
+    thread.state.set(State::Open);
+    // SeqCst: the state comes before the first lock.
+    compiler_fence(Ordering::SeqCst);
+    Call { mark, mask: None, place: 0, state: State::Outside, under: 0, frame }
+}
+
 #[cold]
-fn enter_shielded<'a>(thread: &Thread, mark: &'a Mark) -> Option<Call<'a>> {
-    let mut under = thread.state.get();
-    let frame = thread.frame.get();
-    if under != State::Outside {
+fn enter_with_care<'a>(thread: &Thread, mark: &'a Mark, undo: fn(Left)) -> Option<Call<'a>> {
+    if thread.state.get() == State::New && !IS_SHIELDED.load(Ordering::Relaxed) {
+        thread.task.set(task::id());
+        thread.state.set(State::Outside);
+        return Some(enter_open(thread, mark));
+    }
+    enter_blocked(thread, mark, undo)
+}
+
+#[cold]
+fn enter_blocked<'a>(thread: &Thread, mark: &'a Mark, undo: fn(Left)) -> Option<Call<'a>> {
+    let mask = signal::block_all();
+    if matches!(thread.state.get(), State::New | State::Outside) {
+        thread.task.set(task::id());
+        thread.state.set(State::Outside);
+    }
+    let is_free = forget_left(thread, mark, undo);
+    let state = thread.state.get();
+    let under = thread.under.get();
+    let place = if state == State::Outside { 0 } else { under + 1 };
+    if state != State::Outside {
+        IS_SHIELDED.store(true, Ordering::Relaxed);
+    }
+    let is_refused = state == State::Open && !is_free;
+    let Some(own) = thread.frames.get(place).filter(|_| !is_refused) else {
+        mark.set(0);
+        signal::set_mask(mask);
+        return None;
+    };
+    let frame = own.mark.replace(mark.address());
+    own.note.set(0);
+    own.mask.set(Some(mask));
+    thread.under.set(place);
+    thread.state.set(State::Safe);
+    Some(Call { mark, mask: Some(mask), place, state, under, frame })
+}
+
+/// Has the thread's calls undone that were left, from the innermost on. True: the innermost one that
+/// there is was left, but it is not ours to undo.
+fn forget_left(thread: &Thread, mark: &Mark, undo: fn(Left)) -> bool {
+    loop {
+        let state = thread.state.get();
+        let frame = thread.innermost();
+        let address = frame.mark.get();
+        if state == State::Outside {
+            return false;
+        }
         // Stacks grow downwards: a call that is not above us has been left, too.
-        let is_left =
-            !Mark::is_alive(frame) || (mark.address() >= frame && !signal::is_on_alternate_stack());
-        if is_left {
-            under = State::Outside;
-        } else {
-            IS_CALLED_BY_HANDLERS.store(true, Ordering::Relaxed);
+        let is_left = !Mark::is_alive(address)
+            || (mark.address() >= address && !signal::is_on_alternate_stack());
+        if !is_left {
+            return false;
+        }
+        let owner = Owner { task: thread.task.get(), frame: address };
+        if owner.task != task::id() {
+            return true;
+        }
+        IS_SHIELDED.store(true, Ordering::Relaxed);
+        let note = frame.note.replace(0);
+        frame.mask.set(None);
+        match thread.under.get() {
+            0 => thread.state.set(State::Outside),
+            under => {
+                // Only a sleeping call has others above it.
+                thread.under.set(under - 1);
+                thread.state.set(State::Safe);
+            }
+        }
+        if note != 0 {
+            undo(Left { owner, note });
         }
     }
-    if under == State::Open {
-        mark.set(0);
-        return None;
-    }
-    let is_nested = under != State::Outside;
-    let mask = signal::block_all();
-    let before = thread.shield.replace(Some(Shield { mask, is_nested }));
-    thread.frame.set(mark.address());
-    thread.state.set(State::Safe);
-    let shield = before.filter(|_| is_nested);
-    Some(Call { mark, mask: Some(mask), state: under, frame, shield })
 }
 
 impl Drop for Call<'_> {
     #[inline]
     fn drop(&mut self) {
         THREAD.with(|thread| {
+            let Some(own) = thread.frames.get(self.place) else { return };
+            own.note.set(0);
+            if self.mask.is_some() {
+                own.mask.set(None);
+                thread.under.set(self.under);
+            }
             // SeqCst: for handlers of this thread only; the last lock comes before the state.
             compiler_fence(Ordering::SeqCst);
-            if self.mask.is_some() {
-                thread.shield.set(self.shield);
-            }
-            thread.frame.set(self.frame);
-            // SeqCst: who sees the state sees the frame.
-            compiler_fence(Ordering::SeqCst);
             thread.state.set(self.state);
+            // SeqCst: as above; while a state is seen, its frame is.
+            compiler_fence(Ordering::SeqCst);
+            own.mark.set(self.frame);
         });
         self.mark.set(0);
         if let Some(mask) = self.mask {
@@ -184,16 +293,44 @@ impl Drop for Call<'_> {
     }
 }
 
+/// Notes what the innermost call holds, which whoever undoes it has to give back; 0 for nothing.
+#[inline]
+pub fn note(what: usize) {
+    THREAD.with(|thread| thread.innermost().note.set(what));
+}
+
+/// How many of the thread's calls have noted `what`.
+pub fn noted(what: usize) -> u32 {
+    THREAD.with(|thread| {
+        let frames = thread.frames.iter().take(thread.under.get() + 1);
+        frames.filter(|frame| frame.note.get() == what).count() as u32
+    })
+}
+
+/// This is a forked child: what its calls hold belongs to the parent.
+pub fn forget_notes() {
+    THREAD.with(|thread| {
+        thread.frames.iter().for_each(|frame| frame.note.set(0));
+        thread.task.set(task::id());
+    });
+}
+
+/// The innermost call.
+#[inline]
+pub fn owner() -> Owner {
+    THREAD.with(|thread| Owner { task: thread.task.get(), frame: thread.innermost().mark.get() })
+}
+
 /// The caller's signal mask, if the call is shielded: the one for its sleep.
 #[inline]
 pub fn mask() -> Option<SigSet> {
-    THREAD.with(|thread| thread.shield.get()).map(|shield| shield.mask)
+    THREAD.with(|thread| thread.innermost().mask.get())
 }
 
 /// Whether a handler makes the call, and the thread has another one that cannot go on meanwhile.
 #[inline]
 pub fn is_nested() -> bool {
-    THREAD.with(|thread| thread.shield.get()).is_some_and(|shield| shield.is_nested)
+    THREAD.with(|thread| thread.under.get() > 0)
 }
 
 /// Sleeps. The thread holds no lock; [`mask`] is in force meanwhile, which is the callee's business.
@@ -225,6 +362,8 @@ pub fn lifted<R>(call: impl FnOnce() -> R) -> R {
 mod tests {
     use super::*;
 
+    fn undone(_: Left) {}
+
     /// The tests share the process's flag.
     static ALONE: crate::sync::Lock<()> = crate::sync::Lock::new(());
 
@@ -245,24 +384,24 @@ mod tests {
 
     /// Whether a call would be refused, made from further down the stack.
     fn is_refused() -> bool {
-        deeper(|| enter(&Mark::new()).is_none())
+        deeper(|| enter(&Mark::new(), undone).is_none())
     }
 
     #[test]
     fn a_handlers_call_is_refused_until_the_open_one_ends() {
         let _alone = ALONE.lock();
-        IS_CALLED_BY_HANDLERS.store(false, Ordering::Relaxed);
+        IS_SHIELDED.store(false, Ordering::Relaxed);
         let mark = Mark::new();
-        let open = enter(&mark).unwrap();
+        let open = enter(&mark, undone).unwrap();
         assert!(!is_blocked() && mask().is_none());
         // As a handler would, over and over.
         assert!((0..1000).all(|_| is_refused()));
         drop(open);
-        let shielded = enter(&mark).unwrap();
+        let shielded = enter(&mark, undone).unwrap();
         assert!(is_blocked() && !is_nested());
         deeper(|| {
             let mark = Mark::new();
-            let nested = enter(&mark).unwrap();
+            let nested = enter(&mark, undone).unwrap();
             assert!(is_nested());
             drop(nested);
         });
@@ -276,13 +415,13 @@ mod tests {
     #[test]
     fn a_call_asleep_lets_handlers_call() {
         let _alone = ALONE.lock();
-        IS_CALLED_BY_HANDLERS.store(false, Ordering::Relaxed);
+        IS_SHIELDED.store(false, Ordering::Relaxed);
         let mark = Mark::new();
-        let open = enter(&mark).unwrap();
+        let open = enter(&mark, undone).unwrap();
         asleep(|| {
             deeper(|| {
                 let mark = Mark::new();
-                let nested = enter(&mark).unwrap();
+                let nested = enter(&mark, undone).unwrap();
                 assert!(is_blocked() && is_nested());
                 drop(nested);
             });
@@ -295,16 +434,16 @@ mod tests {
     #[test]
     fn a_call_that_was_left_by_longjmp_is_forgotten() {
         let _alone = ALONE.lock();
-        IS_CALLED_BY_HANDLERS.store(false, Ordering::Relaxed);
+        IS_SHIELDED.store(false, Ordering::Relaxed);
         // Left behind further down.
-        deeper(|| deeper(|| core::mem::forget(enter(&Mark::new()).unwrap())));
+        deeper(|| deeper(|| core::mem::forget(enter(&Mark::new(), undone).unwrap())));
         let mark = Mark::new();
-        let call = enter(&mark).unwrap();
+        let call = enter(&mark, undone).unwrap();
         assert!(!is_nested());
         drop(call);
         // Left behind further up, and overwritten.
-        IS_CALLED_BY_HANDLERS.store(false, Ordering::Relaxed);
-        core::mem::forget(enter(&mark).unwrap());
+        IS_SHIELDED.store(false, Ordering::Relaxed);
+        core::mem::forget(enter(&mark, undone).unwrap());
         assert!(is_refused());
         mark.set(1);
         assert!(!is_refused());

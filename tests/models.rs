@@ -8,22 +8,32 @@
 
 #[path = "models/request.rs"]
 mod request;
+/// What `src/waiters` takes from `crate::resfd`.
+#[path = "models/resfd.rs"]
+mod resfd;
 /// `src/ring/queue.rs`; what it takes from `crate::ring`.
 #[path = "models/ring.rs"]
 mod ring;
+/// What `src/waiters` takes from `crate::shield`.
+#[path = "models/shield.rs"]
+mod shield;
 #[path = "models/sleep.rs"]
 mod sleep;
+/// What `src/waiters` takes from `crate::stable`.
+#[path = "models/stable.rs"]
+mod stable;
 /// What the sources take from `crate::sync`.
 #[path = "models/sync.rs"]
 mod sync;
-/// What `src/waiters.rs` takes from `crate::sys`.
+/// What `src/waiters` takes from `crate::sys`.
 #[path = "models/sys.rs"]
 mod sys;
-/// What `src/waiters.rs` takes from `crate::uring`.
+/// What `src/waiters` takes from `crate::uring`.
 #[path = "models/uring.rs"]
 mod uring;
 
-#[path = "../src/waiters.rs"]
+#[allow(unused_imports)]
+#[path = "../src/waiters/mod.rs"]
 mod waiters;
 
 /// What `src/ring/queue.rs` takes from `crate::abi`.

@@ -15,20 +15,29 @@ use crate::sys::user;
 #[inline]
 fn guarded(refusal: Errno, call: impl FnOnce() -> Result<usize>) -> Result<usize> {
     let mark = shield::Mark::new();
-    match shield::enter(&mark) {
+    match shield::enter(&mark, registry::undo) {
         Some(_call) => call(),
         None => Err(refusal),
     }
 }
 
+/// The same for a call that no signal interrupts in the kernel, whatever it waits for.
+fn uninterrupted(call: impl FnOnce() -> Result<usize>) -> Result<usize> {
+    let mark = shield::Mark::new();
+    match shield::enter_shielded(&mark, registry::undo) {
+        Some(_call) => call(),
+        None => Err(Errno::AGAIN),
+    }
+}
+
 /// io_setup.
 pub fn setup(requested: u32, target: usize) -> Result<usize> {
-    guarded(Errno::AGAIN, || registry::setup(requested, target).map(|()| 0))
+    uninterrupted(|| registry::setup(requested, target).map(|()| 0))
 }
 
 /// io_destroy.
 pub fn destroy(context: usize) -> Result<usize> {
-    guarded(Errno::AGAIN, || registry::destroy(context).map(|()| 0))
+    uninterrupted(|| registry::destroy(context).map(|()| 0))
 }
 
 /// io_submit.

@@ -13,7 +13,7 @@ extern "C" fn at_exit() {
     // A handler that has interrupted a call may have called exit: nothing can be waited for then.
     let mark = shield::Mark::new();
     if !lineage::is_forked()
-        && let Some(_call) = shield::enter(&mark)
+        && let Some(_call) = shield::enter(&mark, registry::undo)
     {
         registry::finish_all();
         pool::finish_all();

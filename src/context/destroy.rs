@@ -21,12 +21,12 @@ impl Context {
     }
 
     /// Cancels polls, waits for the rest and closes everything. No call is inside any more, but for
-    /// those that the calling thread, in a signal handler, has interrupted: they go on to use the
-    /// io_uring instance, which stays.
+    /// those that the calling thread, in a signal handler, has interrupted, and those that were given
+    /// up: they may go on to use the io_uring instance, which stays until [`Context::close`].
     ///
     /// Reads, writes and syncs that no worker has started are not cancelled but done: the kernel's
     /// are on their way when io_submit returns, and programs rely on that.
-    pub fn tear_down(&'static self, is_interrupted: bool) {
+    pub fn tear_down(&'static self, may_be_inside: bool) {
         reaper::release(Source::Poller(&self.poller));
         reaper::release(Source::Uring(&self.uring));
         self.poller.harvest();
@@ -44,14 +44,22 @@ impl Context {
         self.completions.drain();
         pins::sweep();
         self.poller.close();
-        if !is_interrupted {
+        if !may_be_inside {
             self.uring.close();
         }
+    }
+
+    /// Closes what [`Context::tear_down`] has kept. No call is inside any more.
+    pub fn close(&self) {
+        self.uring.close();
     }
 
     /// Gives the memory of requests back, after [`Context::tear_down`]. No call is inside any more.
     pub fn clear(&self) {
         // SAFETY: every request is gone, no call is inside, and no worker holds a request.
-        unsafe { self.completions.slab.clear() };
+        unsafe {
+            self.completions.slab.clear();
+            self.completions.waiters.clear();
+        }
     }
 }

@@ -13,6 +13,7 @@ mod batch;
 mod cancel;
 mod destroy;
 mod flush;
+mod left;
 mod polls;
 mod reap;
 mod sleep;
@@ -28,6 +29,7 @@ use crate::reaper::{self, Source};
 use crate::sync::{AtomicBool, Ordering};
 use crate::sys::{fd, host, thread};
 
+pub use left::GivenUp;
 pub use reap::{Caller, MaskArgument, Reap, Wait, deliver};
 
 /// See the module. All-zero memory is a closed context that was never opened.

@@ -146,6 +146,10 @@ impl Context {
                 sleeper.forget();
                 return Err(Errno::INTR);
             }
+            if let Awake::Revoked(error) = awake {
+                sleeper.forget();
+                return if taken > 0 { Ok(taken) } else { Err(error) };
+            }
             // The program may have unmapped anything meanwhile.
             pages = Pages::new();
             if awake != Awake::Enough {

@@ -26,7 +26,7 @@ use crate::sys::clock::{self, Timeout};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::SigSet;
 use crate::sys::{bell, futex, poll};
-use crate::waiters::{Sleep, Waiter};
+use crate::waiters::{Place, Sleep, Waiter};
 
 /// Why a sleeper came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,9 @@ pub(super) enum Awake {
     Dead,
     /// Another way of sleeping is called for.
     NewRole,
+    /// io_destroy has given this call up, and the context may be gone: with EINTR if a handler ran, else
+    /// EINVAL.
+    Revoked(Errno),
 }
 
 /// How long who sleeps on descriptors does so without a look around: the program may close them, and
@@ -51,6 +54,8 @@ const PATIENCE: u32 = 3;
 const PAUSE: timespec = timespec { tv_sec: 0, tv_nsec: 100_000 };
 /// How often to look when nothing can wake us.
 const STEP: timespec = timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+/// How often that is doubled by who has others that look: 640 ms.
+const FEW_ROUNDS: u32 = 7;
 
 /// A call of io_getevents.
 pub(super) struct Sleeper<'a> {
@@ -90,7 +95,7 @@ impl<'a> Sleeper<'a> {
         self.context.uring.tell(self.untold.take());
     }
 
-    /// Tells nobody: this is a forked child.
+    /// Tells nobody: this is a forked child, or the context is gone.
     pub(super) fn forget(&self) {
         let _ = self.untold.take();
     }
@@ -127,7 +132,7 @@ impl<'a> Sleeper<'a> {
         let (poller, uring) = (&self.context.poller, &self.context.uring);
         if shield::is_nested() {
             // The leader may be the call that this thread's handler has interrupted.
-            return self.look_now_and_then(need);
+            return self.look_around(need);
         }
         loop {
             let leader = match poller.needs_harvest() {
@@ -138,7 +143,7 @@ impl<'a> Sleeper<'a> {
                 Some(leader) => {
                     let awake = self.lead(need, &leader);
                     drop(leader);
-                    if uring.needs_watch() {
+                    if !matches!(awake, Awake::Revoked(_)) && uring.needs_watch() {
                         self.context.completions.waiters.wake_followers();
                     }
                     awake
@@ -146,6 +151,9 @@ impl<'a> Sleeper<'a> {
                 None if uring.needs_watch() && !poller.needs_harvest() => self.watch(need),
                 None => self.follow(need),
             };
+            if let Awake::Revoked(_) = awake {
+                return awake;
+            }
             // We may have been woken to lead and leave instead.
             poller.find_leader();
             if awake != Awake::NewRole {
@@ -156,6 +164,10 @@ impl<'a> Sleeper<'a> {
 
     fn occupancy(&self) -> u32 {
         self.context.completions.ring.occupancy()
+    }
+
+    fn join(&self, need: u32, sleep: Sleep) -> Option<Place<'a>> {
+        self.context.completions.waiters.join(shield::owner(), need, sleep)
     }
 
     /// What ends a wait for `need` events, if something does.
@@ -174,162 +186,189 @@ impl<'a> Sleeper<'a> {
     fn watch(&self, need: u32) -> Awake {
         let Context { completions, poller, uring, .. } = self.context;
         let Some(instance) = uring.instance() else { return Awake::NewRole };
+        let Some(waiter) = self.join(need, Sleep::Ring) else { return self.look_around(need) };
         let mut kicks = 0;
-        completions.waiters.join(Waiter::new(need, Sleep::Ring), |waiter| {
-            loop {
-                self.harvest();
-                if let Some(awake) = self.news(need) {
-                    return awake;
-                }
-                // Not enough for us; perhaps for others.
-                let has_kicks = self.untold.get().has_kicks;
-                self.tell();
-                // Whom they were meant for has to get at them.
-                kicks = if has_kicks { kicks + 1 } else { 0 };
-                if kicks > PATIENCE {
-                    let _ = poll::wait(&mut [], Some(&PAUSE), None);
-                }
-                if !uring.needs_watch() || poller.needs_harvest() {
-                    return Awake::NewRole;
-                }
-                let occupancy = self.occupancy();
-                let asked = match completions.in_flight() > uring.in_flight() {
-                    // Others may bring some of the events.
-                    true => 1,
-                    false => need.saturating_sub(occupancy).max(1),
-                };
-                let (span, is_last) = self.span(MOMENT);
-                waiter.ask(asked);
-                let is_changed = waiter.is_woken()
-                    || instance.has_completions()
-                    || self.occupancy() != occupancy
-                    || self.news(need).is_some()
-                    || !uring.needs_watch();
-                let waited = match is_changed {
-                    true => Ok(()),
-                    false => {
-                        shield::asleep(|| instance.wait(asked, span.as_ref(), self.mask().as_ref()))
-                    }
-                };
-                waiter.stop_asking();
-                match waited {
-                    Ok(()) | Err(Errno::BUSY) => waiter.rest(),
-                    Err(Errno::TIME) if is_last => return Awake::TimedOut,
-                    Err(Errno::TIME) => waiter.rest(),
-                    Err(Errno::INTR) => return Awake::Interrupted,
-                    Err(_) => return self.look_now_and_then(need),
-                }
+        loop {
+            self.harvest();
+            if let Some(awake) = self.news(need) {
+                return awake;
             }
-        })
+            // Not enough for us; perhaps for others.
+            let has_kicks = self.untold.get().has_kicks;
+            self.tell();
+            // Whom they were meant for has to get at them.
+            kicks = if has_kicks { kicks + 1 } else { 0 };
+            if kicks > PATIENCE {
+                let _ = poll::wait(&mut [], Some(&PAUSE), None);
+            }
+            if !uring.needs_watch() || poller.needs_harvest() {
+                return Awake::NewRole;
+            }
+            let occupancy = self.occupancy();
+            let asked = match completions.in_flight() > uring.in_flight() {
+                // Others may bring some of the events.
+                true => 1,
+                false => need.saturating_sub(occupancy).max(1),
+            };
+            let (span, is_last) = self.span(MOMENT);
+            waiter.ask(asked);
+            let is_changed = waiter.is_woken()
+                || instance.has_completions()
+                || self.occupancy() != occupancy
+                || self.news(need).is_some()
+                || !uring.needs_watch();
+            let waited = match is_changed {
+                true => Ok(()),
+                false => {
+                    let mask = self.mask();
+                    match doze(&waiter, || instance.wait(asked, span.as_ref(), mask.as_ref())) {
+                        Ok(waited) => waited,
+                        Err(awake) => return awake,
+                    }
+                }
+            };
+            waiter.stop_asking();
+            match waited {
+                Ok(()) | Err(Errno::BUSY) => waiter.rest(),
+                Err(Errno::TIME) if is_last => return Awake::TimedOut,
+                Err(Errno::TIME) => waiter.rest(),
+                Err(Errno::INTR) => return Awake::Interrupted,
+                Err(_) => return self.look_now_and_then(need, &waiter),
+            }
+        }
     }
 
     /// Sleeps on the epoll, completing polls, as the only thread that does.
     fn lead(&self, need: u32, leader: &Leader<'_>) -> Awake {
-        let Context { completions, poller, uring, .. } = self.context;
-        let waiter = Waiter::new(need, Sleep::Bell(leader.kick()));
-        completions.waiters.join(waiter, |waiter| {
-            loop {
-                self.harvest();
-                if let Some(awake) = self.news(need) {
-                    return awake;
-                }
-                self.tell();
-                if !poller.needs_harvest() {
-                    return Awake::NewRole;
-                }
-                let ring = uring.descriptor();
-                let is_blind = ring.is_none() && uring.needs_watch();
-                let (span, is_last) = self.span(if is_blind { STEP } else { MOMENT });
-                let mask = self.mask();
-                match shield::asleep(|| leader.sleep(span.as_ref(), mask.as_ref(), ring)) {
-                    Ok(0) if is_last => return Awake::TimedOut,
-                    Ok(0) if poller.repair() => return Awake::NewRole,
-                    Err(Errno::INTR) => return Awake::Interrupted,
-                    // With another bell in the node; or without descriptors at all.
-                    Err(_) if poller.repair() => return Awake::NewRole,
-                    Err(_) => return self.look_now_and_then(need),
-                    Ok(_) => waiter.rest(),
-                }
+        let Context { poller, uring, .. } = self.context;
+        let Some(waiter) = self.join(need, Sleep::Bell(leader.kick())) else {
+            return self.look_around(need);
+        };
+        waiter.lead(leader.term());
+        loop {
+            self.harvest();
+            if let Some(awake) = self.news(need) {
+                return awake;
             }
-        })
+            self.tell();
+            if !poller.needs_harvest() || !leader.is_in_office() {
+                return Awake::NewRole;
+            }
+            let ring = uring.descriptor();
+            let is_blind = ring.is_none() && uring.needs_watch();
+            let (span, is_last) = self.span(if is_blind { STEP } else { MOMENT });
+            let mask = self.mask();
+            match doze(&waiter, || leader.sleep(span.as_ref(), mask.as_ref(), ring)) {
+                Err(awake) => return awake,
+                Ok(Ok(0)) if is_last => return Awake::TimedOut,
+                Ok(Ok(0)) if poller.repair() => return Awake::NewRole,
+                Ok(Err(Errno::INTR)) => return Awake::Interrupted,
+                // With another bell in the node; or without descriptors at all.
+                Ok(Err(_)) if poller.repair() => return Awake::NewRole,
+                Ok(Err(_)) => return self.look_now_and_then(need, &waiter),
+                Ok(Ok(_)) => waiter.rest(),
+            }
+        }
     }
 
     /// Sleeps until somebody brings news.
     fn follow(&self, need: u32) -> Awake {
-        match self.mask() {
-            None => self.wait_as(need, Waiter::new(need, Sleep::Futex), |waiter| {
-                let Some((Some(span), false)) = self.watch_over() else {
+        let Some(mask) = self.mask() else {
+            let Some(waiter) = self.join(need, Sleep::Futex) else { return self.look_around(need) };
+            return self.wait_as(need, &waiter, |watch| {
+                let Some((Some(span), false)) = watch else {
                     return futex::wait_until(waiter.word(), 0, self.deadline().as_ref());
                 };
                 match futex::wait_until(waiter.word(), 0, Some(&clock::after(&span))) {
-                    Err(Errno::TIMEDOUT) => {
-                        self.harvest();
-                        Ok(())
-                    }
+                    Err(Errno::TIMEDOUT) => Err(Errno::TIME),
                     result => result,
                 }
-            }),
-            // Only ppoll exchanges the mask and goes to sleep in one step.
-            Some(mask) => match bell::make() {
-                Ok(own) => {
-                    let waiter = Waiter::new(need, Sleep::Bell(own.raw()));
-                    let awake = self.wait_as(need, waiter, |_| {
-                        let mut fds = [pollfd { fd: own.raw(), events: libc::POLLIN, revents: 0 }];
-                        // The program may take the bell away, and then nobody can ring it.
-                        let (span, is_last) = self.span(MOMENT);
-                        let woken = poll::wait(&mut fds, span.as_ref(), Some(&mask));
-                        if woken == Ok(1) && !bell::is_one(own.raw()) {
-                            return Err(Errno::BADF);
-                        }
-                        bell::silence(own.raw());
-                        match woken {
-                            Ok(0) if !is_last => {
-                                self.harvest();
-                                Ok(())
-                            }
-                            Ok(0) => Err(Errno::TIMEDOUT),
-                            result => result.map(|_| ()),
-                        }
-                    });
-                    bell::close(own.into_raw());
-                    awake
+            });
+        };
+        // Only ppoll exchanges the mask and goes to sleep in one step.
+        let Ok(own) = bell::make() else { return self.look_around(need) };
+        let Some(waiter) = self.join(need, Sleep::Bell(own.raw())) else {
+            return self.look_around(need);
+        };
+        waiter.own(own.raw());
+        let awake = self.wait_as(need, &waiter, |watch| {
+            let mut fds = [pollfd { fd: own.raw(), events: libc::POLLIN, revents: 0 }];
+            // The program may take the bell away, and then nobody can ring it.
+            let (span, is_last) = watch.unwrap_or_else(|| self.span(MOMENT));
+            let woken = poll::wait(&mut fds, span.as_ref(), Some(&mask));
+            if woken == Ok(1) && !bell::is_one(own.raw()) {
+                return Err(Errno::BADF);
+            }
+            match woken {
+                Ok(0) if !is_last => Err(Errno::TIME),
+                Ok(0) => Err(Errno::TIMEDOUT),
+                result => result.map(|_| bell::silence(own.raw())),
+            }
+        });
+        bell::close(own.into_raw());
+        awake
+    }
+
+    /// How long a follower trusts others, and whether its time is over then; `rounds`: how often it has
+    /// looked around. The reaper ends if the program closes its descriptors, and tells nobody; the
+    /// leader may be in a signal handler, or have left its call, and then who comes next shall not wait
+    /// for long.
+    fn watch_over(&self, rounds: u32) -> Option<(Option<timespec>, bool)> {
+        let poller = &self.context.poller;
+        if poller.needs_harvest() || poller.is_led() {
+            let longest = STEP.tv_nsec << rounds.min(FEW_ROUNDS);
+            return Some(self.span(timespec { tv_sec: 0, tv_nsec: longest }));
+        }
+        self.context.is_background().then(|| self.span(MOMENT))
+    }
+
+    /// `sleep` gets what `watch_over` says. ETIME: only that time is over.
+    fn wait_as(
+        &self,
+        need: u32,
+        waiter: &Waiter,
+        sleep: impl Fn(Option<(Option<timespec>, bool)>) -> Result<()>,
+    ) -> Awake {
+        let Context { poller, uring, .. } = self.context;
+        let mut rounds = 0;
+        loop {
+            if let Some(awake) = self.news(need) {
+                return awake;
+            }
+            let must_look = poller.needs_harvest() || uring.needs_watch();
+            if must_look && !poller.is_led() {
+                return Awake::NewRole;
+            }
+            let watch = self.watch_over(rounds);
+            match doze(waiter, || sleep(watch)) {
+                Err(awake) => return awake,
+                Ok(Err(Errno::TIME)) => {
+                    rounds += 1;
+                    self.harvest();
+                    self.context.look_after_leader();
+                    waiter.rest();
                 }
-                Err(_) => self.look_now_and_then(need),
-            },
+                Ok(Err(Errno::TIMEDOUT)) => return Awake::TimedOut,
+                Ok(Err(Errno::INTR)) => return Awake::Interrupted,
+                Ok(Ok(()) | Err(Errno::AGAIN)) => waiter.rest(),
+                Ok(Err(_)) => return self.look_now_and_then(need, waiter),
+            }
         }
     }
 
-    /// How long a follower trusts others, and whether its time is over then. The reaper ends if the
-    /// program closes its descriptors, and tells nobody; the leader may be in a signal handler.
-    fn watch_over(&self) -> Option<(Option<timespec>, bool)> {
-        let is_due = self.context.is_background() || self.context.poller.is_led();
-        is_due.then(|| self.span(MOMENT))
-    }
-
-    fn wait_as(&self, need: u32, waiter: Waiter, sleep: impl Fn(&Waiter) -> Result<()>) -> Awake {
-        let Context { completions, poller, uring, .. } = self.context;
-        completions.waiters.join(waiter, |waiter| {
-            loop {
-                if let Some(awake) = self.news(need) {
-                    return awake;
-                }
-                let must_look = poller.needs_harvest() || uring.needs_watch();
-                if must_look && !poller.is_led() {
-                    return Awake::NewRole;
-                }
-                match shield::asleep(|| sleep(waiter)) {
-                    Err(Errno::TIMEDOUT) => return Awake::TimedOut,
-                    Err(Errno::INTR) => return Awake::Interrupted,
-                    Ok(()) | Err(Errno::AGAIN) => waiter.rest(),
-                    Err(_) => return self.look_now_and_then(need),
-                }
-            }
-        })
-    }
-
-    /// For who has no descriptor to be woken by, or nobody.
+    /// For who cannot be woken, for want of a descriptor or memory, or because it must not lead.
     #[cold]
-    fn look_now_and_then(&self, need: u32) -> Awake {
+    fn look_around(&self, need: u32) -> Awake {
+        // Without memory for a node, io_destroy may have to wait for it.
+        let place = self.join(need, Sleep::Futex);
+        match place.as_deref() {
+            Some(waiter) => self.look_now_and_then(need, waiter),
+            None => self.look_now_and_then(need, &Waiter::default()),
+        }
+    }
+
+    #[cold]
+    fn look_now_and_then(&self, need: u32, waiter: &Waiter) -> Awake {
         loop {
             self.harvest();
             if let Some(awake) = self.news(need) {
@@ -343,10 +382,10 @@ impl<'a> Sleeper<'a> {
             let is_short = left.tv_sec == 0 && left.tv_nsec < STEP.tv_nsec;
             let step = if is_short { left } else { STEP };
             let mask = self.mask();
-            if shield::asleep(|| poll::wait(&mut [], Some(&step), mask.as_ref()))
-                == Err(Errno::INTR)
-            {
-                return Awake::Interrupted;
+            match doze(waiter, || poll::wait(&mut [], Some(&step), mask.as_ref())) {
+                Err(awake) => return awake,
+                Ok(Err(Errno::INTR)) => return Awake::Interrupted,
+                Ok(_) => {}
             }
         }
     }
@@ -355,5 +394,19 @@ impl<'a> Sleeper<'a> {
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
         self.tell();
+    }
+}
+
+/// Sleeps; `Err` if the call has to end.
+fn doze<R>(
+    waiter: &Waiter,
+    sleep: impl FnOnce() -> Result<R>,
+) -> core::result::Result<Result<R>, Awake> {
+    waiter.fall_asleep();
+    let slept = shield::asleep(sleep);
+    match (waiter.wake_up(), &slept) {
+        (true, _) => Ok(slept),
+        (false, Err(Errno::INTR)) => Err(Awake::Revoked(Errno::INTR)),
+        (false, _) => Err(Awake::Revoked(Errno::INVAL)),
     }
 }

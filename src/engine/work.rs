@@ -189,7 +189,7 @@ fn with_rights<R>(wanted: Credentials, work: impl FnOnce() -> R) -> R {
 /// Runs `work` without a change of ids in between. glibc makes one by a signal to every thread, and
 /// waits for each: it has to wait until `work` is done, which would go on with other rights.
 fn undisturbed<R>(work: impl FnOnce() -> R) -> R {
-    let mask = signal::block_all_and_glibcs();
+    let mask = signal::block_all();
     let result = work();
     signal::set_mask(mask);
     result

@@ -8,10 +8,13 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::SigSet;
 use crate::sys::{bell, poll};
 
-/// The right to sleep on the epoll, held by one thread at a time.
+/// The right to sleep on the epoll, held by one thread at a time. It can be taken from a thread that
+/// has left its call.
 #[derive(Debug)]
 pub struct Leader<'a> {
     poller: &'a Poller,
+    /// Tells it from others that come later; not 0.
+    term: u32,
 }
 
 impl Poller {
@@ -28,21 +31,42 @@ impl Poller {
     /// Tries to become the thread that sleeps on the epoll.
     pub fn lead(&self) -> Option<Leader<'_>> {
         self.epoll()?;
+        if self.is_led() {
+            return None;
+        }
+        let term = self.last_term.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1);
         // SeqCst: orders our leading before our look at the polls; pairs with `find_leader`.
-        match self.is_led.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst) {
-            Ok(_) => Some(Leader { poller: self }),
+        match self.leader.compare_exchange(0, term, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => Some(Leader { poller: self, term }),
             Err(_) => None,
         }
+    }
+
+    /// The term of a leader is over, if it is not already.
+    pub fn end_term(&self, term: u32) {
+        // SeqCst: see `find_leader`, which is due then. The leader has left the list.
+        let _ = self.leader.compare_exchange(term, 0, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     /// Whether a thread sleeps on the epoll.
     pub fn is_led(&self) -> bool {
         // SeqCst: see `find_leader`.
-        self.is_led.load(Ordering::SeqCst)
+        self.leader.load(Ordering::SeqCst) != 0
     }
 }
 
 impl Leader<'_> {
+    /// Which leader it is.
+    pub fn term(&self) -> u32 {
+        self.term
+    }
+
+    /// Whether it is the leader still.
+    pub fn is_in_office(&self) -> bool {
+        // Relaxed: two may sleep on the epoll for a moment.
+        self.poller.leader.load(Ordering::Relaxed) == self.term
+    }
+
     /// The bell that ends its sleep.
     pub fn kick(&self) -> i32 {
         self.poller.kick().unwrap_or(-1)
@@ -77,7 +101,6 @@ impl Leader<'_> {
 
 impl Drop for Leader<'_> {
     fn drop(&mut self) {
-        // SeqCst: see `find_leader`, which the waiter calls when it has left the list.
-        self.poller.is_led.store(false, Ordering::SeqCst);
+        self.poller.end_term(self.term);
     }
 }

@@ -56,8 +56,9 @@ pub struct Poller {
     table: Lock<Table, true>,
     /// Polls that are armed.
     armed: AtomicU32,
-    /// A waiter sleeps on the epoll.
-    is_led: AtomicBool,
+    /// The waiter that sleeps on the epoll (`leader`); 0: none. And how many there have been.
+    leader: AtomicU32,
+    last_term: AtomicU32,
     /// Holds files of armed polls (`hold`); null before the first batch of polls.
     files: AtomicPtr<FileTable>,
     /// Polls that came alone or nearly so, up to `hold::SINGLES`.
@@ -87,6 +88,7 @@ impl Poller {
     /// Says where the events go.
     pub fn open(&self, completions: &'static Completions) {
         self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
+        self.leader.store(0, Ordering::Relaxed);
         self.service.open();
     }
 

@@ -19,6 +19,7 @@ pub mod poll;
 pub mod raw;
 pub mod refusal;
 pub mod signal;
+pub mod task;
 pub mod thread;
 pub mod uring;
 pub mod user;

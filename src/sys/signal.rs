@@ -43,17 +43,10 @@ pub fn would_interrupt(signal: c_int, mask: Option<SigSet>) -> bool {
     asked.is_ok() && blocked & 1 << (signal - 1) == 0 && action[0] != libc::SIG_IGN
 }
 
-/// Blocks all signals in the calling thread but the two that glibc keeps for itself (cancellation, and
-/// setuid in all threads). Returns the mask before.
+/// Blocks all signals in the calling thread, also those that glibc keeps for itself, by which it cancels
+/// threads and changes ids: setuid in another thread waits until the mask is set back, as it does for
+/// one in the kernel. Returns the mask before.
 pub fn block_all() -> SigSet {
-    /// Signals 32 and 33, which have no names.
-    const OF_GLIBC: SigSet = 0b11 << 31;
-    exchange_mask(!OF_GLIBC)
-}
-
-/// Blocks all signals in the calling thread, also the one by which glibc changes ids: setuid in another
-/// thread waits until the mask is set back. Returns the mask before.
-pub fn block_all_and_glibcs() -> SigSet {
     exchange_mask(SigSet::MAX)
 }
 

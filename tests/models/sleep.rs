@@ -1,4 +1,4 @@
-//! The sleep protocol: `src/waiters.rs` between callers of io_getevents that sleep in io_uring, who
+//! The sleep protocol: `src/waiters` between callers of io_getevents that sleep in io_uring, who
 //! takes completions, and who brings events from elsewhere. loom reports a deadlock if somebody
 //! sleeps for ever.
 
@@ -6,9 +6,10 @@ use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 
 use crate::explore;
+use crate::shield::Owner;
 use crate::sync::{AtomicU32, Ordering};
 use crate::uring::{Instance, Taken};
-use crate::waiters::{Sleep, Waiter, Waiters};
+use crate::waiters::{Sleep, Waiters};
 
 /// A context.
 struct World {
@@ -130,49 +131,47 @@ impl World {
 
     /// `Sleeper::watch`.
     fn watch(&self, need: u32, may_others: bool, untold: &mut Taken) {
-        self.waiters.join(Waiter::new(need, Sleep::Ring), |waiter| {
-            loop {
-                let taken = self.harvest();
-                untold.completions += taken.completions;
-                untold.kicks += taken.kicks;
-                if self.is_over(need) {
-                    return;
-                }
-                self.tell(core::mem::take(untold));
-                if !self.needs_watch() || self.is_armed.load(Ordering::Relaxed) != 0 {
-                    return;
-                }
-                let occupancy = self.occupancy();
-                let asked = match may_others {
-                    true => 1,
-                    false => need.saturating_sub(occupancy).max(1),
-                };
-                waiter.ask(asked);
-                let is_changed = waiter.is_woken()
-                    || self.instance.has_completions()
-                    || self.occupancy() != occupancy
-                    || self.is_over(need)
-                    || !self.needs_watch();
-                match is_changed {
-                    // Others run before this thread looks again: the library does not need that,
-                    // but a model in which they never do has no end.
-                    true => thread::yield_now(),
-                    false => self.instance.wait(asked),
-                }
-                waiter.stop_asking();
-                waiter.rest();
+        let waiter = self.waiters.join(Owner::default(), need, Sleep::Ring).unwrap();
+        loop {
+            let taken = self.harvest();
+            untold.completions += taken.completions;
+            untold.kicks += taken.kicks;
+            if self.is_over(need) {
+                return;
             }
-        });
+            self.tell(core::mem::take(untold));
+            if !self.needs_watch() || self.is_armed.load(Ordering::Relaxed) != 0 {
+                return;
+            }
+            let occupancy = self.occupancy();
+            let asked = match may_others {
+                true => 1,
+                false => need.saturating_sub(occupancy).max(1),
+            };
+            waiter.ask(asked);
+            let is_changed = waiter.is_woken()
+                || self.instance.has_completions()
+                || self.occupancy() != occupancy
+                || self.is_over(need)
+                || !self.needs_watch();
+            match is_changed {
+                // Others run before this thread looks again: the library does not need that,
+                // but a model in which they never do has no end.
+                true => thread::yield_now(),
+                false => self.instance.wait(asked),
+            }
+            waiter.stop_asking();
+            waiter.rest();
+        }
     }
 
     /// `Sleeper::follow`.
     fn follow(&self, need: u32) {
-        self.waiters.join(Waiter::new(need, Sleep::Futex), |waiter| {
-            while !self.is_over(need) {
-                crate::sys::futex::wait(waiter.word(), 0);
-                waiter.rest();
-            }
-        });
+        let waiter = self.waiters.join(Owner::default(), need, Sleep::Futex).unwrap();
+        while !self.is_over(need) {
+            crate::sys::futex::wait(waiter.word(), 0);
+            waiter.rest();
+        }
     }
 }
 
@@ -346,4 +345,72 @@ fn the_reaper_takes_over_under_a_sleeper() {
     };
     let both = |world: &World| completes(world) + completes(world);
     shares(1, &[waits_for_two, reaps, both], 2);
+}
+
+/// A call that was left by a handler, and nobody has undone it yet.
+const LEFT: Owner = Owner { task: 1, frame: 1 };
+
+fn is_left_behind(world: &World, sleep: Sleep) {
+    let waiter = world.waiters.join(LEFT, 1, sleep).unwrap();
+    if sleep == Sleep::Ring {
+        waiter.ask(1);
+    }
+    waiter.fall_asleep();
+    core::mem::forget(waiter);
+}
+
+#[test]
+fn a_waiter_that_was_left_takes_nothing_from_others() {
+    let leaves = |world: &World| {
+        is_left_behind(world, Sleep::Ring);
+        0
+    };
+    shares(1, &[waits_for_one, leaves, posts], 1);
+    shares(1, &[waits_for_one, leaves, completes], 1);
+}
+
+#[test]
+fn a_waiter_may_be_undone_while_others_are_woken() {
+    let leaves = |world: &World| {
+        is_left_behind(world, Sleep::Futex);
+        assert!(world.waiters.undo(LEFT).is_some());
+        assert!(world.waiters.undo(LEFT).is_none());
+        0
+    };
+    shares(2, &[waits_for_one, leaves, posts], 1);
+}
+
+#[test]
+fn a_call_wakes_or_is_given_up() {
+    explore(3, || {
+        let world = World::new();
+        let other = world.clone();
+        let destroys = thread::spawn(move || {
+            let sleeper = other.waiters.next_sleeper(0);
+            sleeper.is_some_and(|sleeper| other.waiters.revoke(&sleeper))
+        });
+        let waiter = world.waiters.join(LEFT, 1, Sleep::Futex).unwrap();
+        waiter.fall_asleep();
+        let goes_on = waiter.wake_up();
+        drop(waiter);
+        assert_eq!(destroys.join().unwrap(), !goes_on);
+        // Nobody has the node, and it can be had again.
+        assert!(world.waiters.is_empty() && world.waiters.next_sleeper(0).is_none());
+        assert!(world.waiters.undo(LEFT).is_none());
+        drop(world.waiters.join(LEFT, 1, Sleep::Futex));
+    });
+}
+
+#[test]
+fn a_node_taken_away_is_undone_once() {
+    explore(3, || {
+        let world = World::new();
+        is_left_behind(&world, Sleep::Futex);
+        let sleeper = world.waiters.next_sleeper(0).unwrap();
+        let other = world.clone();
+        let destroys = thread::spawn(move || other.waiters.undo_dead(&sleeper).is_some());
+        let calls_again = world.waiters.undo(LEFT).is_some();
+        assert_ne!(destroys.join().unwrap(), calls_again);
+        assert!(world.waiters.is_empty());
+    });
 }

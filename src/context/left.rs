@@ -1,0 +1,147 @@
+//! Calls that were left by a signal handler that jumped out of them, or whose thread has ended: what they
+//! owned goes back.
+//!
+//! A thread knows of its own calls ([`crate::shield`]) and undoes them when it calls the next time. Of
+//! others' calls it can only be told where their thread sleeps: if not where the call would, a handler
+//! runs above the call, or has left it. In the kernel the call is over in both cases. So whoever is kept
+//! waiting goes on without it: a follower without its leader, io_destroy without calls that do not come
+//! out. A call that goes on after all finds its node taken away and ends.
+
+use crate::abi::types::Event;
+use crate::context::Context;
+use crate::engine::uring::Harvest;
+use crate::pins;
+use crate::resfd::Resfd;
+use crate::shield::Owner;
+use crate::sys::bell;
+use crate::sys::errno::Errno;
+use crate::sys::fd::OwnedFd;
+use crate::sys::task::{self, Doing};
+use crate::waiters::{Errand, Leftover, Sleeper};
+
+/// How far below a sleeping call's note of it the stack pointer may be; a signal handler's is further
+/// down, below what the kernel saves (x86-64: at least 1,100 bytes).
+const REACH: usize = 1024;
+
+/// What is known of a call that sleeps, or did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whereabouts {
+    /// It sleeps.
+    Here,
+    Unknown,
+    /// Its thread sleeps elsewhere.
+    Away,
+    /// Its thread has ended.
+    Gone,
+}
+
+fn whereabouts(sleeper: &Sleeper) -> Whereabouts {
+    if task::is_gone(sleeper.owner.task) {
+        return Whereabouts::Gone;
+    }
+    match task::doing(sleeper.owner.task) {
+        Doing::Unknown => Whereabouts::Unknown,
+        Doing::Sleeping(stack) if stack.abs_diff(sleeper.stack) < REACH => Whereabouts::Here,
+        Doing::Sleeping(_) => Whereabouts::Away,
+    }
+}
+
+/// Calls that io_destroy does not wait for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GivenUp {
+    /// Their threads have ended.
+    pub gone: u32,
+    /// They may come back.
+    pub revoked: u32,
+}
+
+impl Context {
+    /// Undoes a call of the calling thread.
+    pub fn undo(&self, owner: Owner) {
+        while let Some(leftover) = self.completions.waiters.undo(owner) {
+            self.settle(&leftover);
+        }
+    }
+
+    fn settle(&self, leftover: &Leftover) {
+        if let Some(number) = leftover.descriptor {
+            close(number, leftover.errand.is_some());
+        }
+        if leftover.term != 0 {
+            self.poller.end_term(leftover.term);
+        }
+        if let Some(errand) = leftover.errand {
+            self.end_errand(&errand);
+        }
+        if self.is_dead() {
+            return;
+        }
+        // What a call does when it leaves.
+        self.poller.find_leader();
+        if self.uring.needs_watch() {
+            self.completions.waiters.wake_followers();
+        }
+        self.uring.tell(Harvest { has_moved: true, has_kicks: true });
+    }
+
+    /// Posts the event of a transfer that a handler has interrupted: fs/aio.c, aio_rw_done.
+    fn end_errand(&self, errand: &Errand) {
+        let res = match errand.done {
+            0 => Errno::INTR.to_res(),
+            done => done as i64,
+        };
+        let resfd = errand.resfd.resfd();
+        let signal = resfd.as_ref().filter(|_| errand.is_signalled).map(Resfd::signal);
+        let event = Event { data: errand.data, obj: errand.iocb, res, res2: 0 };
+        self.completions.post(event, signal);
+        if let Some(resfd) = resfd {
+            self.completions.resfds.release(resfd);
+        }
+    }
+
+    /// Ends the term of a leader that does not sleep on the epoll.
+    pub(super) fn look_after_leader(&self) {
+        if !self.poller.is_led() {
+            return;
+        }
+        let mut next = 0;
+        while let Some(sleeper) = self.completions.waiters.next_sleeper(next) {
+            next = sleeper.index + 1;
+            let is_left = || matches!(whereabouts(&sleeper), Whereabouts::Away | Whereabouts::Gone);
+            if sleeper.term != 0 && is_left() {
+                self.poller.end_term(sleeper.term);
+            }
+        }
+    }
+
+    /// Gives up calls that do not come out, though io_destroy has woken them; `has_waited`: for long, so
+    /// that those in io_getevents are given up whatever they do.
+    pub fn give_up(&self, has_waited: bool) -> GivenUp {
+        let waiters = &self.completions.waiters;
+        let mut given_up = GivenUp::default();
+        let mut next = 0;
+        while let Some(sleeper) = waiters.next_sleeper(next) {
+            next = sleeper.index + 1;
+            match whereabouts(&sleeper) {
+                Whereabouts::Gone => {
+                    if let Some(leftover) = waiters.undo_dead(&sleeper) {
+                        self.settle(&leftover);
+                        given_up.gone += 1;
+                    }
+                }
+                Whereabouts::Here | Whereabouts::Unknown if !(has_waited && sleeper.is_listed) => {}
+                _ => given_up.revoked += u32::from(waiters.revoke(&sleeper)),
+            }
+        }
+        given_up
+    }
+}
+
+/// Closes a descriptor of a call that was left, unless the program has put one of its own there.
+fn close(number: i32, is_pin: bool) {
+    if is_pin {
+        pins::release(OwnedFd::from_raw(number));
+    } else {
+        bell::close(number);
+    }
+}

@@ -1,0 +1,412 @@
+//! Threads that sleep in a call on a context, above all in io_getevents, and how they are woken.
+//!
+//! A sleeper takes a *waiter*, a node that belongs to the context. One in io_getevents is on the list of
+//! those who wait for events: it looks at the ring once more, and sleeps on the node. Who posts an
+//! event, or brings other news, wakes every waiter whose need is met: as in fs/aio.c, aio_complete,
+//! there is no queueing and no promise who gets the event.
+//!
+//! *The sleep protocol.* Waiter: join the list; SeqCst fence; look at the ring; sleep while the node
+//! is not woken. Poster: publish the event; SeqCst fence; look whether there are waiters. The two
+//! fences are ordered: either the poster sees the waiter, or the waiter sees the event.
+//!
+//! *Sleeping in io_uring.* A waiter may sleep in the kernel until a number of completions ([`asked`])
+//! has been added to those that were taken when it went to sleep. The kernel cannot compare anything
+//! else, so:
+//! - the waiter says how many it asks for before its last look, and nothing when it is awake;
+//! - who adds an event from elsewhere, or takes completions and leaves events in the ring, wakes those
+//!   whose need is met, and those that ask for more than one: they count anew;
+//! - to wake is to mark the waiter and to post as many completions as it asks for (`Kick`);
+//! - who takes such completions out of the queue may have taken them from a marked waiter that had not
+//!   fallen asleep yet, so it posts them again while the waiter asks. Not for ever: a waiter that does
+//!   not come is in a signal handler, and wakes by itself after that, or has been left.
+//!
+//! *Calls that are left.* A signal handler may jump out of a sleeping call, or end its thread. So a node
+//! is never on a stack, and says all that the sleeping call owns, for whoever undoes it: the thread's
+//! next call ([`Waiters::undo`]); or io_destroy, which may find the thread gone, or take the node away
+//! from a call of which it is not known whether it goes on ([`Waiters::revoke`]). A call that wakes takes
+//! its node back first; if it has been taken away, the call ends and touches nothing.
+//!
+//! *Who may touch what*: fields in cells belong to the holder of the lock, or to the call while it is
+//! awake, as they say. The phase passes a node from the call that falls asleep to who undoes it, and
+//! back to the call, if it comes first.
+//!
+//! *Locks*: `list` is a leaf; kicks are made when it is released.
+//!
+//! [`asked`]: Waiter::ask
+
+mod node;
+
+use core::ops::Deref;
+use core::ptr;
+
+use crate::shield::Owner;
+use crate::stable::Stable;
+use crate::sync::{AtomicPtr, AtomicU32, Lock, Ordering, fence};
+use crate::uring::Instance;
+use node::{ASLEEP, AWAKE, FREE, Kind};
+
+pub use node::{Errand, Leftover, Sleep, Waiter};
+
+/// How many completions have to be posted to wake those that sleep in io_uring and were marked.
+#[derive(Debug)]
+#[must_use]
+struct Kick(u32);
+
+/// How often a kick is repeated for a waiter that does not come.
+const REPEATS: u32 = 100;
+
+#[derive(Debug)]
+struct List {
+    head: *const Waiter,
+    /// Index + 1 of the first free node.
+    free: u32,
+    /// Nodes below this index exist.
+    high: u32,
+}
+
+// SAFETY: the pointers lead to nodes that stay in place.
+unsafe impl Send for List {}
+
+/// How many nodes need no memory of their own.
+const AT_HAND: u32 = 2;
+
+/// The waiters of one context. All-zero memory has none.
+#[derive(Debug)]
+pub struct Waiters {
+    /// Nodes on the list; posters look here first.
+    count: AtomicU32,
+    list: Lock<List>,
+    /// Where [`Sleep::Ring`] waiters sleep; null before there is one.
+    ring: AtomicPtr<Instance>,
+    at_hand: [Waiter; AT_HAND as usize],
+    more: Stable<Waiter>,
+}
+
+/// A node that a call has, until dropped.
+#[derive(Debug)]
+pub struct Place<'a> {
+    waiters: &'a Waiters,
+    waiter: &'a Waiter,
+}
+
+/// What is known of a sleeping call, to judge whether it goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Sleeper {
+    /// Its node.
+    pub index: u32,
+    /// Whose it is.
+    pub owner: Owner,
+    /// It waits for events.
+    pub is_listed: bool,
+    /// Its time as the leader of the poller; 0 if it is not.
+    pub term: u32,
+    /// About where its stack ends.
+    pub stack: usize,
+}
+
+impl Default for Waiters {
+    fn default() -> Waiters {
+        let list = Lock::new(List { head: ptr::null(), free: 0, high: 0 });
+        Waiters {
+            count: AtomicU32::new(0),
+            list,
+            ring: AtomicPtr::new(ptr::null_mut()),
+            at_hand: Default::default(),
+            more: Stable::default(),
+        }
+    }
+}
+
+impl Waiters {
+    /// Takes a node for the call of `owner`, which then sleeps until there are `need` more events.
+    /// `None`: no memory.
+    pub fn join(&self, owner: Owner, need: u32, sleep: Sleep) -> Option<Place<'_>> {
+        let waiter = {
+            let mut list = self.list.lock();
+            let waiter = self.take_free(&mut list)?;
+            let (kind, bell) = match sleep {
+                Sleep::Futex => (Kind::Futex, -1),
+                Sleep::Bell(number) => (Kind::Bell, number),
+                Sleep::Ring => (Kind::Ring, -1),
+                Sleep::Elsewhere => (Kind::Elsewhere, -1),
+            };
+            waiter.kind.set(kind);
+            waiter.bell.set(bell);
+            waiter.owner.set(owner);
+            waiter.need.set(need);
+            waiter.repeats.set(0);
+            waiter.descriptor.set(0);
+            waiter.term.set(0);
+            waiter.has_errand.set(false);
+            waiter.woken.store(0, Ordering::Relaxed);
+            waiter.asked.store(0, Ordering::Relaxed);
+            waiter.phase.store(AWAKE, Ordering::Relaxed);
+            if kind != Kind::Elsewhere {
+                self.link(&mut list, waiter);
+            }
+            waiter
+        };
+        // SeqCst: orders our joining before our look at the ring; pairs with the fence in
+        // `news`. AcqRel would let both sides read before their writes are seen.
+        fence(Ordering::SeqCst);
+        Some(Place { waiters: self, waiter })
+    }
+
+    fn node(&self, index: u32) -> Option<&Waiter> {
+        match index.checked_sub(AT_HAND) {
+            None => self.at_hand.get(index as usize),
+            Some(index) => self.more.get(index),
+        }
+    }
+
+    fn take_free(&self, list: &mut List) -> Option<&Waiter> {
+        if let Some(index) = list.free.checked_sub(1) {
+            let waiter = self.node(index)?;
+            list.free = waiter.next_free.get();
+            return Some(waiter);
+        }
+        let index = list.high;
+        let waiter = match index.checked_sub(AT_HAND) {
+            None => self.at_hand.get(index as usize)?,
+            Some(more) => self.more.reserve(more).ok()?,
+        };
+        waiter.index.set(index);
+        list.high += 1;
+        Some(waiter)
+    }
+
+    fn link(&self, list: &mut List, waiter: &Waiter) {
+        let node = ptr::from_ref(waiter);
+        waiter.prev.set(ptr::null());
+        waiter.next.set(list.head);
+        // SAFETY: nodes stay in place, and their links are only touched under the lock.
+        if let Some(next) = unsafe { list.head.as_ref() } {
+            next.prev.set(node);
+        }
+        list.head = node;
+        waiter.is_listed.set(true);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn unlink(&self, list: &mut List, waiter: &Waiter) {
+        if !waiter.is_listed.replace(false) {
+            return;
+        }
+        let (prev, next) = (waiter.prev.get(), waiter.next.get());
+        // SAFETY: as in `link`.
+        match unsafe { prev.as_ref() } {
+            Some(prev) => prev.next.set(next),
+            None => list.head = next,
+        }
+        // SAFETY: as in `link`.
+        if let Some(next) = unsafe { next.as_ref() } {
+            next.prev.set(prev);
+        }
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Nobody has the node any more.
+    fn free(&self, list: &mut List, waiter: &Waiter) {
+        self.unlink(list, waiter);
+        waiter.phase.store(FREE, Ordering::Relaxed);
+        waiter.next_free.set(list.free);
+        list.free = waiter.index.get() + 1;
+    }
+
+    /// Frees a node of a call that was left; what the call has owned.
+    fn clear_up(&self, list: &mut List, waiter: &Waiter) -> Leftover {
+        self.free(list, waiter);
+        Leftover {
+            descriptor: waiter.descriptor.get().checked_sub(1).filter(|number| *number >= 0),
+            term: waiter.term.get(),
+            errand: waiter.has_errand.get().then(|| waiter.errand.get()),
+        }
+    }
+
+    /// Frees a node of the call of `owner`, which was left: the caller is its thread.
+    pub fn undo(&self, owner: Owner) -> Option<Leftover> {
+        let mut list = self.list.lock();
+        let mut nodes = (0..list.high).filter_map(|index| self.node(index));
+        let waiter = nodes.find(|waiter| waiter.is_of(owner))?;
+        Some(self.clear_up(&mut list, waiter))
+    }
+
+    /// The first call that sleeps in a node from `from` on.
+    pub fn next_sleeper(&self, from: u32) -> Option<Sleeper> {
+        let list = self.list.lock();
+        (from..list.high).find_map(|index| {
+            let waiter = self.node(index)?;
+            // Acquire: pairs with the Release in `fall_asleep`.
+            (waiter.phase.load(Ordering::Acquire) == ASLEEP).then(|| Sleeper {
+                index,
+                owner: waiter.owner.get(),
+                is_listed: waiter.is_listed.get(),
+                term: waiter.term.get(),
+                stack: waiter.stack.get(),
+            })
+        })
+    }
+
+    /// Frees the node of a call whose thread has ended.
+    pub fn undo_dead(&self, sleeper: &Sleeper) -> Option<Leftover> {
+        let mut list = self.list.lock();
+        let waiter = self.node(sleeper.index).filter(|waiter| waiter.is_of(sleeper.owner))?;
+        waiter.take_away().then(|| self.clear_up(&mut list, waiter))
+    }
+
+    /// Takes the node away from a call of which it is not known whether it goes on: it, or its thread's
+    /// next call, frees the node. False: it is awake.
+    pub fn revoke(&self, sleeper: &Sleeper) -> bool {
+        let mut list = self.list.lock();
+        let waiter = self.node(sleeper.index).filter(|waiter| waiter.is_of(sleeper.owner));
+        let Some(waiter) = waiter.filter(|waiter| waiter.take_away()) else { return false };
+        self.unlink(&mut list, waiter);
+        true
+    }
+
+    /// Gives the memory of nodes back.
+    ///
+    /// # Safety
+    /// No node is in use, and no other thread is inside.
+    pub unsafe fn clear(&self) {
+        let mut list = self.list.lock();
+        (list.free, list.high) = (0, 0);
+        // SAFETY: the caller's promise.
+        unsafe { self.more.clear() };
+    }
+
+    /// Whether nobody waits, or nobody has for long.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
+    /// Says where waiters sleep in io_uring; it stays there until the context is closed.
+    pub fn set_ring(&self, instance: *const Instance) {
+        // Release: pairs with the Acquire in `kick`.
+        self.ring.store(instance.cast_mut(), Ordering::Release);
+    }
+
+    /// Wakes the waiters that `occupancy` events satisfy. To be called after the events are
+    /// published.
+    #[inline]
+    pub fn news(&self, occupancy: impl FnOnce() -> u32) {
+        // SeqCst: orders the event before our look at the list; pairs with the fence in `join`,
+        // `rest` and `ask`. AcqRel would let both sides read before their writes are seen.
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::Relaxed) != 0 {
+            self.wake_where(occupancy(), false);
+        }
+    }
+
+    /// As [`Waiters::news`], after completions were taken out of the queue; `kicks`: among them some
+    /// that were to wake somebody.
+    #[inline]
+    pub fn moved(&self, kicks: bool, occupancy: impl FnOnce() -> u32) {
+        // SeqCst: as in `news`.
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::Relaxed) != 0 {
+            self.wake_where(occupancy(), kicks);
+        }
+    }
+
+    #[cold]
+    fn wake_where(&self, occupancy: u32, kicks: bool) {
+        let mut most = 0;
+        self.each(|waiter| {
+            let asked = waiter.asked();
+            if kicks && asked > 0 && waiter.is_woken() && waiter.repeats.get() < REPEATS {
+                waiter.repeats.set(waiter.repeats.get() + 1);
+                most = most.max(asked);
+            }
+            if waiter.need.get() <= occupancy || (asked > 1 && occupancy > 0) {
+                most = most.max(waiter.wake());
+            }
+            true
+        });
+        self.kick(Kick(most));
+    }
+
+    /// Wakes everybody: the context is going away.
+    pub fn wake_all(&self) {
+        self.wake_each(|_| true);
+    }
+
+    /// Wakes who does not sleep in io_uring: from now on somebody has to look there.
+    pub fn wake_followers(&self) {
+        self.wake_each(|waiter| waiter.kind.get() != Kind::Ring);
+    }
+
+    fn wake_each(&self, is_meant: impl Fn(&Waiter) -> bool) {
+        // SeqCst: as in `news`, for what the caller has changed.
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut most = 0;
+        self.each(|waiter| {
+            if is_meant(waiter) {
+                most = most.max(waiter.wake());
+            }
+            true
+        });
+        self.kick(Kick(most));
+    }
+
+    /// Wakes one waiter, whatever it needs: there is a task for it. Who is woken already will look for
+    /// tasks, too.
+    pub fn wake_one_to_lead(&self) {
+        // SeqCst: as in `news`, for the poll that the caller has armed.
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut most = 0;
+        self.each(|waiter| {
+            let is_asleep = !waiter.is_woken();
+            most = waiter.wake();
+            !is_asleep
+        });
+        self.kick(Kick(most));
+    }
+
+    #[inline]
+    fn kick(&self, Kick(count): Kick) {
+        if count == 0 {
+            return;
+        }
+        // Acquire: pairs with the Release in `set_ring`.
+        // SAFETY: the instance of a context lives until the context is closed, and who calls holds
+        // the context.
+        if let Some(instance) = unsafe { self.ring.load(Ordering::Acquire).as_ref() } {
+            instance.kick(count);
+        }
+    }
+
+    /// Calls `visit` for the listed waiters until it returns false.
+    fn each(&self, mut visit: impl FnMut(&Waiter) -> bool) {
+        let list = self.list.lock();
+        let mut node = list.head;
+        while !node.is_null() {
+            // SAFETY: nodes stay in place.
+            let waiter = unsafe { &*node };
+            if !visit(waiter) {
+                return;
+            }
+            node = waiter.next.get();
+        }
+    }
+}
+
+impl Deref for Place<'_> {
+    type Target = Waiter;
+    fn deref(&self) -> &Waiter {
+        self.waiter
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.waiters.free(&mut self.waiters.list.lock(), self.waiter);
+    }
+}

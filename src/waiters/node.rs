@@ -1,0 +1,203 @@
+//! One sleeping call.
+
+use core::cell::Cell;
+
+use crate::resfd::Note;
+use crate::shield::Owner;
+use crate::stable::Zeroed;
+use crate::sync::{AtomicU32, Ordering, fence};
+use crate::sys::{bell, futex};
+
+/// How a waiter sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sleep {
+    /// On the node's word, or for a moment at a time.
+    Futex,
+    /// In ppoll, with this bell to wake it.
+    Bell(i32),
+    /// In io_uring_enter.
+    Ring,
+    /// For something else than events: nobody wakes it, and io_destroy waits for it.
+    Elsewhere,
+}
+
+/// [`Sleep`] without its number; all-zero memory is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    #[default]
+    Futex = 0,
+    Bell,
+    Ring,
+    Elsewhere,
+}
+
+/// Nobody has the node.
+pub(super) const FREE: u32 = 0;
+/// The call has it.
+pub(super) const AWAKE: u32 = 1;
+/// Whoever finds the call left may take it, or the call when it wakes.
+pub(super) const ASLEEP: u32 = 2;
+/// It was taken from the call.
+const REVOKED: u32 = 3;
+
+/// What a call was at when it fell asleep: a request that it has accepted and was doing itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Errand {
+    /// What its event says.
+    pub data: u64,
+    /// What its event says.
+    pub iocb: u64,
+    /// Bytes that were moved.
+    pub done: u64,
+    /// The eventfd that the call holds.
+    pub resfd: Note,
+    /// The event signals it.
+    pub is_signalled: bool,
+}
+
+/// What a call that was left has owned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leftover {
+    /// A descriptor of ours to be closed.
+    pub descriptor: Option<i32>,
+    /// Its time as the leader of the poller; 0 if it was not.
+    pub term: u32,
+    /// What it was doing.
+    pub errand: Option<Errand>,
+}
+
+/// A node. All-zero memory is a free one.
+#[derive(Debug, Default)]
+pub struct Waiter {
+    /// Set when woken.
+    pub(super) woken: AtomicU32,
+    /// Completions that it sleeps for in io_uring; 0 while it does not.
+    pub(super) asked: AtomicU32,
+    pub(super) phase: AtomicU32,
+    /// Under the lock: the next free one's index + 1, and its own.
+    pub(super) next_free: Cell<u32>,
+    pub(super) index: Cell<u32>,
+    /// Under the lock: whose call it is.
+    pub(super) owner: Cell<Owner>,
+    /// Under the lock: events that must be in the ring before it is woken.
+    pub(super) need: Cell<u32>,
+    pub(super) kind: Cell<Kind>,
+    /// Under the lock: the bell to wake it.
+    pub(super) bell: Cell<i32>,
+    /// Under the lock: kicks since it was woken.
+    pub(super) repeats: Cell<u32>,
+    /// Under the lock: neighbours on the list.
+    pub(super) is_listed: Cell<bool>,
+    pub(super) prev: Cell<*const Waiter>,
+    pub(super) next: Cell<*const Waiter>,
+    /// Of the call: where its stack ends while it sleeps.
+    pub(super) stack: Cell<usize>,
+    /// Of the call: descriptor + 1.
+    pub(super) descriptor: Cell<i32>,
+    pub(super) term: Cell<u32>,
+    pub(super) has_errand: Cell<bool>,
+    pub(super) errand: Cell<Errand>,
+}
+
+// SAFETY: integers, atomics, `Kind`, null pointers and `false` are all zeros.
+unsafe impl Zeroed for Waiter {}
+
+// SAFETY: see "Who may touch what".
+unsafe impl Sync for Waiter {}
+
+impl Waiter {
+    /// The word on which it sleeps while it is 0.
+    pub fn word(&self) -> &AtomicU32 {
+        &self.woken
+    }
+
+    /// Whether somebody woke it since [`Waiter::rest`].
+    pub fn is_woken(&self) -> bool {
+        // Acquire: pairs with the Release in `wake`.
+        self.woken.load(Ordering::Acquire) != 0
+    }
+
+    /// Ready to be woken again. To be followed by a look at the ring.
+    pub fn rest(&self) {
+        self.woken.store(0, Ordering::Relaxed);
+        // SeqCst: as in `Waiters::join`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// About to sleep for `count` completions, more than 0. To be followed by a look at everything.
+    pub fn ask(&self, count: u32) {
+        self.asked.store(count, Ordering::Relaxed);
+        // SeqCst: as in `Waiters::join`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Awake again.
+    pub fn stop_asking(&self) {
+        self.asked.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn asked(&self) -> u32 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Notes a descriptor of ours that the call closes when it leaves. It is awake.
+    pub fn own(&self, descriptor: i32) {
+        self.descriptor.set(descriptor + 1);
+    }
+
+    /// Notes that the call leads the poller. It is awake.
+    pub fn lead(&self, term: u32) {
+        self.term.set(term);
+    }
+
+    /// Notes what the call is doing. It is awake.
+    pub fn run(&self, errand: Errand) {
+        self.errand.set(errand);
+        self.has_errand.set(true);
+    }
+
+    /// From here on the call may be found left.
+    #[inline]
+    pub fn fall_asleep(&self) {
+        let here = 0u8;
+        self.stack.set((&raw const here).addr());
+        // Release: what the call owns is written down; pairs with the Acquire in `take_away`.
+        self.phase.store(ASLEEP, Ordering::Release);
+    }
+
+    /// The call goes on. False: its node was taken away, it has to end.
+    pub fn wake_up(&self) -> bool {
+        // Relaxed, both: only this decides, and what the call owns is its own.
+        self.phase.compare_exchange(ASLEEP, AWAKE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    pub(super) fn take_away(&self) -> bool {
+        // Acquire: pairs with the Release in `fall_asleep`.
+        self.phase.compare_exchange(ASLEEP, REVOKED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    pub(super) fn is_of(&self, owner: Owner) -> bool {
+        self.phase.load(Ordering::Relaxed) != FREE && self.owner.get() == owner
+    }
+
+    /// Wakes it; for a sleeper in io_uring the caller posts what it asks for, if that is not 0.
+    pub(super) fn wake(&self) -> u32 {
+        // Release: pairs with the Acquire in `is_woken` and in the futex wait.
+        if self.woken.swap(1, Ordering::Release) == 0 {
+            self.repeats.set(0);
+            match self.kind.get() {
+                Kind::Futex => futex::wake(&self.woken, 1),
+                Kind::Bell => bell::ring(self.bell.get()),
+                Kind::Elsewhere => {}
+                Kind::Ring => {
+                    // SeqCst: the mark comes before our look; pairs with the fence in `ask`, after
+                    // which the waiter looks for the mark.
+                    fence(Ordering::SeqCst);
+                    return self.asked();
+                }
+            }
+        }
+        0
+    }
+}
