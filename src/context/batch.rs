@@ -4,7 +4,7 @@ use libc::timespec;
 
 use crate::abi::types::{Event, IOCB_FLAG_RESFD, Iocb};
 use crate::engine::inline;
-use crate::engine::stream::Interruption;
+use crate::engine::stream::{Desk, Interruption};
 use crate::fork_gate::{self, Section};
 use crate::request::Request;
 use crate::request::decode::Transfer;
@@ -15,6 +15,7 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, Identity, StatusFlags};
 use crate::sys::file::Direction;
 use crate::sys::user::{KeyAccess, Pages};
+use crate::waiters::{Errand, Waiters};
 
 /// How many requests enter the kernel together at most.
 pub(super) const QUEUED: usize = 32;
@@ -217,6 +218,20 @@ impl Batch {
             resfds.release(resfd);
         }
         Ok(())
+    }
+
+    /// What is to be done if a handler jumps out of the transfer of an iocb.
+    #[inline]
+    pub(super) fn set_desk(&mut self, accepted: &Accepted, waiters: &'static Waiters) {
+        let resfd = self.signal.as_ref().and_then(|target| target.resfd.as_ref());
+        let errand = Errand {
+            data: accepted.iocb.data,
+            iocb: accepted.address as u64,
+            done: 0,
+            resfd: resfd.map(Resfd::to_note).unwrap_or_default(),
+            is_signalled: accepted.has_resfd(),
+        };
+        self.interruption.desk = Some(Desk { waiters, errand });
     }
 
     /// The eventfd that [`Batch::check_signal`] has found, for an event that is posted now.

@@ -134,8 +134,11 @@ impl Context {
         self.flush(batch);
         self.wait_for_rest(batch);
         batch.may_sleep();
+        batch.set_desk(accepted, &self.completions.waiters);
         let fd = accepted.iocb.fildes;
-        let res = inline::transfer(fd, status, transfer, &mut batch.interruption)?;
+        let res = inline::transfer(fd, status, transfer, &mut batch.interruption);
+        batch.interruption.desk = None;
+        let res = res?;
         self.completions.post(accepted.event(res), batch.signal(accepted));
         Ok(())
     }

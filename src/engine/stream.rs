@@ -17,6 +17,7 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::{self, Direction, NO_OFFSET, RWF_NOSIGNAL};
 use crate::sys::{clock, poll, signal};
+use crate::waiters::{Errand, Sleep, Waiters};
 
 /// A flag without effect on streams, with which the kernel refuses those that have no `read_iter` or
 /// `write_iter`; see [`super::inline`].
@@ -31,6 +32,44 @@ pub struct Interruption {
     is_broken_pipe: bool,
     /// The thread has slept: what was known of descriptors before is out of date.
     has_slept: bool,
+    /// For a transfer that io_submit does itself.
+    pub desk: Option<Desk>,
+}
+
+/// Where a transfer that sleeps is written down, for who undoes the call if it is left.
+#[derive(Clone, Copy, Debug)]
+pub struct Desk {
+    /// Those of the context.
+    pub waiters: &'static Waiters,
+    /// The transfer.
+    pub errand: Errand,
+}
+
+impl Desk {
+    /// Sleeps with the thread's descriptor `held`, after `done` bytes. EINTR also if io_destroy has given
+    /// the call up, because a handler runs in it.
+    fn sleep<R>(
+        desk: Option<Desk>,
+        held: Option<&Pin>,
+        done: u64,
+        sleep: impl FnOnce() -> Result<R>,
+    ) -> Result<R> {
+        let Some(Desk { waiters, errand }) = desk else { return sleep() };
+        // Without memory for a node the event of a call that is left is lost.
+        let place = waiters.join(shield::owner(), 0, Sleep::Elsewhere);
+        if let Some(waiter) = place.as_deref() {
+            if let Some(held) = held {
+                waiter.own(held.raw());
+            }
+            waiter.run(Errand { done, ..errand });
+            waiter.fall_asleep();
+        }
+        let slept = sleep();
+        match place.as_deref() {
+            Some(waiter) if !waiter.wake_up() => Err(Errno::INTR),
+            _ => slept,
+        }
+    }
 }
 
 impl Interruption {
@@ -164,7 +203,9 @@ pub fn transfer(
             }
             Way::WhenReady | Way::Blocking => {
                 interruption.has_slept = true;
-                let moved = shield::lifted(|| call(fd, iov, flags, interruption));
+                let moved = Desk::sleep(interruption.desk, held.as_ref(), done, || {
+                    shield::lifted(|| call(fd, iov, flags, interruption))
+                });
                 // Those that take the whole end early for a signal only.
                 let is_cut = direction == Direction::Write
                     && moved.is_ok_and(|count| (count as u64) < transfer.buffer.len() - done);
@@ -217,14 +258,13 @@ pub fn transfer(
                 if held.is_none() {
                     held = fd::duplicate(fd).ok().map(Pin::new);
                 }
-                let Some(held) = &held else {
+                let Some(pin) = &held else {
                     // No descriptor is free: the call itself holds the file.
                     way = Way::Blocking;
                     continue;
                 };
-                if let Err(error) =
-                    wait_ready(held.raw(), direction, deadline.as_ref(), interruption)
-                {
+                let until = deadline.as_ref();
+                if let Err(error) = wait_ready(pin, direction, until, done, interruption) {
                     return if done > 0 { Ok(done as i64) } else { refused(fd, transfer, error) };
                 }
                 is_ready = true;
@@ -281,19 +321,23 @@ fn readiness(direction: Direction) -> i16 {
 /// Sleeps until the stream is ready. EINTR: a handler has run; EAGAIN: the socket's own timeout is
 /// over.
 fn wait_ready(
-    fd: c_int,
+    file: &Pin,
     direction: Direction,
     deadline: Option<&timespec>,
+    done: u64,
     interruption: &mut Interruption,
 ) -> Result<()> {
     if interruption.is_pending {
         return Err(Errno::INTR);
     }
     interruption.has_slept = true;
-    let mut fds = [pollfd { fd, events: readiness(direction), revents: 0 }];
+    let mut fds = [pollfd { fd: file.raw(), events: readiness(direction), revents: 0 }];
     let left = deadline.map(clock::until);
     let mask = shield::mask();
-    match shield::asleep(|| poll::wait(&mut fds, left.as_ref(), mask.as_ref())) {
+    let slept = Desk::sleep(interruption.desk, Some(file), done, || {
+        shield::asleep(|| poll::wait(&mut fds, left.as_ref(), mask.as_ref()))
+    });
+    match slept {
         Ok(0) => Err(Errno::AGAIN),
         Ok(_) => Ok(()),
         Err(error) => {
