@@ -16,8 +16,10 @@
 //! divergence: that first call gets the answer of a moment without resources.
 //!
 //! *Which calls were left*: each has a [`Mark`] on its stack. Those of a thread lie one below the other,
-//! since a call is above another one only by a handler that has interrupted it. So one whose mark is
-//! overwritten, or lies below the caller's, has been left.
+//! since a call is above another one only by a handler that has interrupted it, with what the kernel
+//! saves in between ([`SAVED`]). So one whose mark is overwritten, or lies too near to the caller's or
+//! below it, has been left. One that was left and whose mark nobody has overwritten is taken for one that
+//! sleeps below a handler, until somebody does.
 //!
 //! *Who may touch what*: a thread's variables belong to it and to its handlers, which put everything
 //! back before they return. A child of clone(CLONE_VM) may use them too, one after the other as after
@@ -36,6 +38,10 @@ use crate::sys::{mmap, signal, task};
 
 /// A handler has called the library in the middle of a call, or has left one.
 static IS_SHIELDED: AtomicBool = AtomicBool::new(false);
+
+/// Bytes between a stack pointer and a handler that has interrupted there: x86-64's red zone, its
+/// `rt_sigframe` and the smallest state of the floating point unit are 1,080; others' are larger.
+const SAVED: usize = 1024;
 
 /// How many calls of a thread may be on its stack, each but the last interrupted in its sleep.
 const DEPTH: usize = 8;
@@ -61,6 +67,8 @@ struct Frame {
     mask: Cell<Option<SigSet>>,
     /// What it holds: see [`note`].
     note: Cell<usize>,
+    /// While it sleeps: an address at the end of its stack; else 0.
+    end: Cell<usize>,
 }
 
 struct Thread {
@@ -138,7 +146,12 @@ thread_local! {
             state: Cell::new(State::New),
             under: Cell::new(0),
             frames: [const {
-                Frame { mark: Cell::new(0), mask: Cell::new(None), note: Cell::new(0) }
+                Frame {
+                    mark: Cell::new(0),
+                    mask: Cell::new(None),
+                    note: Cell::new(0),
+                    end: Cell::new(0),
+                }
             }; DEPTH],
         }
     };
@@ -242,8 +255,12 @@ fn forget_left(thread: &Thread, mark: &Mark, undo: fn(Left)) -> bool {
             return false;
         }
         // Stacks grow downwards: a call that is not above us has been left, too.
+        let end = match frame.end.get() {
+            0 => address,
+            end => end,
+        };
         let is_left = !Mark::is_alive(address)
-            || (mark.address() >= address && !signal::is_on_alternate_stack());
+            || (mark.address() + SAVED > end && !signal::is_on_alternate_stack());
         if !is_left {
             return false;
         }
@@ -253,6 +270,7 @@ fn forget_left(thread: &Thread, mark: &Mark, undo: fn(Left)) -> bool {
         }
         IS_SHIELDED.store(true, Ordering::Relaxed);
         let note = frame.note.replace(0);
+        frame.end.set(0);
         frame.mask.set(None);
         match thread.under.get() {
             0 => thread.state.set(State::Outside),
@@ -335,13 +353,20 @@ pub fn is_nested() -> bool {
 
 /// Sleeps. The thread holds no lock; [`mask`] is in force meanwhile, which is the callee's business.
 pub fn asleep<R>(sleep: impl FnOnce() -> R) -> R {
-    let before = THREAD.with(|thread| thread.state.replace(State::Safe));
+    let here = 0u8;
+    let before = THREAD.with(|thread| {
+        thread.innermost().end.set((&raw const here).addr());
+        thread.state.replace(State::Safe)
+    });
     // SeqCst: for handlers of this thread only; they come after the state and before its return.
     compiler_fence(Ordering::SeqCst);
     let result = sleep();
     // SeqCst: as above.
     compiler_fence(Ordering::SeqCst);
-    THREAD.with(|thread| thread.state.set(before));
+    THREAD.with(|thread| {
+        thread.state.set(before);
+        thread.innermost().end.set(0);
+    });
     result
 }
 
@@ -375,7 +400,7 @@ mod tests {
 
     #[inline(never)]
     fn deeper<R>(call: impl FnOnce() -> R) -> R {
-        let room = [0u8; 256];
+        let room = [0u8; 2 * SAVED];
         core::hint::black_box(&room);
         let result = call();
         core::hint::black_box(&room);
