@@ -1,0 +1,182 @@
+//! Runs many programs, side by side, and reports.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::compare::{self, Verdict};
+use crate::generate::{self, Random};
+use crate::options::Options;
+use crate::program::Program;
+use crate::selftest;
+use crate::shrink;
+use crate::support::scratch;
+use crate::support::setting::{self, Setting};
+use crate::support::{Outcome, Stop, shown};
+use crate::worker::{Side, Worker};
+
+/// After so many differences the rest would say the same.
+const MOST_DIFFERENCES: u64 = 5;
+/// How often a failing program is run to make it smaller.
+const ATTEMPTS: usize = 300;
+
+#[derive(Default)]
+struct Counts {
+    programs: AtomicU64,
+    calls: AtomicU64,
+    events: AtomicU64,
+    unstable: AtomicU64,
+    once: AtomicU64,
+    differences: AtomicU64,
+    is_over: AtomicBool,
+}
+
+/// Program `number` of a seed.
+pub fn program(seed: u64, number: u64) -> Program {
+    generate::program(&mut Random(seed.wrapping_mul(0x0100_0000_01b3).wrapping_add(number)))
+}
+
+/// False: something is different.
+pub fn run(options: &Options) -> Outcome<bool> {
+    if let Some(number) = options.only {
+        let program = program(options.seed, number);
+        print!("{}", program.c(&format!("program {number} of seed {}", options.seed)));
+        return Ok(true);
+    }
+    // Without io_uring the other settings are the pool.
+    let has_uring = setting::needs_uring().is_ok();
+    let settings = options.settings.clone();
+    if !has_uring && settings != [Setting::Pool] {
+        println!("differential: io_uring is refused here: all settings are the pool");
+    }
+    Worker::new(Side::System)?.expect_library()?;
+    for setting in &settings {
+        Worker::new(Side::Ours(*setting))?.expect_library()?;
+    }
+    selftest::run(options.seed)?;
+    println!("differential: seed {}", options.seed);
+    let (counts, next, begin) = (Counts::default(), AtomicU64::new(0), Instant::now());
+    let trouble = Mutex::new(None);
+    let jobs = options.jobs.min(usize::try_from(options.programs).unwrap_or(usize::MAX));
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                if let Err(stop) = work(options, &settings, &counts, &next, begin) {
+                    *trouble.lock().unwrap() = Some(stop);
+                    counts.is_over.store(true, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    if let Some(Stop::Fail(what) | Stop::Skip(what)) = trouble.into_inner().unwrap() {
+        return Err(Stop::Fail(what));
+    }
+    report(&counts, &settings, begin.elapsed());
+    Ok(counts.differences.load(Ordering::Relaxed) == 0)
+}
+
+fn report(counts: &Counts, settings: &[Setting], time: Duration) {
+    let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let names: Vec<_> = settings.iter().map(|setting| setting.name()).collect();
+    println!(
+        "differential: {} programs in each of {} ({:.0} s, {:.0} programs/s), {} calls, {} events",
+        of(&counts.programs),
+        names.join(", "),
+        time.as_secs_f64(),
+        of(&counts.programs) as f64 / time.as_secs_f64(),
+        of(&counts.calls),
+        of(&counts.events),
+    );
+    println!(
+        "differential: {} differences, {} seen once and not again, {} programs that the kernel does not \
+         repeat",
+        of(&counts.differences),
+        of(&counts.once),
+        of(&counts.unstable),
+    );
+}
+
+fn work(
+    options: &Options,
+    settings: &[Setting],
+    counts: &Counts,
+    next: &AtomicU64,
+    begin: Instant,
+) -> Outcome<()> {
+    let mut system = Worker::new(Side::System)?;
+    let mut ours = Vec::new();
+    for setting in settings {
+        ours.push(Worker::new(Side::Ours(*setting))?);
+    }
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let is_late = options.seconds.is_some_and(|limit| begin.elapsed() > limit);
+        if number >= options.programs || is_late || counts.is_over.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let program = program(options.seed, number);
+        let reference = system.run(&program)?;
+        counts.programs.fetch_add(1, Ordering::Relaxed);
+        let calls = program.calls.iter().filter(|call| call.name != "iocb").count();
+        counts.calls.fetch_add(calls as u64, Ordering::Relaxed);
+        counts.events.fetch_add(reference.matches('[').count() as u64, Ordering::Relaxed);
+        let mut is_unstable = false;
+        for (setting, ours) in settings.iter().zip(&mut ours) {
+            match compare::judge(&program, &reference, &mut system, ours)? {
+                Verdict::Equal => {}
+                Verdict::Unstable => is_unstable = true,
+                Verdict::Once(what) => {
+                    counts.once.fetch_add(1, Ordering::Relaxed);
+                    println!("program {number}, {}: once, and not again:\n{what}", setting.name());
+                }
+                Verdict::Different(what) => {
+                    println!("program {number}, {}: DIFFERENT:\n{what}", setting.name());
+                    let count = counts.differences.fetch_add(1, Ordering::Relaxed) + 1;
+                    if count >= MOST_DIFFERENCES {
+                        counts.is_over.store(true, Ordering::Relaxed);
+                    }
+                    publish(options.seed, number, *setting, &program, &mut system, ours)?;
+                }
+            }
+        }
+        counts.unstable.fetch_add(u64::from(is_unstable), Ordering::Relaxed);
+    }
+}
+
+/// Makes a failing program smaller and prints it as C.
+fn publish(
+    seed: u64,
+    number: u64,
+    setting: Setting,
+    program: &Program,
+    system: &mut Worker,
+    ours: &mut Worker,
+) -> Outcome<()> {
+    let small =
+        shrink::shrink(program, ATTEMPTS, |candidate| compare::differs(candidate, system, ours));
+    let (native, own) = (system.run(&small)?, ours.run(&small)?);
+    let what = compare::difference(&native, &own).unwrap_or_default();
+    let variable = match setting.variable() {
+        Some((name, value)) => format!("{name}={value}"),
+        None => "no variable".to_string(),
+    };
+    let reason = format!("Program {number} of seed {seed}, with {variable}:\n{what}");
+    let text = small.c(&reason);
+    let name = format!("differential-{seed}-{number}-{}.c", setting.name());
+    let path = scratch::lasting("differential").join(name);
+    fs::write(&path, &text)?;
+    println!("{}:\n{text}", shown(&path));
+    Ok(())
+}
+
+/// How often each function is called, to see that programs have all of them.
+pub fn functions(programs: impl Iterator<Item = Program>) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::new();
+    for call in programs.flat_map(|program| program.calls) {
+        *counts.entry(call.name).or_insert(0) += 1;
+    }
+    counts
+}
