@@ -61,13 +61,14 @@ pub fn program(choices: &mut impl Choices) -> Program {
         choices,
         program: Program::default(),
         kinds: [CLOSED; FILES as usize],
+        is_set_up: [false; CONTEXTS as usize],
         polls: Vec::new(),
     };
     maker.setup(0);
     if maker.choices.chance(40) {
         maker.setup(1);
     }
-    for number in 0..2 + maker.choices.below(FILES - 2) {
+    for number in 0..4 + maker.choices.below(FILES - 3) {
         maker.file(number as i64);
     }
     for _ in 0..4 + maker.choices.below(MOST_CALLS - 8) {
@@ -81,6 +82,8 @@ struct Maker<'a, C> {
     program: Program,
     /// What each file was opened as.
     kinds: [i64; FILES as usize],
+    /// Contexts that live, unless their set-up was refused.
+    is_set_up: [bool; CONTEXTS as usize],
     /// Iocbs that were polls.
     polls: Vec<i64>,
 }
@@ -90,12 +93,24 @@ impl<C: Choices> Maker<'_, C> {
         if self.choices.chance(80) { 0 } else { self.choices.below(3) as i64 }
     }
 
+    /// One that lives, most of the time.
     fn context(&mut self) -> i64 {
-        if self.choices.chance(70) { 0 } else { self.choices.below(CONTEXTS) as i64 }
+        let is_set_up = |number: &u64| self.is_set_up[*number as usize];
+        let living: Vec<_> = (0..CONTEXTS).filter(is_set_up).collect();
+        match living.is_empty() || self.choices.chance(5) {
+            true => self.choices.below(CONTEXTS) as i64,
+            false => self.choices.one_of(&living) as i64,
+        }
     }
 
+    /// One that was opened, most of the time.
     fn any_file(&mut self) -> i64 {
-        self.choices.below(FILES) as i64
+        let is_open = |number: &u64| self.kinds[*number as usize] != CLOSED;
+        let open: Vec<_> = (0..FILES).filter(is_open).collect();
+        match open.is_empty() || self.choices.chance(5) {
+            true => self.choices.below(FILES) as i64,
+            false => self.choices.one_of(&open) as i64,
+        }
     }
 
     /// One that may have to be waited for, if there is one.
@@ -121,7 +136,8 @@ impl<C: Choices> Maker<'_, C> {
                 self.choices.one_of(&[0, -1, -1000, 0x40_0001, i32::MIN.into(), i32::MAX.into()])
             }
         };
-        let target = if self.choices.chance(96) { 0 } else { 1 + self.choices.below(6) as i64 };
+        let target = if self.choices.chance(96) { 0 } else { 1 + self.choices.below(5) as i64 };
+        self.is_set_up[context as usize] |= nr > 0 && nr < 1000 && target == 0;
         self.program.call("setup", &[thread, context, via, nr, target]);
     }
 
@@ -153,9 +169,13 @@ impl<C: Choices> Maker<'_, C> {
                 let (thread, context) = (self.thread(), self.context());
                 let (via, forgets) = (self.choices.below(3) as i64, self.choices.below(2) as i64);
                 self.program.call("destroy", &[thread, context, via, forgets]);
+                self.is_set_up[context as usize] = false;
+                if self.choices.chance(70) {
+                    self.setup(context);
+                }
             }
             65..=67 => {
-                let context = self.context();
+                let context = self.choices.below(CONTEXTS) as i64;
                 self.setup(context);
             }
             68..=69 => {
@@ -196,7 +216,12 @@ impl<C: Choices> Maker<'_, C> {
             8..=10 => self.program.call("drain", &[file]),
             11..=12 => self.program.call("fill", &[file]),
             13 => self.program.call("hang_up", &[file]),
-            14..=15 => self.program.call("shut", &[file]),
+            14..=15 => {
+                self.program.call("shut", &[file]);
+                if self.choices.chance(70) {
+                    self.file(file);
+                }
+            }
             16..=17 => {
                 let by = self.any_file();
                 self.program.call("replace", &[file, by]);
@@ -246,7 +271,7 @@ impl<C: Choices> Maker<'_, C> {
             true => -1000,
             false => self.choices.one_of(&[-1, 0, 1, i64::MIN]),
         };
-        let bad = if self.choices.chance(94) { 0 } else { 1 + self.choices.below(4) as i64 };
+        let bad = if self.choices.chance(94) { 0 } else { 1 + self.choices.below(6) as i64 };
         let mut arguments = vec![thread, context, via, nr, bad, slots.len() as i64];
         arguments.extend(slots);
         self.program.call("submit", &arguments);

@@ -26,7 +26,7 @@ Random programs on the system's libaio and on ours.
     --programs N   how many; 300 if neither this nor --seconds is given
     --seconds T    for how long
     --seed S       a number, 1 if none is given, or \"random\": it is printed
-    --setting X    default, pool, driver, always, or all (which is the default); may be repeated
+    --setting X    default, pool, driver, always, or all (which is the default); several with commas
     --print N      prints program N of the seed as C
     --jobs N       how many side by side
 ";
@@ -68,11 +68,15 @@ impl Options {
                 "--jobs" => options.jobs = value()?.parse::<usize>()?.max(1),
                 "--setting" => {
                     let named = value()?;
-                    let known = Setting::ALL.iter().filter(|x| named == "all" || x.name() == named);
-                    let before = options.settings.len();
-                    options.settings.extend(known);
-                    if options.settings.len() == before {
-                        return fail(format!("no setting {named}"));
+                    for name in named.split(',') {
+                        let before = options.settings.len();
+                        let known = Setting::ALL.iter();
+                        options
+                            .settings
+                            .extend(known.filter(|x| name == "all" || x.name() == name));
+                        if options.settings.len() == before {
+                            return fail(format!("no setting {name}"));
+                        }
                     }
                 }
                 "--help" | "-h" => {
@@ -82,7 +86,14 @@ impl Options {
                 "--list" => return Ok(None),
                 // Of libtest: they change how results are shown.
                 "--nocapture" | "--no-capture" | "-q" | "--quiet" | "--include-ignored" => {}
-                "--test-threads" | "--color" | "--format" => drop(value()?),
+                "--exact" => {}
+                "--test-threads" | "--color" | "--format" | "--skip" => drop(value()?),
+                // The tests that somebody wants, if this is one of them.
+                filter if !filter.starts_with('-') => {
+                    if !"differential".contains(filter) {
+                        return Ok(None);
+                    }
+                }
                 other => return fail(format!("no option {other}\n\n{HELP}")),
             }
         }

@@ -1,6 +1,6 @@
 //! That the harness sees what it is to see.
 
-use crate::compare;
+use crate::compare::{self, Verdict};
 use crate::program::Program;
 use crate::runner;
 use crate::shrink;
@@ -10,6 +10,7 @@ use crate::worker::{Side, Worker};
 
 /// How many programs a lie may need to be seen.
 const PROGRAMS: u64 = 400;
+const HONEST_PROGRAMS: u64 = 40;
 
 /// What `liar.c` can do, each against one rule or one thing that is compared.
 const LIES: &[&str] = &[
@@ -38,6 +39,7 @@ pub fn run(seed: u64) -> Outcome<()> {
         let lies: Vec<_> =
             LIES.iter().map(|lie| scope.spawn(move || is_noticed(seed, lie))).collect();
         programs_are_the_same_in_c(seed)?;
+        honesty_is_not_a_difference(seed)?;
         lies.into_iter().try_for_each(|lie| match lie.join() {
             Ok(outcome) => outcome,
             Err(_) => fail("a test of a lie has panicked"),
@@ -52,16 +54,33 @@ fn all_functions_are_called(seed: u64) {
     assert_eq!(counts.len(), 25, "{counts:?}");
 }
 
+/// A difference counts where the kernel does the same a second time.
 fn is_noticed(seed: u64, lie: &'static str) -> Outcome<()> {
     let (mut system, mut liar) = (Worker::new(Side::System)?, Worker::new(Side::Liar(lie))?);
     for number in 0..PROGRAMS {
         let program = runner::program(seed, number);
         let reference = system.run(&program)?;
-        if compare::difference(&reference, &liar.run(&program)?).is_some() {
+        if compare::difference(&reference, &liar.run(&program)?).is_some()
+            && system.run(&program)? == reference
+        {
             return Ok(());
         }
     }
     fail(format!("the lie {lie:?} is not noticed"))
+}
+
+/// The control: without a lie there is no difference that comes again.
+fn honesty_is_not_a_difference(seed: u64) -> Outcome<()> {
+    let (mut system, mut honest) = (Worker::new(Side::System)?, Worker::new(Side::Liar("none"))?);
+    for number in 0..HONEST_PROGRAMS {
+        let program = runner::program(seed, number);
+        let reference = system.run(&program)?;
+        let verdict = compare::judge(&program, &reference, &mut system, &mut honest)?;
+        if let Verdict::Different(what) = verdict {
+            return fail(format!("program {number} differs without a lie:\n{what}"));
+        }
+    }
+    Ok(())
 }
 
 /// What is printed as C compiles, and does the same.

@@ -12,6 +12,13 @@ static void see_polls(long number)
 			collect_from(c, LIBRARY);
 }
 
+/* file(F, KIND, IS_NONBLOCKING) */
+static void file(const long *a)
+{
+	see_polls(a[0] % FILES);
+	open_file(a);
+}
+
 /* feed(F, COUNT): from the other end. */
 static void feed(const long *a)
 {
@@ -122,6 +129,10 @@ static void cut(const long *a)
 
 	if (!is_regular(file->kind))
 		return;
+	/* The kernel waits for direct I/O on the file; the workers of ours may not have begun. */
+	for (long i = 0; i < request_count; i++)
+		if (requests[i].is_live && requests[i].is_async && requests[i].inode == file->inode)
+			collect_from(requests[i].context, LIBRARY);
 	value = ftruncate(fd_of(a[0] % FILES), a[1]);
 	tell("cut %ld: %d\n", a[0] % FILES, value);
 	if (value == 0)

@@ -175,6 +175,15 @@ static bool has_unlikely_flags(const struct iocb *iocb)
 		 files[fd - 20].kind != READ_ONLY && files[fd - 20].kind != WRITE_ONLY);
 }
 
+/* After a signal in its batch the kernel ends a long read of zeros early: see the README. */
+static bool may_be_cut(const struct iocb *iocb, long count)
+{
+	int fd = iocb->aio_fildes;
+
+	return count > 1 && fd >= 20 && fd < 20 + FILES && files[fd - 20].kind == DEV_ZERO &&
+	       is_transfer(iocb->aio_lio_opcode);
+}
+
 /* A poll of a socket for urgent data alone ends by any data in the kernel: see the README. */
 static bool is_poll_for_data_beside(const struct iocb *iocb)
 {
@@ -204,8 +213,9 @@ static void submit_here(const long *a)
 		struct request request = describe(c, slot);
 		bool is_odd = request_count == REQUESTS || has_conflict(&request) ||
 			      has_unlikely_flags(iocb) || is_poll_for_data_beside(iocb) ||
-			      (is_transfer(request.opcode) &&
-			       (is_polled(request.inode) || is_signalled(request.inode))) ||
+			      (is_transfer(request.opcode) && is_polled(request.inode)) ||
+			      is_signalled(request.inode) || may_be_cut(iocb, count) ||
+			      (iocb->aio_rw_flags & RWF_NOWAIT && is_busy(request.inode)) ||
 			      (is_sleepy && request.is_async);
 
 		for (long k = first; k < request_count; k++)
@@ -240,6 +250,17 @@ static void submit_here(const long *a)
 	case 4:
 		list = (struct iocb **)(edge + PAGE) - (used ? used - 1 : 0);
 		memcpy(list, memory->list, (size_t)((edge + PAGE) - (char *)list));
+		break;
+	case 5:
+		/* The key cannot be written. */
+		mprotect(read_only, PAGE, PROT_READ | PROT_WRITE);
+		memcpy(read_only, memory->iocbs, sizeof(memory->iocbs));
+		mprotect(read_only, PAGE, PROT_READ);
+		if (used)
+			list[used - 1] = (struct iocb *)read_only + (list[used - 1] - memory->iocbs);
+		break;
+	case 6:
+		list[used ? used - 1 : 0] = (struct iocb *)(edge + PAGE - 32);
 		break;
 	default:
 		break;
@@ -313,7 +334,7 @@ static void collect_from(long c, long via)
 	/* Polls, if any: the kernel looks at some of them in another thread. */
 	while (empty < 2 && got < 120) {
 		if (count_live(c, is_unsettled) > 0 || empty == 0)
-			nap(count_live(c, is_unsettled) > 0 ? 1500 : 0);
+			nap(count_live(c, is_unsettled) > 0 ? 3000 : 0);
 		value = take(LIBRARY, c, 0, 128 - got, events + got, &zero, NULL);
 		empty = value > 0 ? 0 : empty + 1;
 		got += value > 0 ? value : 0;

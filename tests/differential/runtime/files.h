@@ -138,8 +138,8 @@ static void open_pty(long number, bool is_master, int is_nonblocking)
 	place(is_master ? slave : master, end_of(number), true);
 }
 
-/* file(F, KIND, IS_NONBLOCKING) */
-static void file(const long *a)
+/* Opens a file of a kind, in place of what was there. */
+static void open_file(const long *a)
 {
 	long number = a[0] % FILES;
 	struct file *file = file_at(number);

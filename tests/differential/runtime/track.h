@@ -83,6 +83,15 @@ static bool is_signalled(int inode)
 	return false;
 }
 
+/* Whether a request on this file is on its way, and may hold a lock that others would wait for. */
+static bool is_busy(int inode)
+{
+	for (long i = 0; i < request_count; i++)
+		if (requests[i].is_live && requests[i].is_async && requests[i].inode == inode)
+			return true;
+	return false;
+}
+
 /* Whether the outcome of a request depends on one that is on its way. */
 static bool has_conflict(const struct request *request)
 {
