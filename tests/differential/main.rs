@@ -14,8 +14,9 @@
 //!    may tell more. (`runtime/track.h`, `comparable`)
 //! 3. `once`: a signal in a call counts once: the kernel delivers it when the call ends.
 //!    (`runtime/base.h`, `handler`)
-//! 4. `apart`: what overlaps direct I/O in flight is not submitted: the kernel does not order it.
-//!    (`runtime/track.h`, `has_conflict`)
+//! 4. `apart`: what overlaps direct I/O in flight is not submitted, nor what depends on it otherwise
+//!    (RWF_NOWAIT, eventfds that it signals): the kernel does not order it. (`runtime/calls.h`,
+//!    `submit_here`)
 //! 5. `seen`: before the data of a polled file is taken away, events are asked for; ours looks at
 //!    readiness then. (`runtime/actions.h`, `see_polls`)
 //! 6. `done`: io_cancel of a read, write or sync comes after its event: ours may cancel it.

@@ -215,7 +215,8 @@ static void submit_here(const long *a)
 			      has_unlikely_flags(iocb) || is_poll_for_data_beside(iocb) ||
 			      (is_transfer(request.opcode) && is_polled(request.inode)) ||
 			      is_signalled(request.inode) || may_be_cut(iocb, count) ||
-			      (iocb->aio_rw_flags & RWF_NOWAIT && is_busy(request.inode)) ||
+			      (iocb->aio_rw_flags & RWF_NOWAIT &&
+			       (request.is_async || is_busy(request.inode))) ||
 			      (is_sleepy && request.is_async);
 
 		for (long k = first; k < request_count; k++)
