@@ -4,7 +4,7 @@
 
 static io_context_t ctx;
 static struct channel channel;
-static volatile long begun;
+static long begun;
 
 static void *submits(void *argument)
 {
@@ -12,7 +12,7 @@ static void *submits(void *argument)
 	struct iocb iocb, *list = &iocb;
 
 	io_prep_pread(&iocb, channel.in, &byte, 1, 0);
-	begun = 1;
+	__atomic_store_n(&begun, 1, __ATOMIC_RELEASE);
 	CHECK(io_submit(ctx, 1, &list) == 1);
 	return argument;
 }
@@ -37,10 +37,10 @@ int main(void)
 		pthread_t submitter, feeder;
 
 		ctx = new_context(4);
-		begun = 0;
+		__atomic_store_n(&begun, 0, __ATOMIC_RELAXED);
 		MUST(-pthread_sigmask(SIG_BLOCK, &alarms, &before));
 		submitter = start(submits, NULL);
-		EVENTUALLY(begun);
+		EVENTUALLY(__atomic_load_n(&begun, __ATOMIC_ACQUIRE));
 		sleep_ms(30);
 		feeder = start(feeds, NULL);
 		MUST(-pthread_sigmask(SIG_SETMASK, &before, NULL));

@@ -8,7 +8,7 @@
 static io_context_t ctx;
 static int file;
 static char *memory;
-static volatile long asleep;
+static long asleep;
 
 static void *waits(void *argument)
 {
@@ -18,7 +18,7 @@ static void *waits(void *argument)
 
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
 	sigemptyset(&mask);
-	asleep = 1;
+	__atomic_store_n(&asleep, 1, __ATOMIC_RELEASE);
 	io_pgetevents(ctx, 5, 8, events, &span, argument ? &mask : NULL);
 	fail("a wait has ended");
 	return NULL;
@@ -51,9 +51,9 @@ static void run(const char *what, void (*end)(pthread_t), bool polls, bool has_m
 		ctx = new_context(16);
 		if (polls)
 			submit_poll(ctx, &iocb, channel.in, POLLIN);
-		asleep = 0;
+		__atomic_store_n(&asleep, 0, __ATOMIC_RELAXED);
 		thread = start(waits, has_mask ? &has_mask : NULL);
-		EVENTUALLY(asleep);
+		EVENTUALLY(__atomic_load_n(&asleep, __ATOMIC_ACQUIRE));
 		sleep_ms(20);
 		end(thread);
 		join(thread);
