@@ -420,10 +420,10 @@ static void cancel_here(const long *a)
 	struct io_event event = { 0 };
 
 	/* divergence: ours cancels reads, writes and syncs that nobody has begun. */
+	/* And what is in flight may signal an eventfd that the iocb polls. */
 	for (long i = 0; i < request_count; i++)
-		if (requests[i].is_live && requests[i].is_async && requests[i].context == c &&
-		    a[3] >= 0 && requests[i].slot == a[3] % IOCBS)
-			collect_from(c, LIBRARY);
+		if (requests[i].is_live && requests[i].is_async)
+			collect_from(requests[i].context, LIBRARY);
 	nap(count_live(c, is_unsettled) ? 1500 : 0);
 	errno = UNTOUCHED;
 	if (a[2] == RAW) {
@@ -477,6 +477,8 @@ static void queue_run_here(const long *a)
 	tell("queue_run after %d", value);
 	errno = UNTOUCHED;
 	value = io_queue_run(contexts[c]);
+	/* An address, which is another one in each run. */
+	iocb->data = NULL;
 	tell_value("", c, value);
 	tell("\n");
 }
