@@ -17,7 +17,7 @@
 //!
 //! *Which calls were left*: each has a [`Mark`] on its stack. Those of a thread lie one below the other,
 //! since a call is above another one only by a handler that has interrupted it, with what the kernel
-//! saves in between ([`SAVED`]). So one whose mark is overwritten, or lies too near to the caller's or
+//! saves in between (`SAVED`). So one whose mark is overwritten, or lies too near to the caller's or
 //! below it, has been left. One that was left and whose mark nobody has overwritten is taken for one that
 //! sleeps below a handler, until somebody does.
 //!
