@@ -5,10 +5,14 @@
 //! (`preloaded::pool`), where strace must count not one kernel AIO call; and with io_uring forbidden
 //! by seccomp, by `ENOSYS` and by `EPERM`, where a kernel AIO call ends the process that makes it
 //! (`forbidden`). That each program then fails without our library is shown, too
-//! (`forbidden::control`). Some run in every setting.
+//! (`forbidden::control`). Some run in every setting. The witness stands in front of the library in
+//! all of them but the controls: each event once, and none is missing.
 
+#[path = "programs/mariadb.rs"]
+mod mariadb;
 mod support;
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,9 +22,11 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use libtest_mimic::Arguments;
+use mariadb::mariadb;
 use support::command::{self, Ended};
 use support::scratch::{self, Scratch};
 use support::setting::{self, Setting};
+use support::witness::{self, Report};
 use support::{Outcome, Stop, c, fail, installed, library, skip, trial};
 
 const CALLS: [&str; 6] =
@@ -59,6 +65,7 @@ const CASES: &[(&str, Body)] = cases![
     stressapptest_disk_and_file,
     sysbench_buffered_validated,
     sysbench_direct,
+    mariadb,
 ];
 
 /// Those where it matters who submits to io_uring and who fills the ring.
@@ -70,6 +77,7 @@ const IN_EVERY_SETTING: &[(&str, Body)] = cases![
     qemu_io_many_in_flight,
     qemu_img_bench_read,
     qemu_img_bench_write,
+    mariadb,
 ];
 
 /// One of each program.
@@ -162,6 +170,10 @@ struct Run {
     directory: Scratch,
     /// Where our library is called `libaio.so.1`.
     stage: Scratch,
+    /// Of the witness, which stands in front of either library.
+    report: Report,
+    /// Requests whose events the program does not want: they end with their context.
+    unwanted: Cell<u64>,
 }
 
 impl Run {
@@ -170,13 +182,16 @@ impl Run {
             library::system_working()?;
         }
         let stage = library::staged(&library::ours())?;
-        Ok(Run { mode, directory: Scratch::new("program"), stage })
+        let directory = Scratch::new("program");
+        let report = Report::new(directory.path());
+        Ok(Run { mode, directory, stage, report, unwanted: Cell::new(0) })
     }
 
     fn through(&self, body: Body) -> Outcome {
         if let Mode::Forbidden(_) = self.mode {
             // Whatever called the kernel has been killed; that the program then fails, see CONTROLS.
-            return body(self);
+            body(self)?;
+            return self.witnessed();
         }
         if let Mode::Control = self.mode {
             return match body(self) {
@@ -186,6 +201,7 @@ impl Run {
             };
         }
         body(self)?;
+        self.witnessed()?;
         let calls = self.traced(&CALLS)?;
         match self.mode {
             Mode::System if !calls.iter().any(|call| call == "io_submit") => {
@@ -221,11 +237,13 @@ impl Run {
         if matches!(self.mode, Mode::Forbidden(_) | Mode::Control) {
             line.extend([forbid()?.into(), "KILL".into(), "aio".into()]);
         }
-        if matches!(self.mode, Mode::Preloaded(_) | Mode::Forbidden(_)) {
-            // By env, so that neither strace nor the launcher has the library in it.
+        if self.mode != Mode::Control {
+            // By env, so that neither strace nor the launcher has the libraries in it.
+            let ours = self.stage.path().join("libaio.so.1");
+            let behind = (self.mode != Mode::System).then_some(ours.as_path());
             let mut preload = OsString::from("LD_PRELOAD=");
-            preload.push(self.stage.path().join("libaio.so.1"));
-            line.extend(["env".into(), preload]);
+            preload.push(witness::preload(behind)?);
+            line.extend(["env".into(), preload, self.report.variable()]);
         }
         line.push(program.into());
         line.extend(arguments.iter().map(OsString::from));
@@ -233,6 +251,20 @@ impl Run {
         command.args(&line[1..]).current_dir(self.directory.path()).env_remove("LD_PRELOAD");
         self.mode.setting().apply(&mut command);
         command::run(&mut command, LIMIT)?.expect_success()
+    }
+
+    /// What the witness has seen in front of the library: each event once, and none is missing.
+    fn witnessed(&self) -> Outcome {
+        let counts = self.report.expect_clean()?;
+        let left = ["in_flight", "blurred", "unknown"].map(|name| counts.of(name));
+        let unwanted = self.unwanted.get();
+        if counts.of("accepted") == 0 || left != [0; 3] || counts.of("dropped") != unwanted {
+            return fail(format!(
+                "what the witness has seen, with {unwanted} unwanted\n{}",
+                self.report.text()
+            ));
+        }
+        Ok(())
     }
 
     /// The names of those calls in the trace that are wanted, one for each call.
@@ -383,6 +415,13 @@ fn fio_priorities(run: &Run) -> Outcome {
     fio(run, &[&["--direct=1", "--rw=randrw"], priority])
 }
 
+/// QEMU finds out whether syncs can be asynchronous by one that it submits in a context of its own,
+/// which it destroys at once.
+fn qemu(run: &Run, program: &str, arguments: &[&str]) -> Outcome<Ended> {
+    run.unwanted.set(run.unwanted.get() + 1);
+    run.program(program, arguments)
+}
+
 /// Runs qemu-io commands on a raw image with `native`, which is libaio.
 fn qemu_io(run: &Run, commands: &[String]) -> Outcome {
     run.needs_direct_io()?;
@@ -392,7 +431,7 @@ fn qemu_io(run: &Run, commands: &[String]) -> Outcome {
         arguments.extend(["-c", command.as_str()]);
     }
     arguments.push("image");
-    let ended = run.program("qemu-io", &arguments)?;
+    let ended = qemu(run, "qemu-io", &arguments)?;
     // Failures of asynchronous commands do not reach the exit status.
     let done = ended.stdout.lines().filter(|line| line.contains("bytes at offset")).count();
     let transfers = commands.iter().filter(|line| line.contains("-P")).count();
@@ -436,7 +475,7 @@ fn qemu_img_bench(run: &Run, options: &[&str]) -> Outcome {
     run.needs_direct_io()?;
     run.sparse("image", 16 << 20)?;
     let common = ["bench", "-f", "raw", "-t", "none", "-i", "native", "-c", "2000", "-d", "32"];
-    let ended = run.program("qemu-img", &[&common, options, &["image"]].concat())?;
+    let ended = qemu(run, "qemu-img", &[&common, options, &["image"]].concat())?;
     if !ended.stdout.contains("Run completed in") {
         return fail(ended.report());
     }

@@ -19,7 +19,7 @@ pub fn library() -> Outcome<&'static Path> {
             return skip("the witness stands in front of syscall() on x86-64 only");
         }
         let directory = repository("tests/witness/lib");
-        let output = scratch::lasting("witness").join(format!("{}.so", std::process::id()));
+        let output = scratch::lasting("witness").join("witness.so");
         let map = directory.join("witness.map");
         let mut flags = vec!["-shared".to_string(), "-fPIC".into(), "-fvisibility=hidden".into()];
         flags.push(format!("-Wl,--version-script={}", shown(map)));
@@ -69,6 +69,13 @@ impl Report {
         let path = directory.join("witness.report");
         let _ = fs::remove_file(&path);
         Report { path }
+    }
+
+    /// The assignment that tells a process where to report to.
+    pub fn variable(&self) -> OsString {
+        let mut assignment = OsString::from("WITNESS_REPORT=");
+        assignment.push(&self.path);
+        assignment
     }
 
     /// Tells a command where to report to.
