@@ -2,7 +2,7 @@
 
 use core::ffi::CStr;
 
-use libc::{O_CLOEXEC, O_RDONLY, SYS_getpid, SYS_gettid, SYS_openat, SYS_read, SYS_tgkill};
+use libc::{O_CLOEXEC, O_RDONLY, SYS_gettid, SYS_openat, SYS_read, SYS_tkill};
 
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::OwnedFd;
@@ -14,12 +14,11 @@ pub fn id() -> u32 {
     unsafe { syscall!(SYS_gettid) }.unwrap_or(0) as u32
 }
 
-/// Whether a thread of this process has ended. Its number may belong to another one by now, which is
-/// then taken for it.
+/// Whether a thread has ended: of this process, or of one that shares its memory, which tgkill would have
+/// to name. Its number may belong to another thread by now, which is then taken for it.
 pub fn is_gone(task: u32) -> bool {
     // SAFETY: no pointers; no signal is sent.
-    let sent: Result<usize> =
-        unsafe { syscall!(SYS_getpid).and_then(|process| syscall!(SYS_tgkill, process, task, 0)) };
+    let sent: Result<usize> = unsafe { syscall!(SYS_tkill, task, 0) };
     sent == Err(Errno::SRCH)
 }
 
