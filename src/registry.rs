@@ -381,27 +381,27 @@ pub fn destroy(address: usize) -> Result<()> {
     Ok(())
 }
 
-/// Waits until all calls but `interrupted` have left a dead context, or are given up; how many may still
-/// be inside.
+/// Waits until all calls but `interrupted`, of the calling thread, have left a dead context, or are given
+/// up; how many may still be inside.
 ///
 /// fs/aio.c, free_ioctx_users comes when all callers have left. Those in io_getevents have been woken;
 /// those in a signal handler have left, for the kernel.
 fn wait_for_calls(slot: &'static Slot, interrupted: u32) -> u32 {
-    let mut inside = interrupted;
     let mut rounds = 0;
     loop {
         // Acquire: pairs with the Release in `leave`.
         let references = slot.references.load(Ordering::Acquire);
+        // Counted afterwards: a call gives its node back, then its reference.
+        let inside = interrupted + slot.context.given_up();
         if references <= DEAD + inside {
-            return inside;
+            return references - DEAD;
         }
         let span = FIRST_WAIT.tv_nsec << rounds;
         let deadline = clock::after(&timespec { tv_sec: 0, tv_nsec: span });
         if futex::wait_until(&slot.references, references, Some(&deadline)) == Err(Errno::TIMEDOUT)
         {
-            let given_up = slot.context.give_up(rounds >= PATIENCE);
-            (0..given_up.gone).for_each(|_| leave(slot));
-            inside += given_up.revoked;
+            let gone = slot.context.give_up(rounds >= PATIENCE);
+            (0..gone).for_each(|_| leave(slot));
             rounds = (rounds + 1).min(MOST_ROUNDS);
         }
     }

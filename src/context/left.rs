@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::engine::uring::Harvest;
 use crate::pins;
 use crate::resfd::Resfd;
-use crate::shield::Owner;
+use crate::shield::{self, Owner};
 use crate::sys::bell;
 use crate::sys::errno::Errno;
 use crate::sys::fd::OwnedFd;
@@ -44,15 +44,6 @@ fn whereabouts(sleeper: &Sleeper) -> Whereabouts {
         Doing::Sleeping(stack) if stack.abs_diff(sleeper.stack) < REACH => Whereabouts::Here,
         Doing::Sleeping(_) => Whereabouts::Away,
     }
-}
-
-/// Calls that io_destroy does not wait for.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct GivenUp {
-    /// Their threads have ended.
-    pub gone: u32,
-    /// They may come back.
-    pub revoked: u32,
 }
 
 impl Context {
@@ -114,26 +105,36 @@ impl Context {
         }
     }
 
-    /// Gives up calls that do not come out, though io_destroy has woken them; `has_waited`: for long, so
-    /// that those in io_getevents are given up whatever they do.
-    pub fn give_up(&self, has_waited: bool) -> GivenUp {
+    /// Gives up calls of other threads that do not come out, though io_destroy has woken them;
+    /// `has_waited`: for long, so that those in io_getevents are given up whatever they do. Returns how
+    /// many of their threads have ended; of the others, [`Context::given_up`] counts who is inside.
+    pub fn give_up(&self, has_waited: bool) -> u32 {
         let waiters = &self.completions.waiters;
-        let mut given_up = GivenUp::default();
+        let own = shield::owner().task;
+        let mut gone = 0;
         let mut next = 0;
         while let Some(sleeper) = waiters.next_sleeper(next) {
             next = sleeper.index + 1;
+            if sleeper.owner.task == own {
+                continue;
+            }
             match whereabouts(&sleeper) {
                 Whereabouts::Gone => {
                     if let Some(leftover) = waiters.undo_dead(&sleeper) {
                         self.settle(&leftover);
-                        given_up.gone += 1;
+                        gone += 1;
                     }
                 }
                 Whereabouts::Here | Whereabouts::Unknown if !(has_waited && sleeper.is_listed) => {}
-                _ => given_up.revoked += u32::from(waiters.revoke(&sleeper)),
+                _ => waiters.revoke(&sleeper),
             }
         }
-        given_up
+        gone
+    }
+
+    /// How many calls are inside that were given up.
+    pub fn given_up(&self) -> u32 {
+        self.completions.waiters.revoked()
     }
 }
 

@@ -29,7 +29,6 @@ use crate::reaper::{self, Source};
 use crate::sync::{AtomicBool, Ordering};
 use crate::sys::{fd, host, thread};
 
-pub use left::GivenUp;
 pub use reap::{Caller, MaskArgument, Reap, Wait, deliver};
 
 /// See the module. All-zero memory is a closed context that was never opened.

@@ -255,13 +255,20 @@ impl Waiters {
     }
 
     /// Takes the node away from a call of which it is not known whether it goes on: it, or its thread's
-    /// next call, frees the node. False: it is awake.
-    pub fn revoke(&self, sleeper: &Sleeper) -> bool {
+    /// next call, frees the node. Not if it is awake.
+    pub fn revoke(&self, sleeper: &Sleeper) {
         let mut list = self.list.lock();
         let waiter = self.node(sleeper.index).filter(|waiter| waiter.is_of(sleeper.owner));
-        let Some(waiter) = waiter.filter(|waiter| waiter.take_away()) else { return false };
-        self.unlink(&mut list, waiter);
-        true
+        if let Some(waiter) = waiter.filter(|waiter| waiter.take_away()) {
+            self.unlink(&mut list, waiter);
+        }
+    }
+
+    /// How many nodes were taken away by [`Waiters::revoke`] and not given back.
+    pub fn revoked(&self) -> u32 {
+        let list = self.list.lock();
+        let nodes = (0..list.high).filter_map(|index| self.node(index));
+        nodes.filter(|waiter| waiter.is_revoked()).count() as u32
     }
 
     /// Gives the memory of nodes back.

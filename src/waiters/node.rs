@@ -177,6 +177,11 @@ impl Waiter {
         self.phase.compare_exchange(ASLEEP, REVOKED, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
+    /// Under the lock, under which nodes are revoked and freed.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == REVOKED
+    }
+
     pub(super) fn is_of(&self, owner: Owner) -> bool {
         self.phase.load(Ordering::Relaxed) != FREE && self.owner.get() == owner
     }
