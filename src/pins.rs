@@ -230,8 +230,8 @@ pub unsafe fn reset_after_fork() {
         // SAFETY: the caller's promise.
         unsafe { shard.kept.force_unlock() };
         let mut kept = shard.kept.lock();
-        for one in kept.iter() {
-            fd::close(one.pin.raw());
+        for one in kept.iter().filter(|one| one.file.is_behind(one.pin.raw())) {
+            fd::close_inherited(one.pin.raw());
         }
         // Not `clear`: freeing memory is not for a fork handler.
         core::mem::forget(core::mem::take(&mut *kept));

@@ -254,8 +254,10 @@ impl Resfds {
 
     /// Calls `visit` with every shared duplicate: for a forked child, where nobody holds the lock.
     pub fn for_each_pin(&self, mut visit: impl FnMut(i32)) {
-        for entry in self.entries.lock().iter().filter(|entry| entry.users > 0) {
-            visit(entry.pin);
+        for entry in self.entries.lock().iter() {
+            if entry.users > 0 && fd::is_eventfd(entry.pin) {
+                visit(entry.pin);
+            }
         }
     }
 

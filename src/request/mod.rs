@@ -377,7 +377,7 @@ impl Slab {
     /// Calls `visit` with every descriptor that pins a file: for a forked child.
     pub fn for_each_pin(&self, mut visit: impl FnMut(i32)) {
         self.requests.for_each(|_, request| {
-            if let Some(pin) = request.pin() {
+            if let Some(pin) = request.pin().filter(|_| request.is_pin_intact()) {
                 visit(pin);
             }
             if let Some(watch) = request.watch.load(Ordering::Relaxed).checked_sub(1)
