@@ -23,8 +23,7 @@ use crate::poller::Poller;
 use crate::service::{self, Service};
 use crate::sync::Lock;
 use crate::sys::errno::Errno;
-use crate::sys::fd::{self, OwnedFd};
-use crate::sys::{bell, epoll, poll, thread};
+use crate::sys::{bell, epoll, fd, poll, thread};
 
 #[derive(Debug)]
 struct Running {
@@ -160,6 +159,10 @@ pub enum Source {
 impl Source {
     /// In the token of an [`Uring`]; addresses are even.
     const IS_URING: usize = 1;
+    /// In all tokens, above every address: the program may have put an epoll of its own at our number,
+    /// and what it has registered there is no address of ours.
+    const TAG: u64 = 0xa10a << 48;
+    const TAG_BITS: u64 = 0xffff << 48;
 
     fn service(self) -> &'static Service {
         match self {
@@ -173,17 +176,22 @@ impl Source {
             Source::Poller(poller) => ptr::from_ref(poller).expose_provenance(),
             Source::Uring(uring) => ptr::from_ref(uring).expose_provenance() | Source::IS_URING,
         };
-        token as u64
+        token as u64 | Source::TAG
     }
 
-    fn from_token(token: u64) -> Source {
-        let address = token as usize & !Source::IS_URING;
-        match token as usize & Source::IS_URING {
-            // SAFETY: `serve` made the token from a `&'static Poller`.
-            0 => Source::Poller(unsafe { &*ptr::with_exposed_provenance(address) }),
-            // SAFETY: `serve` made the token from a `&'static Uring`.
-            _ => Source::Uring(unsafe { &*ptr::with_exposed_provenance(address) }),
+    /// `None`: the token is not ours.
+    fn from_token(token: u64) -> Option<Source> {
+        if token & Source::TAG_BITS != Source::TAG {
+            return None;
         }
+        let token = (token & !Source::TAG_BITS) as usize;
+        let address = token & !Source::IS_URING;
+        Some(match token & Source::IS_URING {
+            // SAFETY: `serve` made the token from a `&'static Poller`, as the tag shows.
+            0 => Source::Poller(unsafe { &*ptr::with_exposed_provenance(address) }),
+            // SAFETY: `serve` made the token from a `&'static Uring`, as the tag shows.
+            _ => Source::Uring(unsafe { &*ptr::with_exposed_provenance(address) }),
+        })
     }
 
     /// The descriptor that tells of something to harvest, and how to wait for it.
@@ -298,9 +306,10 @@ struct Place {
 impl Place {
     const NOWHERE: Place = Place { cpu: u32::MAX, token: 0 };
 
-    fn follow(&mut self, token: u64) {
+    fn follow(&mut self, source: Source) {
+        let token = source.token();
         let is_same = core::mem::replace(&mut self.token, token) == token;
-        if let Some(cpu) = Source::from_token(token).service().cpu()
+        if let Some(cpu) = source.service().cpu()
             && is_same
             && cpu != self.cpu
         {
@@ -346,13 +355,20 @@ extern "C" fn reap(argument: *mut c_void) -> *mut c_void {
                 continue;
             }
         };
+        let mut has_others = false;
         for event in ready.iter().take(count) {
-            // `Running::stop`; no poller is at this address.
-            if event.u64 == epoll::MARK {
-                return ptr::null_mut();
+            match Source::from_token(event.u64) {
+                Some(source) => {
+                    source.harvest();
+                    place.follow(source);
+                }
+                None => has_others = true,
             }
-            Source::from_token(event.u64).harvest();
-            place.follow(event.u64);
+        }
+        if has_others {
+            // The bell (`Running::stop`); or it is an epoll of the program's.
+            let Some((found, next)) = look(number) else { return ptr::null_mut() };
+            (epoll, pause) = (found, next);
         }
     }
 }
@@ -366,6 +382,8 @@ pub unsafe fn reset_after_fork() {
     unsafe { REAPER.force_unlock() };
     // The thread does not exist here, so nobody joins it.
     if let Some(running) = REAPER.lock().take() {
-        drop((OwnedFd::from_raw(running.epoll), OwnedFd::from_raw(running.stop)));
+        running.close();
+        // free() is not for signal handlers.
+        core::mem::forget(running);
     }
 }

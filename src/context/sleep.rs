@@ -49,7 +49,8 @@ pub(super) enum Awake {
 /// How long who sleeps on descriptors does so without a look around: the program may close them, and
 /// then nobody can wake us.
 const MOMENT: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
-/// How many kicks meant for others a watcher takes in a row before it makes a pause.
+/// How many kicks meant for others a watcher takes in a row before it makes a pause, and how often a leader
+/// wakes for nothing before it looks at its descriptors.
 const PATIENCE: u32 = 3;
 const PAUSE: timespec = timespec { tv_sec: 0, tv_nsec: 100_000 };
 /// How often to look when nothing can wake us.
@@ -245,12 +246,19 @@ impl<'a> Sleeper<'a> {
             return self.look_around(need);
         };
         waiter.lead(leader.term());
+        let (mut occupancy, mut in_vain) = (0, 0);
         loop {
             self.harvest();
             if let Some(awake) = self.news(need) {
                 return awake;
             }
             self.tell();
+            let before = core::mem::replace(&mut occupancy, self.occupancy());
+            in_vain = if before == occupancy { in_vain + 1 } else { 0 };
+            // What is always ready may be the program's, under a number of ours.
+            if in_vain > PATIENCE && core::mem::take(&mut in_vain) > 0 && poller.repair() {
+                return Awake::NewRole;
+            }
             if !poller.needs_harvest() || !leader.is_in_office() {
                 return Awake::NewRole;
             }

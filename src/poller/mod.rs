@@ -321,6 +321,14 @@ impl Poller {
             if count < BATCH {
                 return completed;
             }
+            // Registrations of ours fire once. Those of the program, if it has put an epoll of its own
+            // there, would keep us here for ever.
+            if visit.unlisted == 0 && self.repair() {
+                match self.epoll() {
+                    Some(made) => epoll = made,
+                    None => return completed,
+                }
+            }
         }
     }
 
@@ -330,11 +338,9 @@ impl Poller {
         (take(&self.epoll).filter(|fd| *fd >= 0), take(&self.kick).filter(|fd| *fd >= 0))
     }
 
-    /// Closes everything. No request is armed and no thread is inside.
-    pub fn close(&self) {
+    fn close_descriptors(&self) {
         // Right before: the program may put a file of its own there at any time.
         let is_ours = self.is_intact();
-        let section = fork_gate::enter();
         let (epoll, kick) = self.take();
         if let Some(epoll) = epoll.filter(|_| is_ours) {
             fd::close(epoll);
@@ -342,6 +348,12 @@ impl Poller {
         if let Some(kick) = kick {
             bell::close(kick);
         }
+    }
+
+    /// Closes everything. No request is armed and no thread is inside.
+    pub fn close(&self) {
+        let section = fork_gate::enter();
+        self.close_descriptors();
         self.table.lock().clear();
         drop(section);
         self.drop_files();
@@ -349,10 +361,7 @@ impl Poller {
 
     /// Closes what a forked child inherited.
     pub fn close_after_fork(&self) {
-        let (epoll, kick) = self.take();
-        for fd in [epoll, kick].into_iter().flatten() {
-            fd::close_inherited(fd);
-        }
+        self.close_descriptors();
         if let Some(files) = self.files() {
             files.close_after_fork();
         }
