@@ -7,7 +7,7 @@
  *
  * Nothing is kept open: an eventfd whose last known descriptor is closed is looked at before that,
  * and then no more. Reads and writes are seen that come through libc's functions; an eventfd that
- * is read by another process or by a request is not judged.
+ * is read by another process, or read or written by a request, is not judged.
  */
 #include "witness.h"
 
@@ -95,6 +95,14 @@ void counter_used(struct context *context, struct counter *counter)
 	*use = (struct use){ context->uses, counter };
 	context->uses = use;
 	counter->contexts++;
+}
+
+void counter_moved(int fd)
+{
+	struct counter *counter = w->counters ? counter_of(fd) : NULL;
+
+	if (counter)
+		counter->is_unjudged = true;
 }
 
 /* What the library has added; false if it cannot be said. */

@@ -221,24 +221,28 @@ static void unlink_request(struct context *context, struct key *key, struct requ
 
 /* ---- Requests ---- */
 
+static bool is_transfer(const struct iocb *iocb)
+{
+	switch (iocb->aio_lio_opcode) {
+	case IO_CMD_PREAD:
+	case IO_CMD_PWRITE:
+	case IO_CMD_PREADV:
+	case IO_CMD_PWRITEV:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Only of these it is known that they end: others wait for somebody. */
 static bool ends_by_itself(const struct iocb *iocb)
 {
 	struct stat status;
 
-	switch (iocb->aio_lio_opcode) {
-	case IO_CMD_FSYNC:
-	case IO_CMD_FDSYNC:
+	if (iocb->aio_lio_opcode == IO_CMD_FSYNC || iocb->aio_lio_opcode == IO_CMD_FDSYNC)
 		return true;
-	case IO_CMD_PREAD:
-	case IO_CMD_PWRITE:
-	case IO_CMD_PREADV:
-	case IO_CMD_PWRITEV:
-		return fstat(iocb->aio_fildes, &status) == 0 &&
-		       (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
-	default:
-		return false;
-	}
+	return is_transfer(iocb) && fstat(iocb->aio_fildes, &status) == 0 &&
+	       (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
 }
 
 struct request *request_enter(struct context *context, struct iocb *obj, const struct iocb *iocb)
@@ -251,6 +255,7 @@ struct request *request_enter(struct context *context, struct iocb *obj, const s
 	else
 		request = room(sizeof(*request));
 	*request = (struct request){ .data = iocb->data, .since = now_ms() };
+	request->transfer_fd = is_transfer(iocb) ? iocb->aio_fildes : -1;
 	request->ends_by_itself = ends_by_itself(iocb);
 	if (w->is_strict && iocb->aio_lio_opcode == IO_CMD_PREAD) {
 		request->buffer = iocb->u.c.buf;
@@ -277,6 +282,8 @@ void request_accepted(struct context *context, struct request *request)
 	context->accepted++;
 	w->accepted++;
 	request->is_accepted = true;
+	if (request->transfer_fd != -1)
+		counter_moved(request->transfer_fd);
 	if (request->counter) {
 		request->counter->tentative--;
 		request->counter->expected++;

@@ -71,6 +71,7 @@ struct request {
 	void *buffer; /* what a read may write into; strict only */
 	size_t length;
 	uint64_t since; /* milliseconds */
+	int transfer_fd; /* of reads and writes, otherwise -1 */
 	bool ends_by_itself; /* transfers of files and block devices, and syncs */
 	bool is_cancelled; /* by an io_cancel that returned -EINPROGRESS */
 	bool is_accepted;
@@ -163,6 +164,7 @@ void ring_reconcile(struct context *context);
 
 struct counter *counter_of(int fd); /* NULL: no eventfd, or it cannot be looked at */
 void counter_used(struct context *context, struct counter *counter);
+void counter_moved(int fd); /* by a request of the program */
 void counter_check(struct counter *counter, bool is_exact);
 void counters_at_exit(void);
 void counters_forget(void); /* in a forked child */
