@@ -59,6 +59,8 @@ static int change(struct io_event *events, int count, long room)
 	}
 	if (is_lie("lost") && count > 0)
 		return count - 1;
+	if (is_lie("poll_lost") && count > 0 && events[count - 1].obj->aio_lio_opcode == IO_CMD_POLL)
+		return count - 1;
 	if (is_lie("doubled") && count > 0 && count < room) {
 		events[count] = events[count - 1];
 		return count + 1;
@@ -83,6 +85,13 @@ int io_submit(io_context_t ctx, long nr, struct iocb *iocbs[])
 	int (*real)(io_context_t, long, struct iocb **) = next("io_submit", "LIBAIO_0.1");
 	int count = real(ctx, nr, iocbs);
 
+	if (is_lie("written_data") && count > 0 && iocbs[0]->aio_lio_opcode == IO_CMD_PWRITE &&
+	    iocbs[0]->u.c.nbytes > 1) {
+		char other = (char)(*(char *)iocbs[0]->u.c.buf ^ 1);
+
+		if (pwrite(iocbs[0]->aio_fildes, &other, 1, iocbs[0]->u.c.offset) != 1)
+			errno = 0;
+	}
 	if (is_lie("errno") && count < 0)
 		errno = -count;
 	if (is_lie("key") && count > 0)

@@ -27,6 +27,8 @@ const PROGRAMS_FOR_ONE: u64 = 1000;
 const SAMPLE: u64 = 10;
 /// The most of those, in 100.
 const MOST_UNSTABLE: u64 = 6;
+/// Of so many workers one is behind the witness, which makes programs slower.
+const WITNESSED: usize = 4;
 /// How often a failing program is run to make it smaller.
 const ATTEMPTS: usize = 300;
 
@@ -70,9 +72,11 @@ pub fn run(options: &Options) -> Outcome<bool> {
     let trouble = Mutex::new(None);
     let jobs = options.jobs.min(usize::try_from(options.programs).unwrap_or(usize::MAX));
     thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                if let Err(stop) = work(options, &settings, &counts, &next, begin) {
+        for job in 0..jobs {
+            let (settings, counts, next, trouble) = (&settings, &counts, &next, &trouble);
+            scope.spawn(move || {
+                let is_witnessed = job % WITNESSED == 0;
+                if let Err(stop) = work(options, settings, is_witnessed, counts, next, begin) {
                     *trouble.lock().unwrap() = Some(stop);
                     counts.is_over.store(true, Ordering::Relaxed);
                 }
@@ -116,6 +120,7 @@ fn report(counts: &Counts, settings: &[Setting], time: Duration) {
 fn work(
     options: &Options,
     settings: &[Setting],
+    is_witnessed: bool,
     counts: &Counts,
     next: &AtomicU64,
     begin: Instant,
@@ -123,7 +128,8 @@ fn work(
     let mut system = Worker::new(Side::System)?;
     let mut ours = Vec::new();
     for setting in settings {
-        ours.push(Worker::new(Side::Ours(*setting))?);
+        let side = Side::Ours(*setting);
+        ours.push(if is_witnessed { Worker::witnessed(side)? } else { Worker::new(side)? });
     }
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);

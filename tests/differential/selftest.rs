@@ -30,6 +30,8 @@ const LIES: &[&str] = &[
     "key",
     "read_data",
     "dead",
+    "poll_lost",
+    "written_data",
 ];
 
 pub fn run(seed: u64) -> Outcome<()> {
@@ -39,6 +41,7 @@ pub fn run(seed: u64) -> Outcome<()> {
         let lies: Vec<_> =
             LIES.iter().map(|lie| scope.spawn(move || is_noticed(seed, lie))).collect();
         programs_are_the_same_in_c(seed)?;
+        the_witness_is_heard(seed)?;
         honesty_is_not_a_difference(seed)?;
         lies.into_iter().try_for_each(|lie| match lie.join() {
             Ok(outcome) => outcome,
@@ -81,6 +84,22 @@ fn honesty_is_not_a_difference(seed: u64) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// What it says is a difference, and it says nothing of an honest library.
+fn the_witness_is_heard(seed: u64) -> Outcome<()> {
+    let mut honest = Worker::witnessed(Side::System)?;
+    let mut liar = Worker::witnessed(Side::Liar("doubled"))?;
+    let mut is_heard = false;
+    for number in 0..HONEST_PROGRAMS {
+        let program = runner::program(seed, number);
+        is_heard |= liar.run(&program)?.contains("\nVIOLATION second event ");
+        let transcript = honest.run(&program)?;
+        if transcript.contains("VIOLATION") {
+            return fail(format!("the witness speaks of the system's libaio:\n{transcript}"));
+        }
+    }
+    if is_heard { Ok(()) } else { fail("nothing is heard of the witness") }
 }
 
 /// What is printed as C compiles, and does the same.

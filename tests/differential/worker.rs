@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 use crate::program::Program;
 use crate::support::scratch::{self, Scratch};
 use crate::support::setting::Setting;
-use crate::support::{Outcome, c, fail, library, shown};
+use crate::support::witness::{self, Report};
+use crate::support::{Outcome, c, fail, library, repository, shown};
 
 /// What a worker's programs run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,7 @@ pub struct Worker {
     side: Side,
     place: Scratch,
     stage: Scratch,
+    witness: Option<Report>,
     running: Option<(Child, ChildStdin, BufReader<ChildStdout>)>,
 }
 
@@ -45,7 +47,9 @@ fn worker_program() -> Outcome<PathBuf> {
 
 fn liar() -> Outcome<PathBuf> {
     static LIAR: LazyLock<Outcome<PathBuf>> = LazyLock::new(|| {
-        build("tests/differential/liar.c", "liar.so", &["-shared", "-fPIC", "-ldl"])
+        let map = shown(repository("tests/differential/liar.map"));
+        let map = format!("-Wl,--version-script={map}");
+        build("tests/differential/liar.c", "liar.so", &["-shared", "-fPIC", &map, "-ldl"])
     });
     LIAR.clone()
 }
@@ -57,19 +61,34 @@ impl Worker {
             _ => library::system_working()?,
         };
         let (stage, place) = (library::staged(&file)?, Scratch::new("differential"));
-        Ok(Worker { side, place, stage, running: None })
+        Ok(Worker { side, place, stage, witness: None, running: None })
+    }
+
+    /// One whose programs the witness watches: what it finds becomes a part of the transcripts.
+    pub fn witnessed(side: Side) -> Outcome<Worker> {
+        let mut worker = Worker::new(side)?;
+        worker.witness = Some(Report::new(worker.place.path()));
+        Ok(worker)
     }
 
     fn start(&mut self) -> Outcome<()> {
         let mut command = Command::new(worker_program()?);
         command.current_dir(self.place.path()).env("LD_LIBRARY_PATH", self.stage.path());
         command.env_remove("LD_PRELOAD");
+        let mut behind = None;
         match self.side {
             Side::Ours(setting) => setting.apply(&mut command),
             Side::System => {}
             Side::Liar(lie) => {
-                command.env("LD_PRELOAD", liar()?).env("LIE", lie);
+                behind = Some(liar()?);
+                command.env("LIE", lie);
             }
+        }
+        if let Some(report) = &self.witness {
+            report.apply(&mut command);
+            command.env("LD_PRELOAD", witness::preload(behind.as_deref())?);
+        } else if let Some(library) = behind {
+            command.env("LD_PRELOAD", library);
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
@@ -93,13 +112,24 @@ impl Worker {
                 break;
             }
             if line == b".\n" {
-                return Ok(transcript);
+                return Ok(transcript + &self.found());
             }
             transcript.push_str(&String::from_utf8_lossy(&line));
         }
         self.stop();
         transcript.push_str("THE WORKER HAS DIED\n");
         Ok(transcript)
+    }
+
+    /// What the witness has found since it was asked the last time.
+    fn found(&self) -> String {
+        let Some(report) = &self.witness else { return String::new() };
+        let text = report.take();
+        let whats = text.lines().filter_map(|line| Some(line.split_once(": ")?.1));
+        whats
+            .filter(|what| what.starts_with("VIOLATION "))
+            .map(|what| format!("{what}\n"))
+            .collect()
     }
 
     /// Whether it has the library that it should have.

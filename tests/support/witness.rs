@@ -88,6 +88,13 @@ impl Report {
         fs::read_to_string(&self.path).unwrap_or_default()
     }
 
+    /// All that has been reported since it was taken the last time.
+    pub fn take(&self) -> String {
+        let text = self.text();
+        let _ = fs::remove_file(&self.path);
+        text
+    }
+
     /// Fails if there was a violation, or a process that has begun and not come to its end.
     pub fn expect_clean(&self) -> Outcome<Counts> {
         let text = self.text();

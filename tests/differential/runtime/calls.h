@@ -175,13 +175,14 @@ static bool has_unlikely_flags(const struct iocb *iocb)
 		 files[fd - 20].kind != READ_ONLY && files[fd - 20].kind != WRITE_ONLY);
 }
 
-/* After a signal in its batch the kernel ends a long read of zeros early: see the README. */
-static bool may_be_cut(const struct iocb *iocb, long count)
+/* After each page a read of zeros looks for signals and for completions of io_uring: see the README. */
+static bool may_be_cut(const struct iocb *iocb)
 {
-	int fd = iocb->aio_fildes;
+	int fd = iocb->aio_fildes, opcode = iocb->aio_lio_opcode;
 
-	return count > 1 && fd >= 20 && fd < 20 + FILES && files[fd - 20].kind == DEV_ZERO &&
-	       is_transfer(iocb->aio_lio_opcode);
+	return fd >= 20 && fd < 20 + FILES &&
+	       (files[fd - 20].kind == DEV_ZERO || files[fd - 20].kind == DEV_FULL) &&
+	       (opcode == IO_CMD_PREADV || (opcode == IO_CMD_PREAD && iocb->u.c.nbytes > PAGE));
 }
 
 /* A poll of a socket for urgent data alone ends by any data in the kernel: see the README. */
@@ -214,7 +215,7 @@ static void submit_here(const long *a)
 		bool is_odd = request_count == REQUESTS || has_conflict(&request) ||
 			      has_unlikely_flags(iocb) || is_poll_for_data_beside(iocb) ||
 			      (is_transfer(request.opcode) && is_polled(request.inode)) ||
-			      is_signalled(request.inode) || may_be_cut(iocb, count) ||
+			      is_signalled(request.inode) || may_be_cut(iocb) ||
 			      (iocb->aio_rw_flags & RWF_NOWAIT &&
 			       (request.is_async || is_busy(request.inode))) ||
 			      (is_sleepy && request.is_async);
