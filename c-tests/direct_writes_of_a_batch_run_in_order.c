@@ -1,5 +1,6 @@
 /* Description: direct writes of a batch that extend a file run in order, also where they overlap,
- * and reads and syncs behind them see them; those that fill holes are all there in the end. */
+ * and with what they overlap of it, and reads and syncs behind them see them; those that fill holes are
+ * all there in the end. */
 #include "check.h"
 
 #define ROUNDS 100
@@ -93,6 +94,37 @@ static void growing(int round)
 	close(file);
 }
 
+/* What lies before the old end of a file that a write makes longer, written or read behind that write. */
+static void overlapping(int round)
+{
+	static const long results[] = { 3 * PAGE, PAGE, PAGE };
+	int file = scratch_direct("overlapped", 2 * PAGE, 'o');
+	char *seen = memory + 8 * PAGE;
+	struct iocb iocbs[3];
+
+	/* A library may remember that the last write of this number made a file longer. */
+	memset(memory, 'o', PAGE);
+	io_prep_pwrite(&iocbs[0], file, memory, PAGE, 0);
+	run_batch(iocbs, 1, &results[1]);
+	memset(memory, 'a' + round % 26, 3 * PAGE);
+	memset(memory + 3 * PAGE, 'A' + round % 26, PAGE);
+	if (round % 2) {
+		io_prep_pwrite(&iocbs[0], file, memory, 3 * PAGE, PAGE);
+		io_prep_pwrite(&iocbs[1], file, memory + 3 * PAGE, PAGE, PAGE);
+		run_batch(iocbs, 2, results);
+		read_back(file, seen, 2);
+		CHECK(filled_with(seen + PAGE, 'A' + round % 26, PAGE));
+	} else {
+		io_prep_pwrite(&iocbs[0], file, memory, 3 * PAGE, PAGE);
+		io_prep_pread(&iocbs[1], file, seen, PAGE, PAGE);
+		io_prep_pread(&iocbs[2], file, seen + PAGE, PAGE, 0);
+		run_batch(iocbs, 3, results);
+		CHECK(filled_with(seen, 'a' + round % 26, PAGE));
+		CHECK(filled_with(seen + PAGE, 'o', PAGE));
+	}
+	close(file);
+}
+
 int main(void)
 {
 	memory = pages(2 * MANY, PROT_READ | PROT_WRITE);
@@ -101,6 +133,7 @@ int main(void)
 		filling(round);
 		reading_behind(round);
 		growing(round);
+		overlapping(round);
 	}
 	fact("%d rounds", ROUNDS);
 	end_context(ctx);
