@@ -16,7 +16,7 @@ use support::witness::{self, Report};
 use support::{Outcome, c, command, fail, library, shown, trial};
 
 /// Each lie, and the words and the count that report it.
-const LIES: [(&str, &str, &str); 16] = [
+const LIES: [(&str, &str, &str); 17] = [
     ("lose", "no event after", "lost"),
     ("double", "second event", "doubled"),
     ("data", "wrong data", "wrong"),
@@ -31,6 +31,7 @@ const LIES: [(&str, &str, &str); 16] = [
     ("eventfd_never", "signalled only", "eventfd"),
     ("eventfd_twice", "signalled 26 times for 25", "eventfd"),
     ("late_write", "written into after io_destroy", "late"),
+    ("late_ring", "written into after io_destroy: 4096 bytes", "late"),
     ("leak_descriptor", "is left after the last io_destroy", "leaked"),
     ("leak_thread", "threads are left", "leaked"),
 ];

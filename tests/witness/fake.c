@@ -124,6 +124,8 @@ int io_destroy(io_context_t ctx)
 			signal_eventfd(&fake->copies[i]);
 	if (fake->last_buffer && once("late_write"))
 		pthread_create(&thread, NULL, write_late, fake->last_buffer);
+	if (once("late_ring"))
+		pthread_create(&thread, NULL, write_late, fake->ring.events);
 	munmap(fake, sizeof(*fake));
 	return 0;
 }

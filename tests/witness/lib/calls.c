@@ -62,6 +62,8 @@ long witnessed_destroy(io_context_t ctx, long (*call)(io_context_t))
 		context->destroying--;
 		if (got == 0) {
 			context_destroyed(context);
+			if (w->is_strict)
+				strict_ring(ctx);
 			was_last = --w->live == 0 && w->setups == 0;
 		}
 		context_leave(context);

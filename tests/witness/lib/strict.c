@@ -3,6 +3,7 @@
  * What can only be checked in a program that promises, with WITNESS_STRICT=1:
  *  - buffers of reads that were in flight at io_destroy are left alone until the next io_setup or
  *    the exit: then they are as they were when io_destroy returned;
+ *  - nor is anything at the ring's address: a page of the witness's lies there meanwhile;
  *  - at the last io_destroy it has the descriptors and threads that it had at the first io_setup;
  *    the library's descriptors are gone at once, its threads within five seconds.
  * In other programs the descriptors of the kinds that the library makes are only counted.
@@ -12,21 +13,24 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define MOST 1024
+#define PAGE 4096
 
 static struct {
 	const char *buffer;
 	size_t length;
 	uint64_t sum;
+	bool is_ring;
 } dropped[MOST];
 static size_t dropped_count;
 
 static unsigned char open_before[65536 / 8];
 static unsigned long threads_before;
 
-/* ---- Buffers ---- */
+/* ---- Buffers and rings ---- */
 
 static bool sum_of(const char *buffer, size_t length, uint64_t *sum)
 {
@@ -46,16 +50,31 @@ static bool sum_of(const char *buffer, size_t length, uint64_t *sum)
 	return true;
 }
 
-void strict_dropped(const struct request *request)
+static void watch(const char *buffer, size_t length, bool is_ring)
 {
 	uint64_t sum;
 
-	if (!request->buffer || dropped_count == MOST ||
-	    !sum_of(request->buffer, request->length, &sum))
-		return;
-	dropped[dropped_count].buffer = request->buffer;
-	dropped[dropped_count].length = request->length;
-	dropped[dropped_count++].sum = sum;
+	if (dropped_count < MOST && sum_of(buffer, length, &sum))
+		dropped[dropped_count++] = (__typeof__(dropped[0])){ buffer, length, sum, is_ring };
+	else if (is_ring)
+		munmap((void *)buffer, PAGE);
+}
+
+void strict_dropped(const struct request *request)
+{
+	if (request->buffer)
+		watch(request->buffer, request->length, false);
+}
+
+void strict_ring(io_context_t address)
+{
+	void *page = mmap(address, PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (page == (void *)address)
+		watch(page, PAGE, true);
+	else if (page != MAP_FAILED)
+		munmap(page, PAGE);
 }
 
 void strict_buffers(void)
@@ -66,6 +85,8 @@ void strict_buffers(void)
 		if (sum_of(dropped[i].buffer, dropped[i].length, &sum) && sum != dropped[i].sum)
 			violation(&w->late, "written into after io_destroy: %lu bytes at %p",
 				  (unsigned long)dropped[i].length, (const void *)dropped[i].buffer);
+		if (dropped[i].is_ring)
+			munmap((void *)dropped[i].buffer, PAGE);
 	}
 	dropped_count = 0;
 }

@@ -173,6 +173,7 @@ void counters_forget(void); /* in a forked child */
 
 void strict_before_setup(void);
 void strict_dropped(const struct request *request);
+void strict_ring(io_context_t address); /* of a context that is destroyed */
 void strict_after_last_destroy(void);
 void strict_buffers(void);
 
