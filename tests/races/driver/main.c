@@ -7,6 +7,8 @@ const struct kind kinds[] = {
 	{ "cancel_cancel", "one", "the other", cancel_cancel },
 	{ "reap_reap", "one", "the other", reap_reap },
 	{ "slot", "refused", "accepted", slot },
+	{ "pipe_read", "empty", "read", pipe_read },
+	{ "ring_take", "looked first", "event first", ring_take },
 	{ "two_sleepers", "one", "the other", two_sleepers },
 	{ "signal_event", "interrupted", "reaped", signal_event },
 	{ "direct_reap", "one", "the other", direct_reap },

@@ -256,3 +256,96 @@ void two_sleepers(void)
 		pthread_join(threads[i], NULL);
 	io_destroy(ctx);
 }
+
+/* ---- A read of a pipe that is fed ---- */
+
+static void feed_now(long index)
+{
+	feed((int)index);
+}
+
+void pipe_read(void)
+{
+	static char bytes[MANY];
+
+	need_channels();
+	start_other(feed_now);
+	ctx = new_context(MANY);
+	for (bool signals = false; goes_on(); signals = !signals) {
+		for (int i = 0; i < MANY; i++) {
+			struct iocb *list[] = { &items[i].iocb };
+			char left = 0;
+			int got;
+
+			bytes[i] = 0;
+			io_prep_pread(&items[i].iocb, channels[i].in, &bytes[i], 1, 0);
+			due(i, signals);
+			meet(i);
+			got = io_submit(ctx, 1, list);
+			part();
+			if (got != 1)
+				wrong("io_submit of a read: %d", got);
+			take(ctx);
+			if (read(channels[i].in, &left, 1) == -1)
+				left = 0;
+			/* The byte is in one place. */
+			if (items[i].res == 1 ? bytes[i] != 'x' || left : bytes[i] || left != 'x')
+				wrong("read: res %ld, bytes %x and %x", items[i].res, bytes[i], left);
+			if (items[i].res != 1 && items[i].res != -EAGAIN)
+				wrong("read: res %ld", items[i].res);
+			outcome(items[i].res == 1 ? -1 : 1);
+		}
+		all_seen(ctx, MANY);
+		if (signals)
+			counted(MANY);
+	}
+	io_destroy(ctx);
+}
+
+/* ---- The program takes events from the ring while others arrive ---- */
+
+/* Takes what is there, as programs do that know the ring. Returns the number. */
+static long take_from_ring(void)
+{
+	struct {
+		unsigned id, nr, head, tail, magic, compat_features, incompat_features, length;
+		struct io_event events[];
+	} *ring = (void *)ctx;
+	unsigned head = LOAD(ring->head), tail = LOAD(ring->tail);
+	long taken = 0;
+
+	/* Without it, says the README, events come by io_getevents. */
+	if (LOAD(ring->magic) != 0xa10a10a1)
+		return 0;
+	for (; head != tail; head = (head + 1) % ring->nr, taken++)
+		note(&ring->events[head], 1);
+	STORE(ring->head, head);
+	return taken;
+}
+
+void ring_take(void)
+{
+	need_channels();
+	start_other(feed_now);
+	ctx = new_context(MANY);
+	while (goes_on()) {
+		submit_round(true);
+		for (int i = 0; i < MANY; i++) {
+			long taken;
+
+			meet(i);
+			taken = take_from_ring();
+			part();
+			/* A little later it is there. */
+			for (unsigned turns = 0; !seen(i) && turns < 6000; idle(&turns))
+				take_from_ring();
+			outcome(taken ? -1 : 1);
+		}
+		take_from_ring();
+		all_seen(ctx, MANY);
+		for (int i = 0; i < MANY; i++)
+			drain(i);
+		counted(MANY);
+	}
+	io_destroy(ctx);
+}

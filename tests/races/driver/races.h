@@ -127,6 +127,8 @@ void cancel_cancel(void);
 void reap_reap(void);
 void two_sleepers(void);
 void slot(void);
+void pipe_read(void);
+void ring_take(void);
 void direct_reap(void);
 void direct_cancel(void);
 void destroy_poll(void);
