@@ -10,6 +10,11 @@ pub trait Choices {
     /// A number below `limit`, which is not 0.
     fn below(&mut self, limit: u64) -> u64;
 
+    /// Whether there are any left; without, a program ends.
+    fn has_more(&self) -> bool {
+        true
+    }
+
     /// True in `percent` of 100 cases.
     fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
@@ -34,6 +39,21 @@ impl Choices for Random {
     }
 }
 
+/// The choices that a fuzzer makes, a byte each; then zeros.
+struct Bytes<'a>(&'a [u8]);
+
+impl Choices for Bytes<'_> {
+    fn below(&mut self, limit: u64) -> u64 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        u64::from(*first) % limit
+    }
+
+    fn has_more(&self) -> bool {
+        !self.0.is_empty()
+    }
+}
+
 /// The kinds of file in `runtime/files.h`.
 const KINDS: u64 = 31;
 /// Those that requests are made for most of the time.
@@ -55,6 +75,12 @@ const POLL: i64 = 5;
 const READV: i64 = 7;
 const WRITEV: i64 = 8;
 
+/// The choices of a fuzzer: which of `settings`, and the program.
+pub fn input<T: Copy>(bytes: &[u8], settings: &[T]) -> (T, Program) {
+    let mut choices = Bytes(bytes);
+    (choices.one_of(settings), program(&mut choices))
+}
+
 /// A program made of `choices`.
 pub fn program(choices: &mut impl Choices) -> Program {
     let mut maker = Maker {
@@ -72,7 +98,9 @@ pub fn program(choices: &mut impl Choices) -> Program {
         maker.file(number as i64);
     }
     for _ in 0..4 + maker.choices.below(MOST_CALLS - 8) {
-        maker.step();
+        if maker.choices.has_more() {
+            maker.step();
+        }
     }
     maker.program
 }

@@ -33,6 +33,7 @@ mod compare;
 mod generate;
 mod options;
 mod program;
+mod publish;
 mod runner;
 mod selftest;
 mod shrink;

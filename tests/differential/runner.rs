@@ -11,11 +11,10 @@ use crate::compare::{self, Verdict};
 use crate::generate::{self, Random};
 use crate::options::Options;
 use crate::program::Program;
+use crate::publish;
 use crate::selftest;
-use crate::shrink;
-use crate::support::scratch;
 use crate::support::setting::{self, Setting};
-use crate::support::{Outcome, Stop, shown};
+use crate::support::{Outcome, Stop, repository};
 use crate::worker::{Side, Worker};
 
 /// After so many differences the rest would say the same.
@@ -29,8 +28,6 @@ const SAMPLE: u64 = 10;
 const MOST_UNSTABLE: u64 = 6;
 /// Of so many workers one is behind the witness, which makes programs slower.
 const WITNESSED: usize = 4;
-/// How often a failing program is run to make it smaller.
-const ATTEMPTS: usize = 300;
 
 #[derive(Default)]
 struct Counts {
@@ -42,6 +39,45 @@ struct Counts {
     once: AtomicU64,
     differences: AtomicU64,
     is_over: AtomicBool,
+}
+
+/// What the fuzzer has found so far, each reaching something in the library that the others do not.
+fn corpus() -> Outcome<Vec<Program>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(repository("fuzz/corpus/differential"))? {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+    let mut programs = Vec::new();
+    for path in paths {
+        programs.push(generate::input(&fs::read(path)?, &Setting::ALL).1);
+    }
+    Ok(programs)
+}
+
+/// The programs of a run: those of the corpus, and those of a seed after them.
+struct Programs {
+    corpus: Vec<Program>,
+    seed: u64,
+    /// How many of the seed.
+    most: u64,
+    next: AtomicU64,
+}
+
+impl Programs {
+    /// The next one, and its name.
+    fn next(&self) -> Option<(String, u64, Program)> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let corpus = self.corpus.len() as u64;
+        match self.corpus.get(usize::try_from(index).ok()?) {
+            Some(of_corpus) => Some((format!("corpus-{index}"), index, of_corpus.clone())),
+            None if index - corpus < self.most => {
+                let number = index - corpus;
+                Some((format!("{}-{number}", self.seed), index, program(self.seed, number)))
+            }
+            None => None,
+        }
+    }
 }
 
 /// Program `number` of a seed.
@@ -68,15 +104,20 @@ pub fn run(options: &Options) -> Outcome<bool> {
     }
     selftest::run(options.seed)?;
     println!("differential: seed {}", options.seed);
-    let (counts, next, begin) = (Counts::default(), AtomicU64::new(0), Instant::now());
+    let (counts, begin) = (Counts::default(), Instant::now());
     let trouble = Mutex::new(None);
-    let jobs = options.jobs.min(usize::try_from(options.programs).unwrap_or(usize::MAX));
+    let programs = Programs {
+        corpus: corpus()?,
+        seed: options.seed,
+        most: options.programs,
+        next: AtomicU64::new(0),
+    };
     thread::scope(|scope| {
-        for job in 0..jobs {
-            let (settings, counts, next, trouble) = (&settings, &counts, &next, &trouble);
+        for job in 0..options.jobs {
+            let (settings, counts, programs, trouble) = (&settings, &counts, &programs, &trouble);
             scope.spawn(move || {
                 let is_witnessed = job % WITNESSED == 0;
-                if let Err(stop) = work(options, settings, is_witnessed, counts, next, begin) {
+                if let Err(stop) = work(options, settings, is_witnessed, counts, programs, begin) {
                     *trouble.lock().unwrap() = Some(stop);
                     counts.is_over.store(true, Ordering::Relaxed);
                 }
@@ -122,7 +163,7 @@ fn work(
     settings: &[Setting],
     is_witnessed: bool,
     counts: &Counts,
-    next: &AtomicU64,
+    programs: &Programs,
     begin: Instant,
 ) -> Outcome<()> {
     let mut system = Worker::new(Side::System)?;
@@ -131,19 +172,17 @@ fn work(
         let side = Side::Ours(*setting);
         ours.push(if is_witnessed { Worker::witnessed(side)? } else { Worker::new(side)? });
     }
-    loop {
-        let number = next.fetch_add(1, Ordering::Relaxed);
+    while let Some((name, index, program)) = programs.next() {
         let is_late = options.seconds.is_some_and(|limit| begin.elapsed() > limit);
-        if number >= options.programs || is_late || counts.is_over.load(Ordering::Relaxed) {
-            return Ok(());
+        if is_late || counts.is_over.load(Ordering::Relaxed) {
+            break;
         }
-        let program = program(options.seed, number);
         let reference = system.run(&program)?;
         counts.programs.fetch_add(1, Ordering::Relaxed);
         let calls = program.calls.iter().filter(|call| call.name != "iocb").count();
         counts.calls.fetch_add(calls as u64, Ordering::Relaxed);
         counts.events.fetch_add(reference.matches('[').count() as u64, Ordering::Relaxed);
-        if number.is_multiple_of(SAMPLE) {
+        if index.is_multiple_of(SAMPLE) {
             counts.sampled.fetch_add(1, Ordering::Relaxed);
             let is_unstable = system.run(&program)? != reference;
             counts.unstable.fetch_add(u64::from(is_unstable), Ordering::Relaxed);
@@ -153,44 +192,19 @@ fn work(
                 Verdict::Equal | Verdict::Unstable => {}
                 Verdict::Once(what) => {
                     counts.once.fetch_add(1, Ordering::Relaxed);
-                    println!("program {number}, {}: once, and not again:\n{what}", setting.name());
+                    println!("program {name}, {}: once, and not again:\n{what}", setting.name());
                 }
                 Verdict::Different(what) => {
-                    println!("program {number}, {}: DIFFERENT:\n{what}", setting.name());
+                    println!("program {name}, {}: DIFFERENT:\n{what}", setting.name());
                     let count = counts.differences.fetch_add(1, Ordering::Relaxed) + 1;
                     if count >= MOST_DIFFERENCES {
                         counts.is_over.store(true, Ordering::Relaxed);
                     }
-                    publish(options.seed, number, *setting, &program, &mut system, ours)?;
+                    publish::publish(&name, *setting, &program, &mut system, ours)?;
                 }
             }
         }
     }
-}
-
-/// Makes a failing program smaller and prints it as C.
-fn publish(
-    seed: u64,
-    number: u64,
-    setting: Setting,
-    program: &Program,
-    system: &mut Worker,
-    ours: &mut Worker,
-) -> Outcome<()> {
-    let small =
-        shrink::shrink(program, ATTEMPTS, |candidate| compare::differs(candidate, system, ours));
-    let (native, own) = (system.run(&small)?, ours.run(&small)?);
-    let what = compare::difference(&native, &own).unwrap_or_default();
-    let variable = match setting.variable() {
-        Some((name, value)) => format!("{name}={value}"),
-        None => "no variable".to_string(),
-    };
-    let reason = format!("Program {number} of seed {seed}, with {variable}:\n{what}");
-    let text = small.c(&reason);
-    let name = format!("differential-{seed}-{number}-{}.c", setting.name());
-    let path = scratch::lasting("differential").join(name);
-    fs::write(&path, &text)?;
-    println!("{}:\n{text}", shown(&path));
     Ok(())
 }
 

@@ -35,12 +35,16 @@ fn build(source: &str, name: &str, flags: &[&str]) -> Outcome<PathBuf> {
     let stage = library::staged(&library::ours())?;
     let output = scratch::lasting("differential").join(name);
     let search = shown(stage.path());
-    c::compile(source, &output, &[&["-L", &search], flags].concat())
+    // Several processes may do this at the same time, and run what is there already.
+    let own = output.with_file_name(format!("{name}-{}", std::process::id()));
+    c::compile(source, &own, &[&["-L", &search], flags].concat())?;
+    std::fs::rename(&own, &output)?;
+    Ok(output)
 }
 
 fn worker_program() -> Outcome<PathBuf> {
     static PROGRAM: LazyLock<Outcome<PathBuf>> = LazyLock::new(|| {
-        build("tests/differential/runtime/worker.c", "worker", &["-laio", "-ldl"])
+        build("tests/differential/runtime/worker.c", "worker", &["-rdynamic", "-laio", "-ldl"])
     });
     PROGRAM.clone()
 }

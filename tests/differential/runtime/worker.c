@@ -4,6 +4,7 @@
  * A program is a line for each call, the name of a function and integers, and ends with a line "."; so
  * does a transcript.
  */
+#include "coverage.h"
 #include "program.h"
 
 #include <ctype.h>
@@ -99,6 +100,7 @@ static void run(int out)
 	for (int i = 0; i < line_count; i++)
 		lines[i].function(lines[i].arguments);
 	end();
+	add_coverage();
 	for (size_t done = 0; done < transcript_length;) {
 		ssize_t moved = write(out, transcript + done, transcript_length - done);
 
@@ -115,6 +117,7 @@ int main(void)
 	char path[64];
 
 	signal(SIGPIPE, SIG_DFL);
+	map_coverage();
 	while (read_program()) {
 		size_t length = 0;
 		ssize_t moved;
