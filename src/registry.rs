@@ -238,7 +238,7 @@ fn first_use(setup: &mut Setup) -> Result<&'static Epoch> {
         // divergence: a child of a bare clone system call, in which no handler ran. If another
         // thread of the parent was in io_setup or io_destroy, the lock is held for ever.
         // SAFETY: it is the child's only thread that was ever here.
-        unsafe { forget_parent(setup) };
+        unsafe { forget_parent(setup, shield::owner().task) };
     }
     lineage::begin()?;
     epoch.slots.plant()?;
@@ -248,12 +248,12 @@ fn first_use(setup: &mut Setup) -> Result<&'static Epoch> {
 /// What fork calls in the child. Async-signal-safe: only atomics, close and munmap.
 extern "C" fn after_fork() {
     lineage::forked();
-    shield::forget_notes();
+    let own = shield::forget_notes();
     fork_gate::child();
     // SAFETY: the child has one thread.
     unsafe {
         SETUP.force_unlock();
-        forget_parent(&mut SETUP.lock());
+        forget_parent(&mut SETUP.lock(), own);
         // For kernels without MADV_WIPEONFORK.
         if let Some(epoch) = epoch() {
             epoch.slots.uproot();
@@ -261,15 +261,15 @@ extern "C" fn after_fork() {
     }
 }
 
-/// Gives up everything that belongs to the parent.
+/// Gives up everything that belongs to the parent, of whose threads `own` has called fork.
 ///
 /// # Safety
 /// The caller is a forked child, and no other thread uses the library.
-unsafe fn forget_parent(setup: &mut Setup) {
+unsafe fn forget_parent(setup: &mut Setup, own: u32) {
     SLOTS.for_each(|_, slot| {
         if slot.address.load(Ordering::Relaxed) != 0 {
             // SAFETY: the caller's promise.
-            unsafe { slot.context.close_after_fork() };
+            unsafe { slot.context.close_after_fork(own) };
         }
     });
     SLOTS.forget();

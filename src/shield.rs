@@ -325,12 +325,13 @@ pub fn noted(what: usize) -> u32 {
     })
 }
 
-/// This is a forked child: what its calls hold belongs to the parent.
-pub fn forget_notes() {
+/// This is a forked child: what its calls hold belongs to the parent. Returns which of the parent's
+/// threads it comes from.
+pub fn forget_notes() -> u32 {
     THREAD.with(|thread| {
         thread.frames.iter().for_each(|frame| frame.note.set(0));
-        thread.task.set(task::id());
-    });
+        thread.task.replace(task::id())
+    })
 }
 
 /// The innermost call.

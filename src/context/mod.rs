@@ -122,16 +122,24 @@ impl Context {
         self.uring.finish();
     }
 
-    /// Closes the descriptors that a forked child inherited.
+    /// Closes the descriptors that a forked child inherited, but those of its own call, in which a handler
+    /// has called fork: `own` is the thread.
     ///
     /// # Safety
     /// The caller is that child's only thread.
-    pub unsafe fn close_after_fork(&self) {
+    pub unsafe fn close_after_fork(&self, own: u32) {
         self.poller.close_after_fork();
         self.uring.close_after_fork();
         self.completions.slab.for_each_pin(fd::close_inherited);
         // SAFETY: the caller's promise.
-        unsafe { self.completions.resfds.force_unlock() };
+        unsafe {
+            self.completions.waiters.for_each_pin(own, |number, file| {
+                if file.is_behind(number) {
+                    fd::close_inherited(number);
+                }
+            });
+            self.completions.resfds.force_unlock();
+        }
         self.completions.resfds.for_each_pin(fd::close_inherited);
     }
 }

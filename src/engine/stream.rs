@@ -10,14 +10,15 @@ use core::ffi::c_int;
 use libc::{POLLIN, POLLOUT, RWF_DSYNC, RWF_NOWAIT, S_IFIFO, S_IFSOCK, iovec, pollfd, timespec};
 
 use crate::engine::inline::{file_type, has_iter, may_use_nosignal, refused};
+use crate::fork_gate;
 use crate::pins::Pin;
 use crate::request::decode::Transfer;
 use crate::shield;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{self, StatusFlags};
+use crate::sys::fd::{self, Identity, OwnedFd, StatusFlags};
 use crate::sys::file::{self, Direction, NO_OFFSET, RWF_NOSIGNAL};
 use crate::sys::{clock, poll, signal};
-use crate::waiters::{Errand, Sleep, Waiters};
+use crate::waiters::{Errand, Place, Sleep, Waiter, Waiters};
 
 /// A flag without effect on streams, with which the kernel refuses those that have no `read_iter` or
 /// `write_iter`; see [`super::inline`].
@@ -46,29 +47,69 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Sleeps with the thread's descriptor `held`, after `done` bytes. EINTR also if io_destroy has given
-    /// the call up, because a handler runs in it.
+    /// A node for the call. Without memory for one the event of a call that is left is lost.
+    fn sit(&self) -> Option<Place<'static>> {
+        self.waiters.join(shield::owner(), 0, Sleep::Elsewhere)
+    }
+
+    /// Sleeps after `done` bytes, in the node that the call has, or in one for the time. EINTR also if
+    /// io_destroy has given the call up, because a handler runs in it.
     fn sleep<R>(
         desk: Option<Desk>,
-        held: Option<&Pin>,
+        hold: Option<&Hold>,
         done: u64,
         sleep: impl FnOnce() -> Result<R>,
     ) -> Result<R> {
-        let Some(Desk { waiters, errand }) = desk else { return sleep() };
-        // Without memory for a node the event of a call that is left is lost.
-        let place = waiters.join(shield::owner(), 0, Sleep::Elsewhere);
-        if let Some(waiter) = place.as_deref() {
-            if let Some(held) = held {
-                waiter.own(held.raw());
+        let Some(desk) = desk else { return sleep() };
+        let place;
+        let waiter: Option<&Waiter> = match hold.and_then(|hold| hold.place.as_deref()) {
+            Some(waiter) => Some(waiter),
+            None => {
+                place = desk.sit();
+                place.as_deref()
             }
-            waiter.run(Errand { done, ..errand });
+        };
+        if let Some(waiter) = waiter {
+            waiter.run(Errand { done, ..desk.errand });
             waiter.fall_asleep();
         }
         let slept = sleep();
-        match place.as_deref() {
+        match waiter {
             Some(waiter) if !waiter.wake_up() => Err(Errno::INTR),
             _ => slept,
         }
+    }
+}
+
+/// A descriptor that holds the file from the first sleep on, and where that is written down.
+struct Hold {
+    pin: Option<Pin>,
+    place: Option<Place<'static>>,
+}
+
+impl Hold {
+    fn new(desk: Option<Desk>, open: impl FnOnce() -> Result<OwnedFd>) -> Result<Hold> {
+        let _section = fork_gate::enter();
+        let pin = Pin::new(open()?);
+        let place = desk.as_ref().and_then(Desk::sit);
+        if let Some(waiter) = &place
+            && let Ok(file) = Identity::of(pin.raw())
+        {
+            waiter.own_pin(pin.raw(), file);
+        }
+        Ok(Hold { pin: Some(pin), place })
+    }
+
+    fn raw(&self) -> c_int {
+        self.pin.as_ref().map_or(-1, Pin::raw)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let _section = fork_gate::enter();
+        drop(self.pin.take());
+        drop(self.place.take());
     }
 }
 
@@ -177,9 +218,9 @@ pub fn transfer(
     let mut is_ready = false;
     let mut way = Way::Gently;
     // From the first sleep on the file is held, whatever becomes of the number.
-    let mut held: Option<Pin> = None;
+    let mut held: Option<Hold> = None;
     loop {
-        let fd = held.as_ref().map_or(fd, Pin::raw);
+        let fd = held.as_ref().map_or(fd, Hold::raw);
         let rest;
         let iov = match done {
             0 => transfer.buffer.as_slice(),
@@ -225,9 +266,9 @@ pub fn transfer(
                 return Err(Errno::INVAL);
             }
             way = match kind {
-                S_IFIFO => match fd::reopen_fifo(fd, direction) {
+                S_IFIFO => match Hold::new(interruption.desk, || fd::reopen_fifo(fd, direction)) {
                     Ok(own) => {
-                        held = Some(Pin::new(own));
+                        held = Some(own);
                         Way::OwnOpen
                     }
                     // Whether it blocks poll does not tell: it may have no writer.
@@ -256,15 +297,15 @@ pub fn transfer(
                     _ => None,
                 });
                 if held.is_none() {
-                    held = fd::duplicate(fd).ok().map(Pin::new);
+                    held = Hold::new(interruption.desk, || fd::duplicate(fd)).ok();
                 }
-                let Some(pin) = &held else {
+                let Some(hold) = &held else {
                     // No descriptor is free: the call itself holds the file.
                     way = Way::Blocking;
                     continue;
                 };
                 let until = deadline.as_ref();
-                if let Err(error) = wait_ready(pin, direction, until, done, interruption) {
+                if let Err(error) = wait_ready(hold, direction, until, done, interruption) {
                     return if done > 0 { Ok(done as i64) } else { refused(fd, transfer, error) };
                 }
                 is_ready = true;
@@ -321,7 +362,7 @@ fn readiness(direction: Direction) -> i16 {
 /// Sleeps until the stream is ready. EINTR: a handler has run; EAGAIN: the socket's own timeout is
 /// over.
 fn wait_ready(
-    file: &Pin,
+    file: &Hold,
     direction: Direction,
     deadline: Option<&timespec>,
     done: u64,

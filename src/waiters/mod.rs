@@ -42,6 +42,7 @@ use core::ptr;
 use crate::shield::Owner;
 use crate::stable::Stable;
 use crate::sync::{AtomicPtr, AtomicU32, Lock, Ordering, fence};
+use crate::sys::fd::Identity;
 use crate::uring::Instance;
 use node::{ASLEEP, AWAKE, FREE, Kind};
 
@@ -136,6 +137,7 @@ impl Waiters {
             waiter.need.set(need);
             waiter.repeats.set(0);
             waiter.descriptor.set(0);
+            waiter.file.set(Identity::default());
             waiter.term.set(0);
             waiter.has_errand.set(false);
             waiter.woken.store(0, Ordering::Relaxed);
@@ -269,6 +271,23 @@ impl Waiters {
         let list = self.list.lock();
         let nodes = (0..list.high).filter_map(|index| self.node(index));
         nodes.filter(|waiter| waiter.is_revoked()).count() as u32
+    }
+
+    /// Visits the descriptors that hold files for calls, but those of thread `own`.
+    ///
+    /// # Safety
+    /// No other thread exists: this is a forked child.
+    pub unsafe fn for_each_pin(&self, own: u32, mut visit: impl FnMut(i32, &Identity)) {
+        // SAFETY: the caller's promise.
+        unsafe { self.list.force_unlock() };
+        let list = self.list.lock();
+        for waiter in (0..list.high).filter_map(|index| self.node(index)) {
+            let (file, number) = (waiter.file.get(), waiter.descriptor.get() - 1);
+            let is_used = waiter.phase.load(Ordering::Relaxed) != FREE;
+            if is_used && file != Identity::default() && waiter.owner.get().task != own {
+                visit(number, &file);
+            }
+        }
     }
 
     /// Gives the memory of nodes back.

@@ -6,6 +6,7 @@ use crate::resfd::Note;
 use crate::shield::Owner;
 use crate::stable::Zeroed;
 use crate::sync::{AtomicU32, Ordering, fence};
+use crate::sys::fd::Identity;
 use crate::sys::{bell, futex};
 
 /// How a waiter sleeps.
@@ -95,6 +96,8 @@ pub struct Waiter {
     pub(super) stack: Cell<usize>,
     /// Of the call: descriptor + 1.
     pub(super) descriptor: Cell<i32>,
+    /// Of the call: which file the descriptor holds; all 0 if it is no file of the program's.
+    pub(super) file: Cell<Identity>,
     pub(super) term: Cell<u32>,
     pub(super) has_errand: Cell<bool>,
     pub(super) errand: Cell<Errand>,
@@ -144,6 +147,12 @@ impl Waiter {
     /// Notes a descriptor of ours that the call closes when it leaves. It is awake.
     pub fn own(&self, descriptor: i32) {
         self.descriptor.set(descriptor + 1);
+    }
+
+    /// The same for a duplicate of the program's. A forked child closes it.
+    pub fn own_pin(&self, descriptor: i32, file: Identity) {
+        self.file.set(file);
+        self.own(descriptor);
     }
 
     /// Notes that the call leads the poller. It is awake.

@@ -12,4 +12,10 @@ impl<T> Lock<T> {
     pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
         self.0.lock().unwrap()
     }
+
+    /// # Safety
+    /// As in `crate::sync`; no model forks.
+    pub unsafe fn force_unlock(&self) {
+        unreachable!()
+    }
 }

@@ -23,6 +23,12 @@ pub mod futex {
     }
 }
 
+/// No model holds files.
+pub mod fd {
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Identity(u64);
+}
+
 /// No model sleeps on descriptors.
 pub mod bell {
     pub fn ring(_: i32) {
