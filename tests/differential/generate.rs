@@ -385,7 +385,10 @@ impl<C: Choices> Maker<'_, C> {
         let nr = self.choices.one_of(&[0, 1, 1, 2, 4, 8, 64, -1, i64::MAX]);
         let timeout = self.choices.one_of(&[0, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8]);
         let bad = if self.choices.chance(93) { 0 } else { 1 + self.choices.below(6) as i64 };
-        let mask = self.choices.below(3) as i64;
+        let mask = match self.choices.chance(90) {
+            true => self.choices.below(3) as i64,
+            false => 3 + self.choices.below(6) as i64,
+        };
         self.program.call("getevents", &[thread, context, via, min, nr, timeout, bad, mask]);
     }
 

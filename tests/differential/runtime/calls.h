@@ -381,7 +381,10 @@ static void getevents_here(const long *a)
 	if (a[7] == 2)
 		sigaddset(&mask, SIGUSR1);
 	if (a[7])
-		masked = &mask;
+		masked = a[7] > 2 ? bad_address(a[7] - 2) : &mask;
+	/* What is left there would block any signal. */
+	if ((char *)masked == edge + PAGE - 8)
+		memset(masked, 0, 8);
 	if (a[5] == 7)
 		timeout = NULL;
 	if (a[5] == 8 && via != LIBRARY && via != MASKED && via != OLD)
