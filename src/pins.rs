@@ -14,7 +14,8 @@
 //! the kernel is asked outside, but by who closes the pins of a file that is not locked any more.
 
 use crate::sync::{AtomicU32, Lock, Ordering};
-use crate::sys::fd::{self, Identity, OwnedFd, StatusFlags};
+use crate::sys::fd::{self, OwnedFd, StatusFlags};
+use crate::sys::file_info::Identity;
 
 /// How many shards there are.
 const SHARDS: usize = 64;

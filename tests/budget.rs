@@ -43,7 +43,7 @@ const ON_URING: &[(&str, Budget)] = &[
         &[
             ("sendfile", 2.0),
             ("fcntl", 3.0),
-            ("fstat", 3.0),
+            ("statx", 3.0),
             ("fstatfs", 1.0),
             ("close", 1.0),
             ("io_uring_enter", 2.0),
@@ -77,7 +77,7 @@ const CACHED_BATCH: Budget =
     &[("sendfile", 2.0 + 15.0), ("rt_sigprocmask", 15.0), ("fcntl", 16.0), ("preadv2", 16.0)];
 
 const DIRECT: Budget =
-    &[("sendfile", 2.0), ("fcntl", 1.0), ("fstat", 1.0), ("io_uring_enter", 2.0)];
+    &[("sendfile", 2.0), ("fcntl", 1.0), ("statx", 1.0), ("io_uring_enter", 2.0)];
 
 const READY: Budget = &[("sendfile", 2.0), ("ppoll", 1.0)];
 
@@ -89,7 +89,7 @@ const ON_THE_POOL: &[(&str, Budget)] = &[
         &[
             ("sendfile", 2.0),
             ("fcntl", 3.0),
-            ("fstat", 4.0),
+            ("statx", 4.0),
             ("ioctl", 1.0),
             ("close", 1.0),
             ("capget", 2.0),
@@ -105,7 +105,7 @@ const ON_THE_POOL: &[(&str, Budget)] = &[
         &[
             ("sendfile", 3.0),
             ("fcntl", 33.0),
-            ("fstat", 64.0),
+            ("statx", 64.0),
             ("ioctl", 16.0),
             ("close", 16.0),
             ("capget", 17.0),

@@ -180,7 +180,7 @@ const CROSS_CHECKS: &[(c_long, &str, u32)] = &[
     (libc::SYS_epoll_create1, "EMFILE", 1),
     (libc::SYS_io_uring_setup, "ENOMEM", 1),
     (libc::SYS_io_uring_enter, "EAGAIN", 3),
-    (libc::SYS_fstat, "ENOSYS", 2),
+    (libc::SYS_statx, "ENOSYS", 2),
 ];
 
 fn name_of(number: c_long) -> &'static str {

@@ -240,6 +240,45 @@ fn files_are_short() {
     none("more than 600 lines", offences);
 }
 
+/// See `src/sys/file_info.rs`, which may ask for all where there is nothing else.
+#[test]
+fn nobody_asks_for_the_times_of_a_file() {
+    let asks = [
+        "SYS_fstat,",
+        "SYS_fstat)",
+        "SYS_newfstatat",
+        "SYS_stat",
+        "SYS_lstat",
+        "libc::fstat",
+        "libc::stat(",
+        "libc::lstat(",
+        "STATX_CTIME",
+        "STATX_MTIME",
+        "STATX_ATIME",
+        "STATX_BTIME",
+        "STATX_BASIC_STATS",
+        "STATX_ALL",
+        "metadata(",
+    ];
+    let mut offences = Vec::new();
+    let mut allowed = 0;
+    for source in library() {
+        for index in 0..source.lines.len() {
+            let code = source.code(index).replace("SYS_statx", "").replace("SYS_statfs", "");
+            if !asks.iter().any(|ask| code.contains(ask)) {
+                continue;
+            }
+            if source.path == "src/sys/file_info.rs" && code.contains("libc::SYS_fstat, fd, into") {
+                allowed += 1;
+            } else {
+                offences.push(source.at(index));
+            }
+        }
+    }
+    none("asks for the times of a file", offences);
+    assert_eq!(allowed, 1, "the call for where there is no statx");
+}
+
 #[test]
 fn only_the_version_script_exports() {
     let mut offences = Vec::new();

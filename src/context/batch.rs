@@ -12,8 +12,9 @@ use crate::resfd::{Resfd, Resfds, Signal};
 use crate::sys::clock;
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{self, Identity, StatusFlags};
+use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::Direction;
+use crate::sys::file_info::Identity;
 use crate::sys::user::{KeyAccess, Pages};
 use crate::waiters::{Errand, Waiters};
 

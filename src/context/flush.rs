@@ -7,7 +7,6 @@
 
 use crate::context::Context;
 use crate::context::batch::Batch;
-use crate::engine::choose::Facts;
 use crate::engine::{Place, choose, driver, inline, uring};
 use crate::request::decode::Transfer;
 use crate::request::progress::Turn;
@@ -15,8 +14,9 @@ use crate::request::state::Claim;
 use crate::request::{Request, Task, Work};
 use crate::sync::Ordering;
 use crate::sys::errno::Errno;
-use crate::sys::fd::{self, Identity};
+use crate::sys::fd;
 use crate::sys::file::{self, Direction};
+use crate::sys::file_info::{FileInfo, Identity};
 use crate::sys::{host, thread};
 
 /// What writes of a batch have added to files.
@@ -28,12 +28,12 @@ struct Growth {
 }
 
 impl Growth {
-    fn note(growth: &mut Option<Growth>, facts: &Facts) {
+    fn note(growth: &mut Option<Growth>, info: &FileInfo) {
         let before = growth.take();
-        let is_one = before.as_ref().is_none_or(|before| before.file == Some(facts.identity));
+        let is_one = before.as_ref().is_none_or(|before| before.file == Some(info.identity));
         *growth = Some(Growth {
-            file: is_one.then_some(facts.identity),
-            from: before.map_or(facts.size, |before| before.from.min(facts.size)),
+            file: is_one.then_some(info.identity),
+            from: before.map_or(info.size, |before| before.from.min(info.size)),
         });
     }
 }
@@ -86,21 +86,21 @@ impl Context {
         let fd = work.number;
         if let Task::Transfer(transfer) = &work.task {
             let is_synchronous = match (batch.status(fd), is_refused) {
-                (Ok(status), true) => !Facts::of(fd).is_ok_and(|facts| {
-                    choose::by_blocks(fd, status, transfer, &facts) == Place::Asynchronous
+                (Ok(status), true) => !FileInfo::of(fd).is_ok_and(|info| {
+                    choose::by_blocks(fd, status, transfer, &info) == Place::Asynchronous
                 }),
-                (Ok(status), false) => match Facts::of(fd) {
-                    Ok(facts) if choose::direct(status, transfer, &facts) == Place::Caller => {
+                (Ok(status), false) => match FileInfo::of(fd) {
+                    Ok(info) if choose::direct(status, transfer, &info) == Place::Caller => {
                         let is_write = transfer.direction == Direction::Write;
                         self.uring.note_growth(fd, is_write);
                         if is_write {
-                            Growth::note(growth, &facts);
+                            Growth::note(growth, &info);
                         }
                         true
                     }
                     _ if has_no_nowait(request) && fd::is_on_synchronous_file_system(fd) => true,
                     _ if self.attempt_without_cache(request, transfer) => return,
-                    Ok(facts) => self.uring.is_first_setback(facts.identity),
+                    Ok(info) => self.uring.is_first_setback(info.identity),
                     Err(_) => false,
                 },
                 (Err(_), _) => return self.decide(request, Errno::BADF.to_res()),

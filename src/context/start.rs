@@ -2,7 +2,6 @@
 
 use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
-use crate::engine::choose::Facts;
 use crate::engine::{Place, choose, work};
 use crate::fork_gate::{self, Section};
 use crate::pins::{self, Pin};
@@ -12,8 +11,9 @@ use crate::request::{Request, Task, Work};
 use crate::resfd::Resfd;
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{self, Identity, StatusFlags};
+use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::Direction;
+use crate::sys::file_info::{FileInfo, Identity};
 use crate::sys::host;
 
 /// What a request for a worker holds.
@@ -44,8 +44,8 @@ impl Context {
         }
         if !status.is_opened_by_path() || !self.can_use_uring(accepted) {
             self.flush(batch);
-            if let Ok(facts) = Facts::of(fd)
-                && choose::by_blocks(fd, status, &transfer, &facts) == Place::Asynchronous
+            if let Ok(info) = FileInfo::of(fd)
+                && choose::by_blocks(fd, status, &transfer, &info) == Place::Asynchronous
                 && let Ok((file, section)) = pin(fd)
                 && let Ok(resfd) = batch.share_signal(accepted, &self.completions.resfds, &section)
             {
@@ -53,7 +53,7 @@ impl Context {
                     batch.queue.leave_behind(&transfer);
                 }
                 let task = Task::Transfer(transfer);
-                let held = Held { file, resfd, section, size: facts.end() };
+                let held = Held { file, resfd, section, size: info.end() };
                 return self.submit_to_pool(batch, accepted, held, task);
             }
             if host::wants_driver() && batch.queue.is_left_behind(&transfer) {
@@ -63,9 +63,9 @@ impl Context {
         }
         if transfer.direction == Direction::Write
             && self.uring.is_growing(fd)
-            && let Ok(facts) = Facts::of(fd)
+            && let Ok(info) = FileInfo::of(fd)
         {
-            if choose::direct(status, &transfer, &facts) == Place::Caller {
+            if choose::direct(status, &transfer, &info) == Place::Caller {
                 return self.transfer_here(batch, accepted, status, &transfer);
             }
             self.uring.note_growth(fd, false);

@@ -7,44 +7,14 @@
 //! Some file systems accept O_DIRECT and do nothing about it: there all is done in the caller.
 //! Syncs are asynchronous on files and directories; a file without an `fsync` refuses at once.
 
-use libc::{RLIMIT_FSIZE, S_IFBLK, S_IFDIR, S_IFMT, S_IFREG};
+use libc::{RLIMIT_FSIZE, S_IFBLK, S_IFDIR, S_IFREG};
 
 use crate::engine::Place;
 use crate::engine::inline::SECTOR;
 use crate::request::decode::Transfer;
-use crate::sys::errno::Result;
-use crate::sys::fd::{self, Identity, StatusFlags};
+use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::{self, Blocks, Direction};
-
-/// What an operation's place depends on, as it was a moment ago.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts {
-    /// Which file it is.
-    pub identity: Identity,
-    /// `S_IFMT` of its mode.
-    kind: u32,
-    /// Its size, if it is a regular file.
-    pub size: u64,
-}
-
-impl Facts {
-    /// Those of the file behind `fd`.
-    pub fn of(fd: i32) -> Result<Facts> {
-        let stat = fd::stat(fd)?;
-        Ok(Facts {
-            identity: Identity::of_stat(&stat),
-            kind: stat.st_mode & S_IFMT,
-            size: stat.st_size as u64,
-        })
-    }
-}
-
-impl Facts {
-    /// Where the file ends; `u64::MAX` for a device.
-    pub fn end(&self) -> u64 {
-        if self.kind == S_IFREG { self.size } else { u64::MAX }
-    }
-}
+use crate::sys::file_info::FileInfo;
 
 /// Whether a read or write may have another place than the caller.
 #[inline]
@@ -62,10 +32,10 @@ fn is_refused_or_special(transfer: &Transfer) -> bool {
 }
 
 /// The place of a direct read or write, without a look at blocks.
-pub fn direct(status: StatusFlags, transfer: &Transfer, facts: &Facts) -> Place {
-    match facts.kind {
+pub fn direct(status: StatusFlags, transfer: &Transfer, info: &FileInfo) -> Place {
+    match info.kind {
         S_IFBLK => {}
-        S_IFREG if is_beyond(status, transfer, facts) => return Place::Caller,
+        S_IFREG if is_beyond(status, transfer, info) => return Place::Caller,
         S_IFREG => {}
         // O_DIRECT on a pipe means packets.
         _ => return Place::Caller,
@@ -73,23 +43,23 @@ pub fn direct(status: StatusFlags, transfer: &Transfer, facts: &Facts) -> Place 
     Place::Asynchronous
 }
 
-fn is_beyond(status: StatusFlags, transfer: &Transfer, facts: &Facts) -> bool {
+fn is_beyond(status: StatusFlags, transfer: &Transfer, info: &FileInfo) -> bool {
     let offset = transfer.offset as u64;
     match transfer.direction {
-        Direction::Read => offset >= facts.size,
+        Direction::Read => offset >= info.size,
         Direction::Write => {
             status.is_append()
                 || transfer.flags.is_append()
-                || offset.saturating_add(transfer.buffer.len()) > facts.size
+                || offset.saturating_add(transfer.buffer.len()) > info.size
         }
     }
 }
 
 /// The place of a direct read or write after a look at the blocks.
 #[cold]
-pub fn by_blocks(fd: i32, status: StatusFlags, transfer: &Transfer, facts: &Facts) -> Place {
-    if direct(status, transfer, facts) == Place::Caller || facts.kind == S_IFBLK {
-        return direct(status, transfer, facts);
+pub fn by_blocks(fd: i32, status: StatusFlags, transfer: &Transfer, info: &FileInfo) -> Place {
+    if direct(status, transfer, info) == Place::Caller || info.kind == S_IFBLK {
+        return direct(status, transfer, info);
     }
     let (offset, len) = (transfer.offset as u64, transfer.buffer.len());
     let blocks = file::blocks(fd, offset, len);
@@ -108,8 +78,8 @@ pub fn by_blocks(fd: i32, status: StatusFlags, transfer: &Transfer, facts: &Fact
 
 /// Where an `fsync` belongs. In the caller it is only a question whether the file has one.
 pub fn sync(fd: i32) -> Place {
-    let Ok(stat) = fd::stat(fd) else { return Place::Caller };
-    match stat.st_mode & S_IFMT {
+    let Ok(info) = FileInfo::of(fd) else { return Place::Caller };
+    match info.kind {
         _ if fd::is_on_pseudo_file_system(fd) => Place::Caller,
         S_IFREG | S_IFDIR | S_IFBLK => Place::Asynchronous,
         _ => Place::Caller,
@@ -160,7 +130,7 @@ mod tests {
         let fd = file.as_raw_fd();
         let status = fd::status_flags(fd).unwrap();
         match may_be_asynchronous(status, &wanted) {
-            true => by_blocks(fd, status, &wanted, &Facts::of(fd).unwrap()),
+            true => by_blocks(fd, status, &wanted, &FileInfo::of(fd).unwrap()),
             false => Place::Caller,
         }
     }
@@ -168,7 +138,7 @@ mod tests {
     #[test]
     fn what_changes_the_size_is_done_here() {
         let Some(file) = sparse("choose-size") else { return };
-        let facts = Facts::of(file.as_raw_fd()).unwrap();
+        let facts = FileInfo::of(file.as_raw_fd()).unwrap();
         let status = fd::status_flags(file.as_raw_fd()).unwrap();
         let place = |direction, offset, flags| {
             let buffer = Buffer::one(1 << 20, BLOCK).unwrap();

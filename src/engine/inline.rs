@@ -9,8 +9,8 @@
 use core::ffi::c_int;
 
 use libc::{
-    RWF_APPEND, RWF_ATOMIC, RWF_DONTCACHE, RWF_DSYNC, RWF_NOWAIT, S_IFBLK, S_IFDIR, S_IFMT,
-    S_IFREG, S_IFSOCK, iovec,
+    RWF_APPEND, RWF_ATOMIC, RWF_DONTCACHE, RWF_DSYNC, RWF_NOWAIT, S_IFBLK, S_IFDIR, S_IFREG,
+    S_IFSOCK, iovec,
 };
 use once_cell::race::OnceBool;
 
@@ -20,6 +20,7 @@ use crate::request::decode::Transfer;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::{self, Direction, NO_OFFSET, RWF_NOAPPEND, RWF_NOSIGNAL};
+use crate::sys::file_info::FileInfo;
 
 /// A flag without effect on reads: see the module.
 const READ_DETECTOR: c_int = RWF_DSYNC;
@@ -99,7 +100,7 @@ pub(super) fn may_use_nosignal() -> bool {
 }
 
 pub(super) fn file_type(fd: c_int) -> u32 {
-    fd::stat(fd).map_or(0, |stat| stat.st_mode & S_IFMT)
+    FileInfo::of(fd).map_or(0, |info| info.kind)
 }
 
 /// Whether a file that answered EOPNOTSUPP to RWF_NOWAIT has FMODE_NOWAIT, so that the answer came

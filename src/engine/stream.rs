@@ -15,8 +15,9 @@ use crate::pins::Pin;
 use crate::request::decode::Transfer;
 use crate::shield;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{self, Identity, OwnedFd, StatusFlags};
+use crate::sys::fd::{self, OwnedFd, StatusFlags};
 use crate::sys::file::{self, Direction, NO_OFFSET, RWF_NOSIGNAL};
+use crate::sys::file_info::Identity;
 use crate::sys::{clock, poll, signal};
 use crate::waiters::{Errand, Place, Sleep, Waiter, Waiters};
 

@@ -33,8 +33,9 @@ use crate::service::Service;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Lock, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::Errno;
-use crate::sys::fd::{self, Identity};
+use crate::sys::fd;
 use crate::sys::file::Direction;
+use crate::sys::file_info::{FileInfo, Identity};
 use crate::sys::host;
 use crate::sys::uring::{Cqe, Sqe};
 use crate::uring::{self, Instance, Sharing, cache};
@@ -521,11 +522,9 @@ pub fn hold_file(request: &Request) -> bool {
     let Some(number) = request.work().map(|work| work.number) else { return false };
     let _section = fork_gate::enter();
     let Ok(pin) = fd::duplicate(number) else { return false };
-    if let Ok(stat) = fd::stat(pin.raw()) {
-        if stat.st_mode & libc::S_IFMT == libc::S_IFREG {
-            request.set_size(stat.st_size as u64);
-        }
-        request.set_pin(pin, Some(Identity::of_stat(&stat)));
+    if let Ok(info) = FileInfo::of(pin.raw()) {
+        request.set_size(info.end());
+        request.set_pin(pin, Some(info.identity));
     } else {
         request.set_pin(pin, None);
     }

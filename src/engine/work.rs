@@ -15,6 +15,7 @@ use crate::sync::{AtomicU32, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::file::{self, Direction, RWF_NOAPPEND};
+use crate::sys::file_info::FileInfo;
 use crate::sys::{fd, poll, signal, thread};
 
 /// How often a pin that is closed in mid-work is made anew.
@@ -81,7 +82,7 @@ fn move_bytes(fd: i32, transfer: &Transfer, pinned: &Pinned) -> Result<usize> {
             Err(Errno::AGAIN) => attempt >= attempts,
             Err(error) => return Err(error),
         };
-        let left = room(fd::stat(fd).map_or(u64::MAX, |stat| stat.st_size as u64), offset);
+        let left = room(FileInfo::of(fd).map_or(u64::MAX, |info| info.size), offset);
         if left < len {
             // It would have been written first, then cut off. Whole sectors are.
             return match left / inline::SECTOR * inline::SECTOR {

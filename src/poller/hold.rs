@@ -19,7 +19,8 @@ use crate::request::list::List;
 use crate::resfd::Signals;
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{self, Identity, OwnedFd};
+use crate::sys::fd::{self, OwnedFd};
+use crate::sys::file_info::Identity;
 use crate::uring::files::{EMPTY, FileTable, KEEP};
 
 /// So many polls at once are held by slots from the first time on.

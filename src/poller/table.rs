@@ -4,7 +4,7 @@ use core::cell::UnsafeCell;
 
 use libc::{
     EPOLLONESHOT, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, S_IFCHR, S_IFIFO,
-    S_IFMT, S_IFSOCK,
+    S_IFSOCK,
 };
 
 use crate::lineage;
@@ -15,7 +15,8 @@ use crate::request::{Request, Slab, Task};
 use crate::stable::{Stable, Zeroed};
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{Identity, OwnedFd};
+use crate::sys::fd::OwnedFd;
+use crate::sys::file_info::{FileInfo, Identity};
 use crate::sys::{epoll, fd};
 use crate::uring::files::FileTable;
 
@@ -475,8 +476,8 @@ fn key_of_pipe(events: u16) -> u16 {
 fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<(u32, Identity)> {
     // A file with two wait queues fails there once it is not ready at once: pipes open for both
     // directions, terminals.
-    let stat = fd::stat(fd)?;
-    let has_two_queues = match stat.st_mode & S_IFMT {
+    let info = FileInfo::of(fd)?;
+    let has_two_queues = match info.kind {
         S_IFIFO => fd::status_flags(fd)?.is_read_write(),
         S_IFCHR => fd::is_tty(fd),
         _ => false,
@@ -484,12 +485,12 @@ fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<(u32, Ident
     if has_two_queues {
         return Err(Errno::INVAL);
     }
-    let kind = match stat.st_mode & S_IFMT {
+    let kind = match info.kind {
         0 | S_IFSOCK => UNLOCKED,
         S_IFIFO => PIPE,
         _ => 0,
     };
-    let what = (kind, Identity::of_stat(&stat));
+    let what = (kind, info.identity);
     // Somebody else may close or replace the number at any time: either call may find it changed.
     for _ in 0..TRIES {
         match epoll::add(epoll, fd, bits, token) {

@@ -31,7 +31,7 @@ impl Request {
 mod tests {
     use super::*;
     use crate::request::{Slab, Task, Work};
-    use crate::sys::fd::Identity;
+    use crate::sys::file_info::Identity;
 
     #[test]
     fn a_lost_pin_is_made_again_from_the_programs_number() {

@@ -32,7 +32,8 @@ use crate::stable::{Stable, Zeroed};
 use crate::sync::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Lock, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{self, Identity, OwnedFd};
+use crate::sys::fd::OwnedFd;
+use crate::sys::file_info::{FileInfo, Identity};
 
 /// What an asynchronous request has to do.
 #[derive(Debug)]
@@ -224,12 +225,12 @@ impl Request {
     }
 
     fn look_once(&self) -> Option<Pinned> {
-        let stat = fd::stat(self.pin()?).ok()?;
+        let info = FileInfo::of(self.pin()?).ok()?;
         // SAFETY: see `set_pin`.
         let pinned = unsafe { *self.pinned.get() };
-        let is_intact = pinned.is_none_or(|file| file == Identity::of_stat(&stat));
+        let is_intact = pinned.is_none_or(|file| file == info.identity);
         let size_then = self.size_then();
-        is_intact.then_some(Pinned { size_then, size_now: stat.st_size as u64 })
+        is_intact.then_some(Pinned { size_then, size_now: info.size })
     }
 
     /// Lets the file go; `None` if there is no pin, or it is the program's by now.

@@ -4,12 +4,13 @@ use core::mem::MaybeUninit;
 
 use libc::{
     EFD_CLOEXEC, EFD_NONBLOCK, F_DUPFD_CLOEXEC, F_GETFL, RLIMIT_NOFILE, SYS_close, SYS_eventfd2,
-    SYS_fcntl, SYS_fstat, SYS_kcmp, SYS_prlimit64, SYS_write, c_int,
+    SYS_fcntl, SYS_kcmp, SYS_prlimit64, SYS_write, c_int,
 };
 
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::file::{self, Direction, NO_OFFSET};
+use crate::sys::file_info::FileInfo;
 use crate::sys::host;
 use crate::sys::raw::syscall;
 use crate::sys::refusal;
@@ -90,26 +91,6 @@ fn flags_in_proc(fd: c_int) -> Result<usize> {
     Ok(flags & !(libc::O_CLOEXEC as usize))
 }
 
-/// What `fstat` tells about `fd`.
-pub fn stat(fd: c_int) -> Result<libc::stat> {
-    let mut stat = MaybeUninit::<libc::stat>::zeroed();
-    let room = stat.as_mut_ptr();
-    // SAFETY: the kernel writes one `struct stat`; the call goes to the same layout as libc's on
-    // 64-bit Linux.
-    let asked = unsafe { syscall!(SYS_fstat, fd, room) };
-    match asked {
-        Ok(_) => {}
-        Err(Errno::BADF) => return Err(Errno::BADF),
-        Err(_) => {
-            let empty = c"".as_ptr();
-            // SAFETY: as above, and the empty path is NUL-terminated.
-            unsafe { syscall!(libc::SYS_newfstatat, fd, empty, room, libc::AT_EMPTY_PATH) }?;
-        }
-    }
-    // SAFETY: all-zero is a valid `stat`, and the kernel filled it.
-    Ok(unsafe { stat.assume_init() })
-}
-
 /// Whether two descriptors of this process are the same open file; an error where neither
 /// F_DUPFD_QUERY (Linux 6.10) nor kcmp is there and allowed.
 pub fn is_same_file(a: c_int, b: c_int) -> Result<bool> {
@@ -129,35 +110,6 @@ pub fn is_same_file(a: c_int, b: c_int) -> Result<bool> {
     let pid = std::process::id();
     // SAFETY: kcmp takes no pointer.
     unsafe { syscall!(SYS_kcmp, pid, pid, KCMP_FILE, a, b) }.map(|order| order == 0)
-}
-
-/// Which file it is: device and inode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Identity {
-    device: u64,
-    inode: u64,
-}
-
-impl Identity {
-    /// That of the file behind `fd`.
-    pub fn of(fd: c_int) -> Result<Identity> {
-        stat(fd).map(|stat| Identity::of_stat(&stat))
-    }
-
-    /// That of a file with this `stat`.
-    pub fn of_stat(stat: &libc::stat) -> Identity {
-        Identity { device: stat.st_dev, inode: stat.st_ino }
-    }
-
-    /// A number that few other files have; not 0.
-    pub fn hash(&self) -> u64 {
-        (self.device.rotate_left(32) ^ self.inode).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1
-    }
-
-    /// Whether `fd` is open on this file.
-    pub fn is_behind(&self, fd: c_int) -> bool {
-        Identity::of(fd).as_ref() == Ok(self)
-    }
 }
 
 /// Whether `fd` is closed on exec, as all descriptors of this library are.
@@ -359,7 +311,7 @@ pub fn is_locked(fd: c_int) -> bool {
 
 /// Whether there is no file behind `fd` but an object of the kernel: an eventfd, an epoll, ….
 fn is_anonymous(fd: c_int) -> bool {
-    stat(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == 0)
+    FileInfo::of(fd).is_ok_and(|info| info.kind == 0)
 }
 
 /// Whether `fd` is an eventfd, whose file operations fs/eventfd.c, eventfd_fget compares.

@@ -12,6 +12,7 @@ pub mod errno;
 mod faults;
 pub mod fd;
 pub mod file;
+pub mod file_info;
 pub mod futex;
 pub mod host;
 pub mod mmap;

@@ -35,7 +35,8 @@ use linux_raw_sys::io_uring::{
 
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Lock, Ordering};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{self, Identity, OwnedFd};
+use crate::sys::fd::{self, OwnedFd};
+use crate::sys::file_info::Identity;
 use crate::sys::poll::SigSet;
 use crate::sys::uring::{self, Cqe, Name, Sqe};
 use crate::sys::{host, mmap};

@@ -42,7 +42,7 @@ use core::ptr;
 use crate::shield::Owner;
 use crate::stable::Stable;
 use crate::sync::{AtomicPtr, AtomicU32, Lock, Ordering, fence};
-use crate::sys::fd::Identity;
+use crate::sys::file_info::Identity;
 use crate::uring::Instance;
 use node::{ASLEEP, AWAKE, FREE, Kind};
 

@@ -6,7 +6,7 @@ use crate::resfd::Note;
 use crate::shield::Owner;
 use crate::stable::Zeroed;
 use crate::sync::{AtomicU32, Ordering, fence};
-use crate::sys::fd::Identity;
+use crate::sys::file_info::Identity;
 use crate::sys::{bell, futex};
 
 /// How a waiter sleeps.

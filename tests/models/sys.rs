@@ -24,7 +24,7 @@ pub mod futex {
 }
 
 /// No model holds files.
-pub mod fd {
+pub mod file_info {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Identity(u64);
 }

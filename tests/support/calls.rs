@@ -54,7 +54,7 @@ pub const REPLACED: &[Call] = calls![
 
 /// Calls that take the place of others.
 pub const REPLACEMENTS: &[Call] = calls![
-    SYS_close_range SYS_dup SYS_epoll_pwait2 SYS_newfstatat SYS_preadv SYS_process_vm_writev
+    SYS_close_range SYS_dup SYS_epoll_pwait2 SYS_preadv SYS_process_vm_writev
     SYS_pselect6 SYS_pwritev SYS_readv SYS_sendmsg SYS_syncfs SYS_tkill SYS_writev
 ];
 
