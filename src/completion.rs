@@ -7,7 +7,7 @@
 //!
 //! *Locks*: callers hold no context lock, which debug builds check; those inside are leaves.
 
-use crate::abi::types::Event;
+use crate::aio_abi::Event;
 use crate::fork_gate;
 use crate::pins;
 use crate::request::state::Put;

@@ -11,8 +11,8 @@
 //!   io_cancel ─► abi ─► context/cancel: found under the lock, done outside it ─► engine or poller
 //! ```
 //!
-//! Modules, bottom first; each uses only those before it (and `abi::types`):
-//! [`sync`], [`sys`]; [`lineage`], [`shield`], [`fork_gate`], [`pins`], [`stable`], [`radix`], [`arena`],
+//! Modules, bottom first; each uses only those before it:
+//! [`aio_abi`], [`sync`], [`sys`]; [`lineage`], [`shield`], [`fork_gate`], [`pins`], [`stable`], [`radix`], [`arena`],
 //! [`uring`], [`ring`], [`resfd`], [`waiters`], [`service`], [`request`];
 //! [`completion`]; [`engine`], [`poller`], [`reaper`]; [`context`]; [`registry`]; [`abi`].
 //!
@@ -20,6 +20,7 @@
 //! of this package only.
 
 pub mod abi;
+pub mod aio_abi;
 pub mod arena;
 pub mod completion;
 pub mod context;

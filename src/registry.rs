@@ -19,7 +19,7 @@ use core::ptr;
 
 use libc::timespec;
 
-use crate::abi::types::AioRing;
+use crate::aio_abi::AioRing;
 use crate::arena::{Arenas, PAGE, Region, View};
 use crate::context::{Caller, Context, Reap, Wait, deliver};
 use crate::engine::{driver, pool};

@@ -36,13 +36,11 @@ mod uring;
 #[path = "../src/waiters/mod.rs"]
 mod waiters;
 
-/// What `src/ring/queue.rs` takes from `crate::abi`.
-mod abi {
-    pub mod types {
-        /// An event, by what the program gave its request.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-        pub struct Event(pub u64);
-    }
+/// What `src/ring/queue.rs` takes from `crate::aio_abi`.
+mod aio_abi {
+    /// An event, by what the program gave its request.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+    pub struct Event(pub u64);
 }
 
 /// Runs `model` in every order with at most `preemptions` switches away from a thread that could

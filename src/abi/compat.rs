@@ -5,7 +5,7 @@ use core::ffi::{c_int, c_long};
 use libc::timespec;
 
 use crate::abi::entry::{self, io_context_t};
-use crate::abi::types::{Event as io_event, Iocb as iocb};
+use crate::aio_abi::{Event as io_event, Iocb as iocb};
 
 /// `io_cancel` without a place for the event.
 ///

@@ -11,7 +11,7 @@ use core::ffi::{c_int, c_long, c_void};
 use libc::{sigset_t, timespec};
 
 use crate::abi::calls;
-use crate::abi::types::{Event as io_event, Iocb as iocb};
+use crate::aio_abi::{Event as io_event, Iocb as iocb};
 use crate::context::{Caller, MaskArgument, Reap};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::user;

@@ -8,4 +8,3 @@ pub mod entry;
 pub mod exit;
 pub mod raw;
 pub mod symver;
-pub mod types;

@@ -2,7 +2,7 @@
 
 use libc::timespec;
 
-use crate::abi::types::{Event, IOCB_FLAG_RESFD, Iocb};
+use crate::aio_abi::{Event, IOCB_FLAG_RESFD, Iocb};
 use crate::engine::inline;
 use crate::engine::stream::{Desk, Interruption};
 use crate::fork_gate::{self, Section};

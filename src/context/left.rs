@@ -7,7 +7,7 @@
 //! waiting goes on without it: a follower without its leader, io_destroy without calls that do not come
 //! out. A call that goes on after all finds its node taken away and ends.
 
-use crate::abi::types::Event;
+use crate::aio_abi::Event;
 use crate::context::Context;
 use crate::engine::uring::Harvest;
 use crate::pins;

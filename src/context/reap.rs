@@ -9,7 +9,7 @@ use core::ffi::c_long;
 
 use libc::timespec;
 
-use crate::abi::types::Event;
+use crate::aio_abi::Event;
 use crate::context::Context;
 use crate::context::sleep::{Awake, Sleeper};
 use crate::lineage;

@@ -4,7 +4,7 @@
 //! Requests for io_uring: they enter the kernel together, unless one could be overtaken by what
 //! follows it ([`super::batch::Queue`]).
 
-use crate::abi::types::Iocb;
+use crate::aio_abi::Iocb;
 use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
 use crate::context::polls::Polls;

@@ -3,7 +3,7 @@
 //! The program may write anything there at any time: nothing is believed that is read here, and
 //! every access is one load or one store.
 
-use crate::abi::types::{AioRing, Event};
+use crate::aio_abi::{AioRing, Event};
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 
 /// Our view of a ring: its header, and the events behind it. All-zero memory is no ring.

@@ -9,7 +9,7 @@ mod queue;
 
 use core::ops::Deref;
 
-use crate::abi::types::{AIO_RING_MAGIC, AioRing, Event};
+use crate::aio_abi::{AIO_RING_MAGIC, AioRing, Event};
 use crate::arena::{PAGE, Region};
 use crate::ring::memory::Memory;
 use crate::ring::queue::Queue;

@@ -12,7 +12,7 @@
 //! load of it, here and in programs. An event is copied out before the Release store of `head`, which
 //! whoever gives the slot back loads with Acquire, under the producer lock. `tests/models/ring.rs` runs this file under loom.
 
-use crate::abi::types::Event;
+use crate::aio_abi::Event;
 use crate::ring::memory::Memory;
 use crate::sync::{AtomicU32, Lock, Ordering};
 use crate::sys::errno::{Errno, Result};

@@ -15,7 +15,7 @@ use libc::{
 };
 use once_cell::race::OnceBool;
 
-use crate::abi::types::Iocb;
+use crate::aio_abi::Iocb;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::raw::syscall;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::mem::{offset_of, size_of};
 use std::process::Command;
 
-use aio::abi::types::{self, Event, Iocb};
+use aio::aio_abi::{self, Event, Iocb};
 
 use crate::compiler::{self, Compiler};
 use crate::{Outcome, scratch, sources};
@@ -43,13 +43,13 @@ pub fn compiled(compiler: &Compiler) -> Result<(), Outcome> {
     let expected = [
         ("iocb", size_of::<Iocb>()),
         ("io_event", size_of::<Event>()),
-        ("IO_CMD_PREAD", types::IOCB_CMD_PREAD.into()),
-        ("IO_CMD_PWRITE", types::IOCB_CMD_PWRITE.into()),
-        ("IO_CMD_FSYNC", types::IOCB_CMD_FSYNC.into()),
-        ("IO_CMD_FDSYNC", types::IOCB_CMD_FDSYNC.into()),
-        ("IO_CMD_POLL", types::IOCB_CMD_POLL.into()),
-        ("IO_CMD_PREADV", types::IOCB_CMD_PREADV.into()),
-        ("IO_CMD_PWRITEV", types::IOCB_CMD_PWRITEV.into()),
+        ("IO_CMD_PREAD", aio_abi::IOCB_CMD_PREAD.into()),
+        ("IO_CMD_PWRITE", aio_abi::IOCB_CMD_PWRITE.into()),
+        ("IO_CMD_FSYNC", aio_abi::IOCB_CMD_FSYNC.into()),
+        ("IO_CMD_FDSYNC", aio_abi::IOCB_CMD_FDSYNC.into()),
+        ("IO_CMD_POLL", aio_abi::IOCB_CMD_POLL.into()),
+        ("IO_CMD_PREADV", aio_abi::IOCB_CMD_PREADV.into()),
+        ("IO_CMD_PWRITEV", aio_abi::IOCB_CMD_PWRITEV.into()),
     ];
     for (name, value) in expected {
         match numbers.iter().find(|(printed, _)| printed == name) {

@@ -5,7 +5,7 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::abi::types::Event;
+use crate::aio_abi::Event;
 use crate::explore;
 use crate::sync::Ordering;
 use queue::Queue;
@@ -17,7 +17,7 @@ mod queue;
 pub mod memory {
     use loom::cell::UnsafeCell;
 
-    use crate::abi::types::Event;
+    use crate::aio_abi::Event;
     use crate::sync::AtomicU32;
 
     const SLOTS: usize = 3;

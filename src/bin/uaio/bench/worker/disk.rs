@@ -3,7 +3,7 @@
 
 use std::fs::File;
 
-use aio::abi::types::{IOCB_CMD_PREAD, IOCB_CMD_PWRITE};
+use aio::aio_abi::{IOCB_CMD_PREAD, IOCB_CMD_PWRITE};
 
 use super::super::job::{Access, Disk, Job, Op};
 use super::super::random::Random;

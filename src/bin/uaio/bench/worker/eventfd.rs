@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use aio::abi::types::{AioRing, Event, Iocb};
+use aio::aio_abi::{AioRing, Event, Iocb};
 
 use super::super::job::{Access, Job};
 use super::libaio::{Context, Libaio};

@@ -6,7 +6,7 @@ use std::mem::transmute;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use aio::abi::types::{AioRing, Event, Iocb};
+use aio::aio_abi::{AioRing, Event, Iocb};
 
 use super::{Outcome, Stop, fail};
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use aio::abi::types::Event;
+use aio::aio_abi::Event;
 
 use super::super::job::{Access, Job};
 use super::libaio::{Context, Libaio};

@@ -1,6 +1,6 @@
 //! One thread that keeps a number of requests in flight on one context.
 
-use aio::abi::types::{Event, IOCB_CMD_PREAD, Iocb};
+use aio::aio_abi::{Event, IOCB_CMD_PREAD, Iocb};
 
 use super::Outcome;
 use super::libaio::Context;

@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use aio::abi::types::{Event, IOCB_CMD_POLL, Iocb};
+use aio::aio_abi::{Event, IOCB_CMD_POLL, Iocb};
 
 use super::libaio::{Context, Libaio};
 use super::phase::{self, Phase, now};

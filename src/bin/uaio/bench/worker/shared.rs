@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use aio::abi::types::{Event, Iocb};
+use aio::aio_abi::{Event, Iocb};
 
 use super::super::job::{Access, Job};
 use super::libaio::{Context, Libaio};

@@ -6,7 +6,7 @@
 
 use std::cell::UnsafeCell;
 
-use aio::abi::types::{Event, Iocb};
+use aio::aio_abi::{Event, Iocb};
 
 use super::{Outcome, Stop};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
-use aio::abi::types::{Event, Iocb};
+use aio::aio_abi::{Event, Iocb};
 
 use super::super::job::{Access, Job};
 use super::libaio::{Context, Libaio};
