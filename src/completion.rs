@@ -9,12 +9,13 @@
 
 use crate::aio_abi::Event;
 use crate::fork_gate;
+use crate::lock::assert_no_context_lock;
 use crate::pins;
 use crate::request::state::Put;
 use crate::request::{Request, Slab, Work};
 use crate::resfd::{Resfd, Resfds, Signal, Signals};
 use crate::ring::Ring;
-use crate::sync::{AtomicBool, AtomicU32, Ordering, assert_no_context_lock};
+use crate::sync::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::errno::Result;
 use crate::sys::futex;
 use crate::waiters::Waiters;

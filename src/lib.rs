@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Modules, bottom first; each uses only those before it:
-//! [`aio_abi`], [`sync`], [`sys`]; [`lineage`], [`shield`], [`fork_gate`], [`pins`], [`stable`], [`radix`], [`arena`],
+//! [`aio_abi`], [`sync`], [`sys`], [`lock`]; [`lineage`], [`shield`], [`fork_gate`], [`pins`], [`stable`], [`radix`], [`arena`],
 //! [`uring`], [`ring`], [`resfd`], [`waiters`], [`service`], [`request`];
 //! [`completion`]; [`engine`], [`poller`], [`reaper`]; [`context`]; [`registry`]; [`abi`].
 //!
@@ -27,6 +27,7 @@ pub mod context;
 pub mod engine;
 pub mod fork_gate;
 pub mod lineage;
+pub mod lock;
 pub mod pins;
 pub mod poller;
 pub mod radix;

@@ -13,7 +13,8 @@
 //! that are locked, or while pins are kept. Under it pins are compared, in memory; what is asked of
 //! the kernel is asked outside, but by who closes the pins of a file that is not locked any more.
 
-use crate::sync::{AtomicU32, Lock, Ordering};
+use crate::lock::Lock;
+use crate::sync::{AtomicU32, Ordering};
 use crate::sys::fd::{self, OwnedFd, StatusFlags};
 use crate::sys::file_info::Identity;
 

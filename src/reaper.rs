@@ -19,9 +19,9 @@ use libc::{EPOLLET, EPOLLIN, epoll_event, timespec};
 
 use crate::engine::uring::Uring;
 use crate::fork_gate;
+use crate::lock::Lock;
 use crate::poller::Poller;
 use crate::service::{self, Service};
-use crate::sync::Lock;
 use crate::sys::errno::Errno;
 use crate::sys::{bell, epoll, fd, poll, thread};
 

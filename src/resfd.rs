@@ -15,8 +15,8 @@
 //! divergence: between that look and the call that follows, the file may change once more.
 
 use crate::fork_gate::{self, Section};
+use crate::lock::Lock;
 use crate::pins;
-use crate::sync::Lock;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, OwnedFd};
 use crate::sys::poll;

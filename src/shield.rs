@@ -391,7 +391,7 @@ mod tests {
     fn undone(_: Left) {}
 
     /// The tests share the process's flag.
-    static ALONE: crate::sync::Lock<()> = crate::sync::Lock::new(());
+    static ALONE: crate::lock::Lock<()> = crate::lock::Lock::new(());
 
     fn is_blocked() -> bool {
         let before = signal::block_all();

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// Bottom first: a module imports from its own line and from lines above, never from below.
 const LAYERS: &[&[&str]] = &[
-    &["sync", "sys", "aio_abi"],
+    &["sync", "aio_abi"],
+    &["sys"],
+    &["lock"],
     &["lineage", "shield", "fork_gate", "pins", "stable", "radix", "arena", "uring"],
     &["ring", "resfd", "waiters", "service", "request"],
     &["completion", "inode_guard"],

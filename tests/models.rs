@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
+/// What the sources take from `crate::lock`.
+#[path = "models/lock.rs"]
+mod lock;
 #[path = "models/request.rs"]
 mod request;
 /// What `src/waiters` takes from `crate::resfd`.

@@ -25,10 +25,11 @@ use libc::timespec;
 
 use crate::completion::Completions;
 use crate::engine::work;
+use crate::lock::Lock;
 use crate::request::Request;
 use crate::request::list::List;
 use crate::request::state::Claim;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Lock, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::Errno;
 use crate::sys::{clock, futex, thread};

@@ -22,6 +22,7 @@ pub mod state;
 
 use core::cell::UnsafeCell;
 
+use crate::lock::Lock;
 use crate::request::decode::Transfer;
 use crate::request::keys::Keys;
 use crate::request::list::Links;
@@ -29,7 +30,7 @@ use crate::request::progress::Progress;
 use crate::request::state::State;
 use crate::resfd::Resfd;
 use crate::stable::{Stable, Zeroed};
-use crate::sync::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Lock, Ordering};
+use crate::sync::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::OwnedFd;

@@ -13,8 +13,9 @@
 //! whoever gives the slot back loads with Acquire, under the producer lock. `tests/models/ring.rs` runs this file under loom.
 
 use crate::aio_abi::Event;
+use crate::lock::Lock;
 use crate::ring::memory::Memory;
-use crate::sync::{AtomicU32, Lock, Ordering};
+use crate::sync::{AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
 
 /// See the module. All-zero memory is a queue that is not open.

@@ -2,7 +2,8 @@
 //! io_destroy. The last io_destroy closes them.
 
 use crate::fork_gate::{self, Section};
-use crate::sync::{Lock, Ordering};
+use crate::lock::Lock;
+use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::uring::{Instance, LIVE, Sharing, is_refusal, may_work, places, refuse};
 

@@ -33,7 +33,8 @@ use linux_raw_sys::io_uring::{
     IORING_SQ_CQ_OVERFLOW, io_uring_params,
 };
 
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Lock, Ordering};
+use crate::lock::Lock;
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, OwnedFd};
 use crate::sys::file_info::Identity;

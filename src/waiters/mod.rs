@@ -39,9 +39,10 @@ mod node;
 use core::ops::Deref;
 use core::ptr;
 
+use crate::lock::Lock;
 use crate::shield::Owner;
 use crate::stable::Stable;
-use crate::sync::{AtomicPtr, AtomicU32, Lock, Ordering, fence};
+use crate::sync::{AtomicPtr, AtomicU32, Ordering, fence};
 use crate::sys::file_info::Identity;
 use crate::uring::Instance;
 use node::{ASLEEP, AWAKE, FREE, Kind};

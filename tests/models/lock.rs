@@ -1,0 +1,19 @@
+/// `crate::lock::Lock`.
+#[derive(Debug, Default)]
+pub struct Lock<T>(loom::sync::Mutex<T>);
+
+impl<T> Lock<T> {
+    pub fn new(value: T) -> Lock<T> {
+        Lock(loom::sync::Mutex::new(value))
+    }
+
+    pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        self.0.lock().unwrap()
+    }
+
+    /// # Safety
+    /// As in `crate::lock`; no model forks.
+    pub unsafe fn force_unlock(&self) {
+        unreachable!()
+    }
+}
