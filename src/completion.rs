@@ -8,9 +8,9 @@
 //! *Locks*: callers hold no context lock, which debug builds check; those inside are leaves.
 
 use crate::aio_abi::Event;
-use crate::fork_gate;
 use crate::lock::assert_no_context_lock;
 use crate::pins;
+use crate::process::fork_gate;
 use crate::request::state::Put;
 use crate::request::{Request, Slab, Work};
 use crate::resfd::{Resfd, Resfds, Signal, Signals};

@@ -12,8 +12,8 @@
 //! ```
 //!
 //! Modules, bottom first; each uses only those before it:
-//! [`aio_abi`], [`sync`], [`sys`], [`lock`]; [`lineage`], [`shield`], [`fork_gate`], [`pins`], [`stable`], [`radix`], [`arena`],
-//! [`uring`], [`ring`], [`resfd`], [`waiters`], [`service`], [`request`];
+//! [`aio_abi`], [`sync`], [`sys`], [`lock`]; [`process`], [`pins`], [`stable`], [`radix`], [`arena`],
+//! [`uring`], [`ring`], [`resfd`], [`waiters`], [`request`];
 //! [`completion`]; [`engine`], [`poller`], [`reaper`]; [`context`]; [`registry`]; [`abi`].
 //!
 //! The C interface is in `include/libaio.h`; the Rust items are public for the tests and the command
@@ -25,19 +25,16 @@ pub mod arena;
 pub mod completion;
 pub mod context;
 pub mod engine;
-pub mod fork_gate;
-pub mod lineage;
 pub mod lock;
 pub mod pins;
 pub mod poller;
+pub mod process;
 pub mod radix;
 pub mod reaper;
 pub mod registry;
 pub mod request;
 pub mod resfd;
 pub mod ring;
-pub mod service;
-pub mod shield;
 pub mod stable;
 pub mod sync;
 pub mod sys;

@@ -18,10 +18,10 @@ use core::ptr;
 use libc::{EPOLLET, EPOLLIN, epoll_event, timespec};
 
 use crate::engine::uring::Uring;
-use crate::fork_gate;
 use crate::lock::Lock;
 use crate::poller::Poller;
-use crate::service::{self, Service};
+use crate::process::fork_gate;
+use crate::process::rundown::{self, Service};
 use crate::sys::errno::Errno;
 use crate::sys::{bell, epoll, fd, poll, thread};
 
@@ -52,7 +52,7 @@ const BLIND: timespec = timespec { tv_sec: 0, tv_nsec: BLIND_MS as i64 * 1_000_0
 
 fn start() -> Option<Running> {
     let (epoll, stop) = epoll::create_marked().ok()?;
-    let number = service::next_reaper();
+    let number = rundown::next_reaper();
     let argument = (number as usize) << 32 | epoll.raw() as usize;
     let thread = thread::spawn(reap, argument).ok()?;
     let (epoll, stop) = (epoll.into_raw(), stop.into_raw());

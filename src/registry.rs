@@ -23,14 +23,14 @@ use crate::aio_abi::AioRing;
 use crate::arena::{Arenas, PAGE, Region, View};
 use crate::context::{Caller, Context, Reap, Wait, deliver};
 use crate::engine::{driver, pool};
-use crate::fork_gate;
-use crate::lineage;
 use crate::lock::Lock;
 use crate::pins;
+use crate::process::fork_gate;
+use crate::process::fork_generation;
+use crate::process::reentrancy::{self, Left};
 use crate::radix::{self, Radix};
 use crate::reaper;
 use crate::ring::Geometry;
-use crate::shield::{self, Left};
 use crate::stable::{Stable, Zeroed};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::errno::{Errno, Result};
@@ -131,7 +131,7 @@ impl Reference {
 impl Drop for Reference {
     #[inline]
     fn drop(&mut self) {
-        shield::note(0);
+        reentrancy::note(0);
         leave(self.slot);
     }
 }
@@ -198,7 +198,7 @@ fn enter(slot: &'static Slot, address: usize) -> Option<Reference> {
         leave(slot);
         return None;
     }
-    shield::note(ptr::from_ref(slot).expose_provenance());
+    reentrancy::note(ptr::from_ref(slot).expose_provenance());
     Some(Reference { slot })
 }
 
@@ -239,17 +239,17 @@ fn first_use(setup: &mut Setup) -> Result<&'static Epoch> {
         // divergence: a child of a bare clone system call, in which no handler ran. If another
         // thread of the parent was in io_setup or io_destroy, the lock is held for ever.
         // SAFETY: it is the child's only thread that was ever here.
-        unsafe { forget_parent(setup, shield::owner().task) };
+        unsafe { forget_parent(setup, reentrancy::owner().task) };
     }
-    lineage::begin()?;
+    fork_generation::begin()?;
     epoch.slots.plant()?;
     Ok(epoch)
 }
 
 /// What fork calls in the child. Async-signal-safe: only atomics, close and munmap.
 extern "C" fn after_fork() {
-    lineage::forked();
-    let own = shield::forget_notes();
+    fork_generation::forked();
+    let own = reentrancy::forget_notes();
     fork_gate::child();
     // SAFETY: the child has one thread.
     unsafe {
@@ -354,7 +354,7 @@ pub fn destroy(address: usize) -> Result<()> {
     slot.context.kill();
     drop(reference);
     // Calls that a signal handler, which this is, has interrupted do not end before we do.
-    let interrupted = shield::noted(ptr::from_ref(slot).addr());
+    let interrupted = reentrancy::noted(ptr::from_ref(slot).addr());
     let left_inside = wait_for_calls(slot, interrupted);
     slot.context.tear_down(left_inside > 0);
     let is_last = {
@@ -537,7 +537,7 @@ pub fn reap(address: usize, reap: &Reap) -> Result<usize> {
 /// A forked child sees its parent's rings, and libaio's wrapper looks no further.
 #[cold]
 fn is_inherited_and_empty(address: usize) -> bool {
-    let Ok(ring) = (match lineage::has_parent() {
+    let Ok(ring) = (match fork_generation::has_parent() {
         true => mmap::read_safely::<AioRing>(address),
         false => Err(Errno::INVAL),
     }) else {

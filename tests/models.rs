@@ -9,6 +9,9 @@
 /// What the sources take from `crate::lock`.
 #[path = "models/lock.rs"]
 mod lock;
+/// What `src/waiters` takes from `crate::process`.
+#[path = "models/process.rs"]
+mod process;
 #[path = "models/request.rs"]
 mod request;
 /// What `src/waiters` takes from `crate::resfd`.
@@ -17,9 +20,6 @@ mod resfd;
 /// `src/ring/queue.rs`; what it takes from `crate::ring`.
 #[path = "models/ring.rs"]
 mod ring;
-/// What `src/waiters` takes from `crate::shield`.
-#[path = "models/shield.rs"]
-mod shield;
 #[path = "models/sleep.rs"]
 mod sleep;
 /// What `src/waiters` takes from `crate::stable`.

@@ -1,21 +1,21 @@
 //! The six calls, behind the functions of the library and behind `syscall`.
 //!
 //! Each is refused if a signal handler makes it at a moment at which it cannot be made
-//! ([`crate::shield`]).
+//! ([`crate::process::reentrancy`]).
 
 use core::ffi::c_long;
 
 use crate::context::Reap;
+use crate::process::reentrancy;
 use crate::registry;
-use crate::shield;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::user;
 
 /// Makes a call, or answers `refusal`.
 #[inline]
 fn guarded(refusal: Errno, call: impl FnOnce() -> Result<usize>) -> Result<usize> {
-    let mark = shield::Mark::new();
-    match shield::enter(&mark, registry::undo) {
+    let mark = reentrancy::Mark::new();
+    match reentrancy::enter(&mark, registry::undo) {
         Some(_call) => call(),
         None => Err(refusal),
     }
@@ -23,8 +23,8 @@ fn guarded(refusal: Errno, call: impl FnOnce() -> Result<usize>) -> Result<usize
 
 /// The same for a call that no signal interrupts in the kernel, whatever it waits for.
 fn uninterrupted(call: impl FnOnce() -> Result<usize>) -> Result<usize> {
-    let mark = shield::Mark::new();
-    match shield::enter_shielded(&mark, registry::undo) {
+    let mark = reentrancy::Mark::new();
+    match reentrancy::enter_shielded(&mark, registry::undo) {
         Some(_call) => call(),
         None => Err(Errno::AGAIN),
     }

@@ -4,16 +4,16 @@
 //! without this.
 
 use crate::engine::pool;
-use crate::lineage;
+use crate::process::fork_generation;
+use crate::process::reentrancy;
 use crate::registry;
-use crate::shield;
 
 extern "C" fn at_exit() {
     // The parent's requests are the parent's.
     // A handler that has interrupted a call may have called exit: nothing can be waited for then.
-    let mark = shield::Mark::new();
-    if !lineage::is_forked()
-        && let Some(_call) = shield::enter(&mark, registry::undo)
+    let mark = reentrancy::Mark::new();
+    if !fork_generation::is_forked()
+        && let Some(_call) = reentrancy::enter(&mark, registry::undo)
     {
         registry::finish_all();
         pool::finish_all();

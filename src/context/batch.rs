@@ -5,7 +5,7 @@ use libc::timespec;
 use crate::aio_abi::{Event, IOCB_FLAG_RESFD, Iocb};
 use crate::engine::inline;
 use crate::engine::stream::{Desk, Interruption};
-use crate::fork_gate::{self, Section};
+use crate::process::fork_gate::{self, Section};
 use crate::request::Request;
 use crate::request::decode::Transfer;
 use crate::resfd::{Resfd, Resfds, Signal};

@@ -1,7 +1,7 @@
 //! Calls that were left by a signal handler that jumped out of them, or whose thread has ended: what they
 //! owned goes back.
 //!
-//! A thread knows of its own calls ([`crate::shield`]) and undoes them when it calls the next time. Of
+//! A thread knows of its own calls ([`crate::process::reentrancy`]) and undoes them when it calls the next time. Of
 //! others' calls it can only be told where their thread sleeps: if not where the call would, a handler
 //! runs above the call, or has left it. In the kernel the call is over in both cases. So whoever is kept
 //! waiting goes on without it: a follower without its leader, io_destroy without calls that do not come
@@ -11,8 +11,8 @@ use crate::aio_abi::Event;
 use crate::context::Context;
 use crate::engine::uring::Harvest;
 use crate::pins;
+use crate::process::reentrancy::{self, Owner};
 use crate::resfd::Resfd;
-use crate::shield::{self, Owner};
 use crate::sys::bell;
 use crate::sys::errno::Errno;
 use crate::sys::fd::OwnedFd;
@@ -110,7 +110,7 @@ impl Context {
     /// many of their threads have ended; of the others, [`Context::given_up`] counts who is inside.
     pub fn give_up(&self, has_waited: bool) -> u32 {
         let waiters = &self.completions.waiters;
-        let own = shield::owner().task;
+        let own = reentrancy::owner().task;
         let mut gone = 0;
         let mut next = 0;
         while let Some(sleeper) = waiters.next_sleeper(next) {

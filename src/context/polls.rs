@@ -8,7 +8,7 @@ use libc::pollfd;
 
 use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
-use crate::fork_gate;
+use crate::process::fork_gate;
 use crate::request::decode;
 use crate::request::state::Claim;
 use crate::request::{Request, Task, Work};

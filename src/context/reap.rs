@@ -12,8 +12,8 @@ use libc::timespec;
 use crate::aio_abi::Event;
 use crate::context::Context;
 use crate::context::sleep::{Awake, Sleeper};
-use crate::lineage;
-use crate::shield;
+use crate::process::fork_generation;
+use crate::process::reentrancy;
 use crate::sys::clock::Timeout;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::{self, SigSet};
@@ -141,7 +141,7 @@ impl Context {
                 return Ok(taken);
             }
             let awake = sleeper.sleep(u32::try_from(min - taken).unwrap_or(u32::MAX));
-            if lineage::is_forked() {
+            if fork_generation::is_forked() {
                 // A handler has forked, and this is the child: the ring is not here any more.
                 sleeper.forget();
                 return Err(Errno::INTR);
@@ -179,7 +179,7 @@ impl Context {
 /// the old mask only after the handler: fs/aio.c, io_pgetevents, restore_saved_sigmask_unless.
 pub fn deliver(mask: SigSet, result: Result<usize>) -> Result<usize> {
     let now = timespec { tv_sec: 0, tv_nsec: 0 };
-    match shield::asleep(|| poll::wait(&mut [], Some(&now), Some(&mask))) {
+    match reentrancy::asleep(|| poll::wait(&mut [], Some(&now), Some(&mask))) {
         Err(Errno::INTR) if result == Ok(0) => Err(Errno::INTR),
         _ => result,
     }

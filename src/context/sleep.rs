@@ -19,9 +19,9 @@ use libc::{pollfd, timespec};
 use crate::context::Context;
 use crate::context::reap::Wait;
 use crate::engine::uring::Harvest;
-use crate::lineage;
 use crate::poller::leader::Leader;
-use crate::shield;
+use crate::process::fork_generation;
+use crate::process::reentrancy;
 use crate::sys::clock::{self, Timeout};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::SigSet;
@@ -111,7 +111,7 @@ impl<'a> Sleeper<'a> {
 
     /// The signal mask to be in force while it sleeps, if another one is.
     fn mask(&self) -> Option<SigSet> {
-        self.mask.or_else(shield::mask)
+        self.mask.or_else(reentrancy::mask)
     }
 
     fn left(&self) -> Option<timespec> {
@@ -131,7 +131,7 @@ impl<'a> Sleeper<'a> {
     /// Sleeps until the ring holds `need` events, or something else ends the wait.
     pub(super) fn sleep(&self, need: u32) -> Awake {
         let (poller, uring) = (&self.context.poller, &self.context.uring);
-        if shield::is_nested() {
+        if reentrancy::is_nested() {
             // The leader may be the call that this thread's handler has interrupted.
             return self.look_around(need);
         }
@@ -168,12 +168,12 @@ impl<'a> Sleeper<'a> {
     }
 
     fn join(&self, need: u32, sleep: Sleep) -> Option<Place<'a>> {
-        self.context.completions.waiters.join(shield::owner(), need, sleep)
+        self.context.completions.waiters.join(reentrancy::owner(), need, sleep)
     }
 
     /// What ends a wait for `need` events, if something does.
     fn news(&self, need: u32) -> Option<Awake> {
-        if lineage::is_forked() {
+        if fork_generation::is_forked() {
             // A handler has forked, and this is the child, which has no ring.
             return Some(Awake::Interrupted);
         }
@@ -411,7 +411,7 @@ fn doze<R>(
     sleep: impl FnOnce() -> Result<R>,
 ) -> core::result::Result<Result<R>, Awake> {
     waiter.fall_asleep();
-    let slept = shield::asleep(sleep);
+    let slept = reentrancy::asleep(sleep);
     match (waiter.wake_up(), &slept) {
         (true, _) => Ok(slept),
         (false, Err(Errno::INTR)) => Err(Awake::Revoked(Errno::INTR)),

@@ -3,8 +3,8 @@
 use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
 use crate::engine::{Place, choose, work};
-use crate::fork_gate::{self, Section};
 use crate::pins::{self, Pin};
+use crate::process::fork_gate::{self, Section};
 use crate::request::decode::Transfer;
 use crate::request::state::Claim;
 use crate::request::{Request, Task, Work};

@@ -10,10 +10,10 @@ use core::ffi::c_int;
 use libc::{POLLIN, POLLOUT, RWF_DSYNC, RWF_NOWAIT, S_IFIFO, S_IFSOCK, iovec, pollfd, timespec};
 
 use crate::engine::inline::{file_type, has_iter, may_use_nosignal, refused};
-use crate::fork_gate;
 use crate::pins::Pin;
+use crate::process::fork_gate;
+use crate::process::reentrancy;
 use crate::request::decode::Transfer;
-use crate::shield;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, OwnedFd, StatusFlags};
 use crate::sys::file::{self, Direction, NO_OFFSET, RWF_NOSIGNAL};
@@ -50,7 +50,7 @@ pub struct Desk {
 impl Desk {
     /// A node for the call. Without memory for one the event of a call that is left is lost.
     fn sit(&self) -> Option<Place<'static>> {
-        self.waiters.join(shield::owner(), 0, Sleep::Elsewhere)
+        self.waiters.join(reentrancy::owner(), 0, Sleep::Elsewhere)
     }
 
     /// Sleeps after `done` bytes, in the node that the call has, or in one for the time. EINTR also if
@@ -156,7 +156,7 @@ impl Interruption {
 
     /// The kernel has sent a signal to the thread, or would have.
     fn raised(&mut self, signal: c_int) {
-        self.is_pending |= signal::would_interrupt(signal, shield::mask());
+        self.is_pending |= signal::would_interrupt(signal, reentrancy::mask());
     }
 }
 
@@ -246,7 +246,7 @@ pub fn transfer(
             Way::WhenReady | Way::Blocking => {
                 interruption.has_slept = true;
                 let moved = Desk::sleep(interruption.desk, held.as_ref(), done, || {
-                    shield::lifted(|| call(fd, iov, flags, interruption))
+                    reentrancy::lifted(|| call(fd, iov, flags, interruption))
                 });
                 // Those that take the whole end early for a signal only.
                 let is_cut = direction == Direction::Write
@@ -282,7 +282,7 @@ pub fn transfer(
         if moved == Err(Errno::AGAIN) && is_ready && is_shut_down(fd, direction) {
             // net/core/datagram.c: without waiting there is no end of datagrams. This does not wait
             // either.
-            moved = shield::lifted(|| call(fd, iov, flags, interruption));
+            moved = reentrancy::lifted(|| call(fd, iov, flags, interruption));
         }
         match moved {
             Ok(count) => {
@@ -375,9 +375,9 @@ fn wait_ready(
     interruption.has_slept = true;
     let mut fds = [pollfd { fd: file.raw(), events: readiness(direction), revents: 0 }];
     let left = deadline.map(clock::until);
-    let mask = shield::mask();
+    let mask = reentrancy::mask();
     let slept = Desk::sleep(interruption.desk, Some(file), done, || {
-        shield::asleep(|| poll::wait(&mut fds, left.as_ref(), mask.as_ref()))
+        reentrancy::asleep(|| poll::wait(&mut fds, left.as_ref(), mask.as_ref()))
     });
     match slept {
         Ok(0) => Err(Errno::AGAIN),

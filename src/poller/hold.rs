@@ -9,11 +9,11 @@ use core::ptr;
 
 use libc::RLIMIT_NOFILE;
 
-use crate::fork_gate::{self, Section};
-use crate::lineage;
 use crate::pins::{self, Pin};
 use crate::poller::Poller;
 use crate::poller::table::{IN_TABLE, UNLOCKED};
+use crate::process::fork_gate::{self, Section};
+use crate::process::fork_generation;
 use crate::request::Request;
 use crate::request::list::List;
 use crate::resfd::Signals;
@@ -220,7 +220,7 @@ impl Poller {
         if count >= FEW {
             // The table is in the other process, too, but the end of this one empties nothing. Not asked
             // for each single poll.
-            return !lineage::is_other_process();
+            return !fork_generation::is_other_process();
         }
         self.files().is_some() || self.singles.fetch_add(1, Ordering::Relaxed) >= SINGLES
     }

@@ -35,13 +35,13 @@ use core::ptr;
 use libc::epoll_event;
 
 use crate::completion::Completions;
-use crate::fork_gate;
 use crate::lock::Lock;
 use crate::poller::table::{Table, Visit};
+use crate::process::fork_gate;
+use crate::process::rundown::Service;
 use crate::request::Request;
 use crate::request::list::List;
 use crate::request::state::Claim;
-use crate::service::Service;
 use crate::sync::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::{bell, epoll, fd};

@@ -7,8 +7,8 @@ use libc::{
     S_IFSOCK,
 };
 
-use crate::lineage;
 use crate::poller::hold;
+use crate::process::fork_generation;
 use crate::request::list::List;
 use crate::request::state::Claim;
 use crate::request::{Request, Slab, Task};
@@ -114,10 +114,10 @@ const ELSEWHERE: i32 = -1;
 /// epoll would forget the file.
 #[cold]
 fn watch_process(visit: &Visit<'_>, fd: i32, request: &Request) {
-    if !lineage::is_other_process() || !fd::is_link_to(fd, c"anon_inode:[signalfd]") {
+    if !fork_generation::is_other_process() || !fd::is_link_to(fd, c"anon_inode:[signalfd]") {
         return;
     }
-    if !lineage::shares_descriptors() {
+    if !fork_generation::shares_descriptors() {
         // Pin and epoll go with the process, and their numbers mean nothing to the one that waits;
         // it finds its epoll missing.
         let _ = request.unpin().map(OwnedFd::into_raw);

@@ -1,7 +1,7 @@
 //! The file of a request, long after its submission: the program may have closed what holds it.
 
-use crate::fork_gate;
 use crate::pins;
+use crate::process::fork_gate;
 use crate::request::Request;
 use crate::sys::fd::{self, OwnedFd};
 

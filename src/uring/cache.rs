@@ -1,8 +1,8 @@
 //! Instances between two contexts: making one takes longer than everything else in io_setup and
 //! io_destroy. The last io_destroy closes them.
 
-use crate::fork_gate::{self, Section};
 use crate::lock::Lock;
+use crate::process::fork_gate::{self, Section};
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::uring::{Instance, LIVE, Sharing, is_refusal, may_work, places, refuse};

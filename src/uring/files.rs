@@ -18,7 +18,7 @@ use linux_raw_sys::io_uring::{
 };
 use once_cell::race::OnceBool;
 
-use crate::fork_gate;
+use crate::process::fork_gate;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, OwnedFd};
 use crate::sys::poll;

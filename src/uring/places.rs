@@ -7,7 +7,7 @@
 
 use core::cell::Cell;
 
-use crate::lineage;
+use crate::process::fork_generation;
 use crate::sync::{AtomicU64, Ordering, thread_local};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::thread;
@@ -148,7 +148,7 @@ fn look_up(places: &Places, instance: &Instance) -> Result<Name> {
         place.id.set(instance.id);
     }
     // Registrations belong to the task; a child of vfork has the same variables.
-    if !instance.can_register() || lineage::is_other_process() {
+    if !instance.can_register() || fork_generation::is_other_process() {
         return Ok(descriptor);
     }
     place.patience.set(PATIENCE);

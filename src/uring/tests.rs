@@ -1,5 +1,5 @@
 use super::*;
-use crate::fork_gate;
+use crate::process::fork_gate;
 use crate::sys::fd;
 
 fn instance(sharing: Sharing) -> Option<Instance> {
@@ -69,7 +69,7 @@ fn a_descriptor_that_was_replaced_is_not_entered_and_not_closed() {
 
 #[test]
 fn a_registered_instance_works_without_its_descriptor() {
-    crate::lineage::begin().unwrap();
+    crate::process::fork_generation::begin().unwrap();
     let Some(instance) = instance(Sharing::Threads) else { return };
     for index in 0..10 {
         assert_eq!(instance.submit(1, |_| nop(index)), (1, Ok(())));

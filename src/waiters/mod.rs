@@ -40,7 +40,7 @@ use core::ops::Deref;
 use core::ptr;
 
 use crate::lock::Lock;
-use crate::shield::Owner;
+use crate::process::reentrancy::Owner;
 use crate::stable::Stable;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering, fence};
 use crate::sys::file_info::Identity;

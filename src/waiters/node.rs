@@ -2,8 +2,8 @@
 
 use core::cell::Cell;
 
+use crate::process::reentrancy::Owner;
 use crate::resfd::Note;
-use crate::shield::Owner;
 use crate::stable::Zeroed;
 use crate::sync::{AtomicU32, Ordering, fence};
 use crate::sys::file_info::Identity;

@@ -6,7 +6,7 @@ use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 
 use crate::explore;
-use crate::shield::Owner;
+use crate::process::reentrancy::Owner;
 use crate::sync::{AtomicU32, Ordering};
 use crate::uring::{Instance, Taken};
 use crate::waiters::{Sleep, Waiters};

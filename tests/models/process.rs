@@ -1,0 +1,8 @@
+pub mod reentrancy {
+    /// `crate::process::reentrancy::Owner`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Owner {
+        pub task: u32,
+        pub frame: usize,
+    }
+}
