@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Modules, bottom first; each uses only those before it:
-//! [`aio_abi`], [`sync`], [`sys`], [`lock`]; [`process`], [`pins`], [`stable`], [`radix`], [`arena`],
+//! [`aio_abi`], [`sync`], [`sys`], [`lock`]; [`process`], [`memory`], [`pins`],
 //! [`uring`], [`ring`], [`resfd`], [`waiters`], [`request`];
 //! [`completion`]; [`engine`], [`poller`], [`reaper`]; [`context`]; [`registry`]; [`abi`].
 //!
@@ -21,21 +21,19 @@
 
 pub mod abi;
 pub mod aio_abi;
-pub mod arena;
 pub mod completion;
 pub mod context;
 pub mod engine;
 pub mod lock;
+pub mod memory;
 pub mod pins;
 pub mod poller;
 pub mod process;
-pub mod radix;
 pub mod reaper;
 pub mod registry;
 pub mod request;
 pub mod resfd;
 pub mod ring;
-pub mod stable;
 pub mod sync;
 pub mod sys;
 pub mod uring;

@@ -20,22 +20,23 @@ use core::ptr;
 use libc::timespec;
 
 use crate::aio_abi::AioRing;
-use crate::arena::{Arenas, PAGE, Region, View};
 use crate::context::{Caller, Context, Reap, Wait, deliver};
 use crate::engine::{driver, pool};
 use crate::lock::Lock;
+use crate::memory::arena::{Arenas, PAGE, Region, View};
+use crate::memory::chunked::{Chunked, Zeroed};
+use crate::memory::radix::{self, Radix};
+use crate::memory::user;
 use crate::pins;
 use crate::process::fork_gate;
 use crate::process::fork_generation;
 use crate::process::reentrancy::{self, Left};
-use crate::radix::{self, Radix};
 use crate::reaper;
 use crate::ring::Geometry;
-use crate::stable::{Stable, Zeroed};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::Protection;
-use crate::sys::{clock, futex, host, mmap, user};
+use crate::sys::{clock, futex, host, mmap};
 use crate::uring::cache;
 
 /// io_destroy has begun, or the slot is free. (A slot that was never used has no address.)
@@ -85,7 +86,7 @@ const MOST_ROUNDS: u32 = 7;
 const PATIENCE: u32 = 4;
 
 static EPOCH: AtomicPtr<Epoch> = AtomicPtr::new(ptr::null_mut());
-static SLOTS: Stable<Slot> = Stable::new();
+static SLOTS: Chunked<Slot> = Chunked::new();
 
 #[derive(Debug)]
 struct Setup {
@@ -307,7 +308,7 @@ fn open(requested: u32, geometry: Geometry) -> Result<&'static Slot> {
     }
     let epoch = first_use(&mut setup).map_err(|_| Errno::NOMEM)?;
     let index = match setup.free {
-        0 if setup.high >= Stable::<Slot>::MAX => return Err(Errno::NOMEM),
+        0 if setup.high >= Chunked::<Slot>::MAX => return Err(Errno::NOMEM),
         0 => setup.high,
         free => free - 1,
     };

@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["sync", "aio_abi"],
     &["sys"],
     &["lock"],
-    &["process", "pins", "stable", "radix", "arena", "uring"],
+    &["process", "memory", "pins", "uring"],
     &["ring", "resfd", "waiters", "request"],
     &["completion", "inode_guard"],
     &["engine", "poller", "reaper"],

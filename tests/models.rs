@@ -9,6 +9,9 @@
 /// What the sources take from `crate::lock`.
 #[path = "models/lock.rs"]
 mod lock;
+/// What `src/waiters` takes from `crate::memory`.
+#[path = "models/memory.rs"]
+mod memory;
 /// What `src/waiters` takes from `crate::process`.
 #[path = "models/process.rs"]
 mod process;
@@ -22,9 +25,6 @@ mod resfd;
 mod ring;
 #[path = "models/sleep.rs"]
 mod sleep;
-/// What `src/waiters` takes from `crate::stable`.
-#[path = "models/stable.rs"]
-mod stable;
 /// What the sources take from `crate::sync`.
 #[path = "models/sync.rs"]
 mod sync;

@@ -6,10 +6,10 @@
 use core::ffi::c_long;
 
 use crate::context::Reap;
+use crate::memory::user;
 use crate::process::reentrancy;
 use crate::registry;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::user;
 
 /// Makes a call, or answers `refusal`.
 #[inline]

@@ -13,8 +13,8 @@ use libc::{sigset_t, timespec};
 use crate::abi::calls;
 use crate::aio_abi::{Event as io_event, Iocb as iocb};
 use crate::context::{Caller, MaskArgument, Reap};
+use crate::memory::user;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::user;
 
 /// Completion ring of a context; opaque to programs that use the functions below.
 #[repr(C)]

@@ -5,6 +5,7 @@ use libc::timespec;
 use crate::aio_abi::{Event, IOCB_FLAG_RESFD, Iocb};
 use crate::engine::inline;
 use crate::engine::stream::{Desk, Interruption};
+use crate::memory::user::{KeyAccess, Pages};
 use crate::process::fork_gate::{self, Section};
 use crate::request::Request;
 use crate::request::decode::Transfer;
@@ -15,7 +16,6 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::Direction;
 use crate::sys::file_info::Identity;
-use crate::sys::user::{KeyAccess, Pages};
 use crate::waiters::{Errand, Waiters};
 
 /// How many requests enter the kernel together at most.

@@ -8,13 +8,13 @@ use libc::pollfd;
 
 use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
+use crate::memory::user::{self, KeyAccess};
 use crate::process::fork_gate;
 use crate::request::decode;
 use crate::request::state::Claim;
 use crate::request::{Request, Task, Work};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll;
-use crate::sys::user::{self, KeyAccess};
 
 /// How many polls are looked at together.
 const POLLS: usize = 32;

@@ -12,12 +12,12 @@ use libc::timespec;
 use crate::aio_abi::Event;
 use crate::context::Context;
 use crate::context::sleep::{Awake, Sleeper};
+use crate::memory::user::Pages;
 use crate::process::fork_generation;
 use crate::process::reentrancy;
 use crate::sys::clock::Timeout;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::{self, SigSet};
-use crate::sys::user::Pages;
 
 /// Who calls: the library's wrapper has a short cut that the system call has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

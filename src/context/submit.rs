@@ -9,11 +9,11 @@ use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
 use crate::context::polls::Polls;
 use crate::engine::{Place, choose, inline};
+use crate::memory::user;
 use crate::request::decode::{self, Operation, Transfer};
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::StatusFlags;
-use crate::sys::user;
 
 impl Context {
     /// Submits up to `nr` iocbs, whose addresses are in the array at `iocbs`. Returns how many were

@@ -7,12 +7,12 @@ use libc::{
     S_IFSOCK,
 };
 
+use crate::memory::chunked::{Chunked, Zeroed};
 use crate::poller::hold;
 use crate::process::fork_generation;
 use crate::request::list::List;
 use crate::request::state::Claim;
 use crate::request::{Request, Slab, Task};
-use crate::stable::{Stable, Zeroed};
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::OwnedFd;
@@ -61,7 +61,7 @@ unsafe impl Zeroed for Place {}
 /// See the module. All-zero memory is an empty table.
 #[derive(Debug)]
 pub(super) struct Table {
-    places: Stable<Place>,
+    places: Chunked<Place>,
     /// Requests with a registration of their own.
     private: List,
 }

@@ -2,8 +2,8 @@
 
 use libc::iovec;
 
+use crate::memory::user::{Pages, is_user_range};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::user::{Pages, is_user_range};
 
 /// The most bytes that one call moves (MAX_RW_COUNT, <linux/fs.h>).
 const MAX_RW_COUNT: u64 = 0x7fff_f000;

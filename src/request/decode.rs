@@ -9,12 +9,12 @@ use crate::aio_abi::{
     IOCB_CMD_FDSYNC, IOCB_CMD_FSYNC, IOCB_CMD_POLL, IOCB_CMD_PREAD, IOCB_CMD_PREADV,
     IOCB_CMD_PWRITE, IOCB_CMD_PWRITEV, IOCB_FLAG_IOPRIO, Iocb,
 };
+use crate::memory::user::Pages;
 use crate::request::buffer::Buffer;
 use crate::sys::cred;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::StatusFlags;
 use crate::sys::file::{Direction, RWF_NOAPPEND};
-use crate::sys::user::Pages;
 
 /// What is to be done with the file.
 #[derive(Debug)]

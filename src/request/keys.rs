@@ -7,7 +7,7 @@
 //! *Locks*: everything here is touched under the slab's lock. The atomics are for memory that starts as
 //! zeros and is shared.
 
-use crate::stable::{Stable, Zeroed};
+use crate::memory::chunked::{Chunked, Zeroed};
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 use crate::sys::errno::Result;
 
@@ -39,8 +39,8 @@ unsafe impl Zeroed for Bucket {}
 /// See the module. All-zero memory is an empty table.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    keys: Stable<Key>,
-    buckets: Stable<Bucket>,
+    keys: Chunked<Key>,
+    buckets: Chunked<Bucket>,
     /// How many buckets there are; a power of two, or 0.
     count: AtomicU32,
 }

@@ -23,13 +23,13 @@ pub mod state;
 use core::cell::UnsafeCell;
 
 use crate::lock::Lock;
+use crate::memory::chunked::{Chunked, Zeroed};
 use crate::request::decode::Transfer;
 use crate::request::keys::Keys;
 use crate::request::list::Links;
 use crate::request::progress::Progress;
 use crate::request::state::State;
 use crate::resfd::Resfd;
-use crate::stable::{Stable, Zeroed};
 use crate::sync::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
@@ -282,7 +282,7 @@ struct Free {
 #[derive(Debug, Default)]
 pub struct Slab {
     free: Lock<Free, true>,
-    requests: Stable<Request>,
+    requests: Chunked<Request>,
     keys: Keys,
 }
 
@@ -294,7 +294,7 @@ impl Slab {
         let request = match free.head {
             0 => {
                 let index = free.high;
-                if index >= Stable::<Request>::MAX {
+                if index >= Chunked::<Request>::MAX {
                     return Err(Errno::AGAIN);
                 }
                 self.keys.reserve(index).map_err(|_| Errno::AGAIN)?;

@@ -10,12 +10,12 @@ mod queue;
 use core::ops::Deref;
 
 use crate::aio_abi::{AIO_RING_MAGIC, AioRing, Event};
-use crate::arena::{PAGE, Region};
+use crate::memory::arena::{PAGE, Region};
+use crate::memory::user::Pages;
 use crate::ring::memory::Memory;
 use crate::ring::queue::Queue;
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::user::Pages;
 
 /// `compat_features` of the kernel's rings.
 const COMPAT_FEATURES: u32 = 1;
@@ -132,7 +132,7 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::{Arenas, View};
+    use crate::memory::arena::{Arenas, View};
 
     struct Fixture {
         arenas: Arenas,

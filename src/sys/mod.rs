@@ -23,4 +23,3 @@ pub mod signal;
 pub mod task;
 pub mod thread;
 pub mod uring;
-pub mod user;

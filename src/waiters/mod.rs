@@ -40,8 +40,8 @@ use core::ops::Deref;
 use core::ptr;
 
 use crate::lock::Lock;
+use crate::memory::chunked::Chunked;
 use crate::process::reentrancy::Owner;
-use crate::stable::Stable;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering, fence};
 use crate::sys::file_info::Identity;
 use crate::uring::Instance;
@@ -81,7 +81,7 @@ pub struct Waiters {
     /// Where [`Sleep::Ring`] waiters sleep; null before there is one.
     ring: AtomicPtr<Instance>,
     at_hand: [Waiter; AT_HAND as usize],
-    more: Stable<Waiter>,
+    more: Chunked<Waiter>,
 }
 
 /// A node that a call has, until dropped.
@@ -114,7 +114,7 @@ impl Default for Waiters {
             list,
             ring: AtomicPtr::new(ptr::null_mut()),
             at_hand: Default::default(),
-            more: Stable::default(),
+            more: Chunked::default(),
         }
     }
 }

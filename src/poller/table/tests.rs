@@ -42,7 +42,7 @@ fn fire_all(table: &mut Table, visit: &mut Visit<'_>) -> u32 {
 }
 
 fn empty() -> Table {
-    Table { places: Stable::new(), private: List::EMPTY }
+    Table { places: Chunked::new(), private: List::EMPTY }
 }
 
 #[test]

@@ -282,7 +282,7 @@ fn widest_user_end() -> u64 {
     const WIDE_END: u64 = (1 << 56) - 4096;
     #[cfg(target_arch = "aarch64")]
     const WIDE_END: u64 = 1 << 52;
-    let wide = WIDE.get_or_init(|| super::mmap::can_map_above(USER_END));
+    let wide = WIDE.get_or_init(|| crate::sys::mmap::can_map_above(USER_END));
     if wide { WIDE_END } else { USER_END }
 }
 

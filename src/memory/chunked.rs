@@ -19,23 +19,23 @@ pub unsafe trait Zeroed {}
 
 /// See the module.
 #[derive(Debug)]
-pub struct Stable<T: Zeroed> {
+pub struct Chunked<T: Zeroed> {
     chunks: [AtomicPtr<T>; CHUNKS],
 }
 
-impl<T: Zeroed> Default for Stable<T> {
+impl<T: Zeroed> Default for Chunked<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T: Zeroed> Stable<T> {
+impl<T: Zeroed> Chunked<T> {
     /// The largest number of elements.
     pub const MAX: u32 = FIRST * ((1 << CHUNKS) - 1);
 
     /// An empty array.
     pub const fn new() -> Self {
-        Stable { chunks: [const { AtomicPtr::new(core::ptr::null_mut()) }; CHUNKS] }
+        Chunked { chunks: [const { AtomicPtr::new(core::ptr::null_mut()) }; CHUNKS] }
     }
 
     fn place(index: u32) -> (usize, usize) {
@@ -124,7 +124,7 @@ mod tests {
     fn every_index_has_a_place_of_its_own() {
         let mut next = (0, 0);
         for index in 0..100_000 {
-            let place = Stable::<Word>::place(index);
+            let place = Chunked::<Word>::place(index);
             assert_eq!(place, next, "{index}");
             next = if place.1 + 1 == 32 << place.0 {
                 (place.0 + 1, 0)
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn elements_start_as_zero_and_keep_their_value() {
-        let array = Stable::<Word>::new();
+        let array = Chunked::<Word>::new();
         assert!(array.get(100).is_none());
         for index in [0, 31, 32, 1000] {
             let element = array.reserve(index).unwrap();

@@ -1,0 +1,6 @@
+//! Memory of our own, and what is known of the program's.
+
+pub mod arena;
+pub mod chunked;
+pub mod radix;
+pub mod user;
