@@ -1,4 +1,4 @@
-/* not: always: the reaper outlives the last thread of the program, until exit */
+/* not: always: the harvester outlives the last thread of the program, until exit */
 /* Description: a process with polls pending, writes in flight, a thread in io_getevents and
  * contexts that nobody destroyed exits at once and in order; the writes are carried out. */
 #include "pending.h"

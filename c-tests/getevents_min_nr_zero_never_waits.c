@@ -1,4 +1,4 @@
-/* not: always: a ready poll may have to wait for the reaper */
+/* not: always: a ready poll may have to wait for the harvester */
 /* Description: with min_nr 0, io_getevents returns at once whatever the timeout, with what is
  * there. */
 #include "pending.h"

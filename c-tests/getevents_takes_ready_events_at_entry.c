@@ -1,4 +1,4 @@
-/* not: always: the reaper may complete a poll a moment after its file is ready */
+/* not: always: the harvester may complete a poll a moment after its file is ready */
 /* Description: a waiter takes at once what is there; what comes while it sleeps stays in the ring,
  * where others can take it, until there is enough. */
 #include "pending.h"

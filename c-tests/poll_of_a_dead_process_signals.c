@@ -1,4 +1,4 @@
-/* not: always: the reaper may look a moment later */
+/* not: always: the harvester may look a moment later */
 /* Description: a poll of a signalfd completes when the process whose signals it tells of has
  * ended. */
 #define _GNU_SOURCE

@@ -8,12 +8,12 @@
 //! *Locks*: callers hold no context lock, which debug builds check; those inside are leaves.
 
 use crate::aio_abi::Event;
+use crate::files::pins;
+use crate::files::resfd::{Resfd, Resfds, Signal, Signals};
 use crate::lock::assert_no_context_lock;
-use crate::pins;
 use crate::process::fork_gate;
 use crate::request::state::Put;
 use crate::request::{Request, Slab, Work};
-use crate::resfd::{Resfd, Resfds, Signal, Signals};
 use crate::ring::Ring;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::errno::Result;

@@ -7,14 +7,14 @@
 //! ```text
 //!   io_submit ─► abi ─► context/submit ─► request (decode, pin) ─┬─► engine: inline │ uring │ pool
 //!                                                                └─► poller (epoll)
-//!   io_getevents ◄─ abi ◄─ context/reap ◄─ ring ◄─ completion ◄─── last reference dropped
+//!   io_getevents ◄─ abi ◄─ context/getevents ◄─ ring ◄─ completion ◄─── last reference dropped
 //!   io_cancel ─► abi ─► context/cancel: found under the lock, done outside it ─► engine or poller
 //! ```
 //!
 //! Modules, bottom first; each uses only those before it:
-//! [`aio_abi`], [`sync`], [`sys`], [`lock`]; [`process`], [`memory`], [`pins`],
-//! [`uring`], [`ring`], [`resfd`], [`waiters`], [`request`];
-//! [`completion`]; [`engine`], [`poller`], [`reaper`]; [`context`]; [`registry`]; [`abi`].
+//! [`aio_abi`], [`sync`], [`sys`], [`lock`], [`process`], [`memory`], [`files`], [`uring`], [`ring`],
+//! [`waiters`], [`request`], [`completion`], [`engine`], [`poller`], [`harvester`], [`context`],
+//! [`registry`], [`abi`].
 //!
 //! The C interface is in `include/libaio.h`; the Rust items are public for the tests and the command
 //! of this package only.
@@ -24,15 +24,14 @@ pub mod aio_abi;
 pub mod completion;
 pub mod context;
 pub mod engine;
+pub mod files;
+pub mod harvester;
 pub mod lock;
 pub mod memory;
-pub mod pins;
 pub mod poller;
 pub mod process;
-pub mod reaper;
 pub mod registry;
 pub mod request;
-pub mod resfd;
 pub mod ring;
 pub mod sync;
 pub mod sys;

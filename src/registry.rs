@@ -22,16 +22,16 @@ use libc::timespec;
 use crate::aio_abi::AioRing;
 use crate::context::{Caller, Context, Reap, Wait, deliver};
 use crate::engine::{driver, pool};
+use crate::files::pins;
+use crate::harvester;
 use crate::lock::Lock;
 use crate::memory::arena::{Arenas, PAGE, Region, View};
 use crate::memory::chunked::{Chunked, Zeroed};
 use crate::memory::radix::{self, Radix};
 use crate::memory::user;
-use crate::pins;
 use crate::process::fork_gate;
 use crate::process::fork_generation;
 use crate::process::reentrancy::{self, Left};
-use crate::reaper;
 use crate::ring::Geometry;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::errno::{Errno, Result};
@@ -283,7 +283,7 @@ unsafe fn forget_parent(setup: &mut Setup, own: u32) {
         cache::reset_after_fork();
         driver::reset_after_fork();
         pool::reset_after_fork();
-        reaper::reset_after_fork();
+        harvester::reset_after_fork();
     }
 }
 
@@ -447,7 +447,7 @@ pub fn finish_all() {
 fn retire() {
     driver::retire();
     pool::retire();
-    reaper::retire();
+    harvester::retire();
     cache::clear();
 }
 

@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
+/// What `src/waiters` takes from `crate::files`.
+#[path = "models/files.rs"]
+mod files;
 /// What the sources take from `crate::lock`.
 #[path = "models/lock.rs"]
 mod lock;
@@ -17,9 +20,6 @@ mod memory;
 mod process;
 #[path = "models/request.rs"]
 mod request;
-/// What `src/waiters` takes from `crate::resfd`.
-#[path = "models/resfd.rs"]
-mod resfd;
 /// `src/ring/queue.rs`; what it takes from `crate::ring`.
 #[path = "models/ring.rs"]
 mod ring;

@@ -1,8 +1,8 @@
 //! io_destroy, seen from inside: fs/aio.c, kill_ioctx, free_ioctx_users and free_ioctx_reqs.
 
 use crate::context::Context;
-use crate::pins;
-use crate::reaper::{self, Source};
+use crate::files::pins;
+use crate::harvester::{self, Source};
 use crate::request::Task;
 use crate::sync::Ordering;
 
@@ -27,8 +27,8 @@ impl Context {
     /// Reads, writes and syncs that no worker has started are not cancelled but done: the kernel's
     /// are on their way when io_submit returns, and programs rely on that.
     pub fn tear_down(&'static self, may_be_inside: bool) {
-        reaper::release(Source::Poller(&self.poller));
-        reaper::release(Source::Uring(&self.uring));
+        harvester::release(Source::Poller(&self.poller));
+        harvester::release(Source::Uring(&self.uring));
         self.poller.harvest();
         let mut next = 0;
         while let Some((request, following)) = self.completions.slab.hold_next(next) {

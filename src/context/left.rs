@@ -10,9 +10,9 @@
 use crate::aio_abi::Event;
 use crate::context::Context;
 use crate::engine::uring::Harvest;
-use crate::pins;
+use crate::files::pins;
+use crate::files::resfd::Resfd;
 use crate::process::reentrancy::{self, Owner};
-use crate::resfd::Resfd;
 use crate::sys::bell;
 use crate::sys::errno::Errno;
 use crate::sys::fd::OwnedFd;

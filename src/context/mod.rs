@@ -13,23 +13,23 @@ mod batch;
 mod cancel;
 mod destroy;
 mod flush;
+mod getevents;
 mod left;
 mod polls;
-mod reap;
-mod sleep;
 mod start;
 mod submit;
+mod wait;
 
 use crate::completion::Completions;
 use crate::engine::driver;
 use crate::engine::pool::Lane;
 use crate::engine::uring::Uring;
+use crate::harvester::{self, Source};
 use crate::poller::Poller;
-use crate::reaper::{self, Source};
 use crate::sync::{AtomicBool, Ordering};
 use crate::sys::{fd, host, thread};
 
-pub use reap::{Caller, MaskArgument, Reap, Wait, deliver};
+pub use getevents::{Caller, MaskArgument, Reap, Wait, deliver};
 
 /// See the module. All-zero memory is a closed context that was never opened.
 #[derive(Debug)]
@@ -76,13 +76,13 @@ impl Context {
         self.completions.ring.occupancy()
     }
 
-    /// Whether the reaper completes everything.
+    /// Whether the harvester completes everything.
     #[inline]
     fn is_background(&self) -> bool {
         self.is_background.load(Ordering::Relaxed)
     }
 
-    /// Lets the reaper complete polls, and from now on everything. False: it cannot.
+    /// Lets the harvester complete polls, and from now on everything. False: it cannot.
     fn serve_polls(&'static self) -> bool {
         self.is_served(Source::Poller(&self.poller)) && self.serve_rest()
     }
@@ -94,7 +94,7 @@ impl Context {
     }
 
     fn is_served(&self, source: Source) -> bool {
-        let is_served = reaper::serve(source);
+        let is_served = harvester::serve(source);
         if !is_served {
             // They may have seen that it would be.
             self.completions.waiters.wake_followers();
@@ -106,10 +106,10 @@ impl Context {
         if !self.is_background.swap(true, Ordering::Relaxed) {
             // What is in flight already. Where that fails, callers go on looking.
             if self.poller.epoll().is_some() {
-                reaper::serve(Source::Poller(&self.poller));
+                harvester::serve(Source::Poller(&self.poller));
             }
             if self.uring.instance().is_some() {
-                reaper::serve(Source::Uring(&self.uring));
+                harvester::serve(Source::Uring(&self.uring));
             }
             self.completions.ring.announce();
         }

@@ -25,7 +25,7 @@ const FEW: usize = 4;
 struct Pending {
     requests: [Option<&'static Request>; POLLS],
     count: usize,
-    /// The reaper serves the poller.
+    /// The harvester serves the poller.
     is_background: bool,
     /// What is ready was looked for.
     has_looked: bool,
@@ -71,7 +71,7 @@ impl Context {
         if count == 0 {
             return Ok(());
         }
-        // The reaper may take what is ready in the moment between arming and looking.
+        // The harvester may take what is ready in the moment between arming and looking.
         let is_left_to_us = !self.is_background()
             && !polls.accepted.iter().take(count).flatten().any(Accepted::has_resfd);
         let looks_first = count < FEW || !is_left_to_us || !self.poller.expects_wait();

@@ -3,12 +3,12 @@
 use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
 use crate::engine::{Place, choose, work};
-use crate::pins::{self, Pin};
+use crate::files::pins::{self, Pin};
+use crate::files::resfd::Resfd;
 use crate::process::fork_gate::{self, Section};
 use crate::request::decode::Transfer;
 use crate::request::state::Claim;
 use crate::request::{Request, Task, Work};
-use crate::resfd::Resfd;
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
@@ -136,7 +136,7 @@ impl Context {
         Ok(())
     }
 
-    /// Whether a request can go to io_uring: there is an instance, and the reaper if there is an
+    /// Whether a request can go to io_uring: there is an instance, and the harvester if there is an
     /// eventfd to signal; without that, callers can look.
     fn can_use_uring(&'static self, accepted: &Accepted) -> bool {
         !host::wants_driver()

@@ -15,7 +15,7 @@ use libc::{
 use once_cell::race::OnceBool;
 
 use crate::engine::stream::{self, Interruption};
-use crate::pins;
+use crate::files::pins;
 use crate::request::decode::Transfer;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};

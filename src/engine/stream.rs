@@ -10,7 +10,7 @@ use core::ffi::c_int;
 use libc::{POLLIN, POLLOUT, RWF_DSYNC, RWF_NOWAIT, S_IFIFO, S_IFSOCK, iovec, pollfd, timespec};
 
 use crate::engine::inline::{file_type, has_iter, may_use_nosignal, refused};
-use crate::pins::Pin;
+use crate::files::pins::Pin;
 use crate::process::fork_gate;
 use crate::process::reentrancy;
 use crate::request::decode::Transfer;

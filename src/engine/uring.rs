@@ -22,6 +22,7 @@ use libc::{RWF_NOWAIT, timespec};
 use crate::completion::Completions;
 use crate::engine::pool::Lane;
 use crate::engine::work;
+use crate::files::resfd::Signals;
 use crate::lock::Lock;
 use crate::process::fork_gate;
 use crate::process::rundown::Service;
@@ -30,7 +31,6 @@ use crate::request::list::List;
 use crate::request::progress::Turn;
 use crate::request::state::Claim;
 use crate::request::{Request, Task};
-use crate::resfd::Signals;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::Errno;
@@ -51,7 +51,7 @@ pub struct Uring {
     pause: AtomicU32,
     /// Requests in the instance whose completions were not taken.
     in_flight: AtomicU32,
-    /// The reaper harvests, or does not.
+    /// The harvester harvests, or does not.
     pub service: Service,
     completions: AtomicPtr<Completions>,
     lane: AtomicPtr<Lane>,

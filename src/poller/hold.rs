@@ -9,14 +9,14 @@ use core::ptr;
 
 use libc::RLIMIT_NOFILE;
 
-use crate::pins::{self, Pin};
+use crate::files::pins::{self, Pin};
+use crate::files::resfd::Signals;
 use crate::poller::Poller;
 use crate::poller::table::{IN_TABLE, UNLOCKED};
 use crate::process::fork_gate::{self, Section};
 use crate::process::fork_generation;
 use crate::request::Request;
 use crate::request::list::List;
-use crate::resfd::Signals;
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, OwnedFd};
@@ -301,7 +301,7 @@ impl Poller {
             completions.put_quietly(request, &mut signals);
         }
         signals.send(&completions.resfds);
-        // The caller is inside the context, or is its reaper: it is still there.
+        // The caller is inside the context, or is its harvester: it is still there.
         completions.tell();
     }
 }

@@ -17,7 +17,7 @@
 //! The program may close our descriptors too ("close everything above 2"): then a new epoll instance
 //! takes over, and what stands under our numbers is left alone.
 //!
-//! Events are harvested by threads in io_getevents ([`leader`]); or by the reaper, once the poller
+//! Events are harvested by threads in io_getevents ([`leader`]); or by the harvester, once the poller
 //! is in background mode.
 //!
 //! divergence: a child of clone(CLONE_VM) without CLONE_FILES that polls anything but a signalfd: our
@@ -68,7 +68,7 @@ pub struct Poller {
     has_no_files: AtomicBool,
     /// Polls of this context are not ready as a rule when they are submitted.
     expects_wait: AtomicBool,
-    /// The reaper harvests, or does not.
+    /// The harvester harvests, or does not.
     pub service: Service,
     completions: AtomicPtr<Completions>,
 }

@@ -1,6 +1,6 @@
 //! The file of a request, long after its submission: the program may have closed what holds it.
 
-use crate::pins;
+use crate::files::pins;
 use crate::process::fork_gate;
 use crate::request::Request;
 use crate::sys::fd::{self, OwnedFd};

@@ -22,6 +22,7 @@ pub mod state;
 
 use core::cell::UnsafeCell;
 
+use crate::files::resfd::Resfd;
 use crate::lock::Lock;
 use crate::memory::chunked::{Chunked, Zeroed};
 use crate::request::decode::Transfer;
@@ -29,7 +30,6 @@ use crate::request::keys::Keys;
 use crate::request::list::Links;
 use crate::request::progress::Progress;
 use crate::request::state::State;
-use crate::resfd::Resfd;
 use crate::sync::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};

@@ -2,9 +2,9 @@
 
 use core::cell::Cell;
 
+use crate::files::resfd::Note;
 use crate::memory::chunked::Zeroed;
 use crate::process::reentrancy::Owner;
-use crate::resfd::Note;
 use crate::sync::{AtomicU32, Ordering, fence};
 use crate::sys::file_info::Identity;
 use crate::sys::{bell, futex};

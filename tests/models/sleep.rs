@@ -19,7 +19,7 @@ struct World {
     tail: AtomicU32,
     head: AtomicU32,
     is_dead: AtomicU32,
-    /// The reaper harvests.
+    /// The harvester harvests.
     is_background: AtomicU32,
     /// A poll is armed and has no leader.
     is_armed: AtomicU32,
@@ -328,7 +328,7 @@ fn who_was_woken_for_nothing_is_woken_again() {
 }
 
 #[test]
-fn the_reaper_takes_over_under_a_sleeper() {
+fn the_harvester_takes_over_under_a_sleeper() {
     let reaps = |world: &World| {
         world.is_background.store(1, Ordering::Relaxed);
         let (mut seen, mut completions) = (0, 0);

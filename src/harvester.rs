@@ -1,4 +1,4 @@
-//! The reaper: one thread that harvests for programs that do not call io_getevents, because they wait
+//! The harvester: one thread that harvests for programs that do not call io_getevents, because they wait
 //! on an eventfd or read the ring by themselves.
 //!
 //! It sleeps on an epoll instance of its own, in which the epoll instances and the io_uring instances
@@ -8,7 +8,7 @@
 //! The program may close its descriptors and those that it watches, and nobody tells it: once a second
 //! it looks, makes them anew, and harvests what it cannot watch any more.
 //!
-//! *Locks*: `REAPER` is taken to start, to serve and to stop, and by the thread for that look; not
+//! *Locks*: `HARVESTER` is taken to start, to serve and to stop, and by the thread for that look; not
 //! while somebody waits for the thread. The poller's lock may be taken inside. Submission of a poll
 //! for a context that is served takes none.
 
@@ -27,7 +27,7 @@ use crate::sys::{bell, epoll, fd, poll, thread};
 
 #[derive(Debug)]
 struct Running {
-    /// Which of the reapers this process has had; not 0.
+    /// Which of the harvesters this process has had; not 0.
     number: u32,
     epoll: i32,
     /// Readable when the thread shall leave.
@@ -39,7 +39,7 @@ struct Running {
     alert: u32,
 }
 
-static REAPER: Lock<Option<Running>> = Lock::new(None);
+static HARVESTER: Lock<Option<Running>> = Lock::new(None);
 
 /// How often it looks whether its descriptors are still there.
 const LOOK_MS: i32 = 1000;
@@ -52,7 +52,7 @@ const BLIND: timespec = timespec { tv_sec: 0, tv_nsec: BLIND_MS as i64 * 1_000_0
 
 fn start() -> Option<Running> {
     let (epoll, stop) = epoll::create_marked().ok()?;
-    let number = rundown::next_reaper();
+    let number = rundown::next_harvester();
     let argument = (number as usize) << 32 | epoll.raw() as usize;
     let thread = thread::spawn(reap, argument).ok()?;
     let (epoll, stop) = (epoll.into_raw(), stop.into_raw());
@@ -147,7 +147,7 @@ impl Running {
     }
 }
 
-/// Something that the reaper can harvest.
+/// Something that the harvester can harvest.
 #[derive(Clone, Copy, Debug)]
 pub enum Source {
     /// Polls.
@@ -213,7 +213,7 @@ impl Source {
     }
 }
 
-/// Whether the reaper harvests for a source.
+/// Whether the harvester harvests for a source.
 fn is_serving(source: Source) -> bool {
     source.service().is_served()
 }
@@ -233,19 +233,19 @@ fn begin(source: Source) -> bool {
         }
     }
     let Some((watched, events)) = source.watched() else { return false };
-    let mut reaper = REAPER.lock();
+    let mut harvester = HARVESTER.lock();
     if is_serving(source) {
         return true;
     }
-    if let Some(lost) = reaper.as_mut().filter(|running| !running.is_intact()) {
+    if let Some(lost) = harvester.as_mut().filter(|running| !running.is_intact()) {
         let _section = fork_gate::enter();
         lost.replace();
     }
-    if reaper.is_none() {
+    if harvester.is_none() {
         let _section = fork_gate::enter();
-        *reaper = start();
+        *harvester = start();
     }
-    let Some(running) = reaper.as_mut() else { return false };
+    let Some(running) = harvester.as_mut() else { return false };
     let service = source.service();
     service.begin(running.number);
     match epoll::add(running.epoll, watched, events, source.token()) {
@@ -260,7 +260,7 @@ fn begin(source: Source) -> bool {
             if service.is_counted_for(running.number) {
                 running.forget(source);
             }
-            drop(reaper);
+            drop(harvester);
             service.shut();
             false
         }
@@ -274,9 +274,9 @@ pub fn release(source: Source) {
         return;
     }
     {
-        let mut reaper = REAPER.lock();
+        let mut harvester = HARVESTER.lock();
         if let Some(running) =
-            reaper.as_mut().filter(|running| service.is_counted_for(running.number))
+            harvester.as_mut().filter(|running| service.is_counted_for(running.number))
         {
             running.forget(source);
             if let Some((watched, _)) = source.watched() {
@@ -289,13 +289,13 @@ pub fn release(source: Source) {
 
 /// Sends the thread home if it serves nobody, and waits until it is gone.
 pub fn retire() {
-    let running = REAPER.lock().take_if(|running| running.served.is_empty());
+    let running = HARVESTER.lock().take_if(|running| running.served.is_empty());
     if let Some(running) = running {
         running.end();
     }
 }
 
-/// Keeps the calling reaper on the CPU of the one program thread that it works for: waking each other
+/// Keeps the calling harvester on the CPU of the one program thread that it works for: waking each other
 /// across CPUs takes several times as long as everything else they do.
 struct Place {
     cpu: u32,
@@ -319,20 +319,20 @@ impl Place {
     }
 }
 
-/// The look of a reaper at its descriptors: which epoll it has, and how long to sleep. `None`: it shall
+/// The look of a harvester at its descriptors: which epoll it has, and how long to sleep. `None`: it shall
 /// leave, another one has taken its place.
 #[cold]
 fn look(number: u32) -> Option<(i32, i32)> {
-    let mut reaper = REAPER.lock();
-    let running = reaper.as_mut().filter(|running| running.number == number)?;
+    let mut harvester = HARVESTER.lock();
+    let running = harvester.as_mut().filter(|running| running.number == number)?;
     let pause = running.look();
     Some((running.epoll, pause))
 }
 
 extern "C" fn reap(argument: *mut c_void) -> *mut c_void {
     const BATCH: usize = 16;
-    thread::name_self(c"uaio-reaper");
-    // Passed on, not looked up: by the time this runs, another reaper may have been started. The
+    thread::name_self(c"uaio-harvester");
+    // Passed on, not looked up: by the time this runs, another harvester may have been started. The
     // descriptor outlives this thread: `end` joins first.
     let (number, mut epoll) = ((argument.addr() >> 32) as u32, argument.addr() as i32);
     let mut place = Place::NOWHERE;
@@ -373,15 +373,15 @@ extern "C" fn reap(argument: *mut c_void) -> *mut c_void {
     }
 }
 
-/// A forked child has no reaper.
+/// A forked child has no harvester.
 ///
 /// # Safety
 /// No other thread exists.
 pub unsafe fn reset_after_fork() {
     // SAFETY: the caller's promise.
-    unsafe { REAPER.force_unlock() };
+    unsafe { HARVESTER.force_unlock() };
     // The thread does not exist here, so nobody joins it.
-    if let Some(running) = REAPER.lock().take() {
+    if let Some(running) = HARVESTER.lock().take() {
         running.close();
         // free() is not for signal handlers.
         core::mem::forget(running);

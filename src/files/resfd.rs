@@ -14,8 +14,8 @@
 //!
 //! divergence: between that look and the call that follows, the file may change once more.
 
+use crate::files::pins;
 use crate::lock::Lock;
-use crate::pins;
 use crate::process::fork_gate::{self, Section};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, OwnedFd};

@@ -6,7 +6,7 @@
 //! - Polls are armed: one of the sleepers, the leader, sleeps in ppoll on the epoll and on the
 //!   descriptor of the io_uring instance, and completes what becomes ready ([`Sleeper::lead`]). A
 //!   leader that leaves calls another one.
-//! - Else others bring the events (the leader, the reaper, workers, submitters): on a futex
+//! - Else others bring the events (the leader, the harvester, workers, submitters): on a futex
 //!   ([`Sleeper::follow`]).
 //!
 //! The last is allowed only as long as it is true: who submits the first request to io_uring, or
@@ -17,7 +17,7 @@ use core::cell::Cell;
 use libc::{pollfd, timespec};
 
 use crate::context::Context;
-use crate::context::reap::Wait;
+use crate::context::getevents::Wait;
 use crate::engine::uring::Harvest;
 use crate::poller::leader::Leader;
 use crate::process::fork_generation;
@@ -318,7 +318,7 @@ impl<'a> Sleeper<'a> {
     }
 
     /// How long a follower trusts others, and whether its time is over then; `rounds`: how often it has
-    /// looked around. The reaper ends if the program closes its descriptors, and tells nobody; the
+    /// looked around. The harvester ends if the program closes its descriptors, and tells nobody; the
     /// leader may be in a signal handler, or have left its call, and then who comes next shall not wait
     /// for long.
     fn watch_over(&self, rounds: u32) -> Option<(Option<timespec>, bool)> {

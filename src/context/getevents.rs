@@ -3,7 +3,7 @@
 //! fs/aio.c, read_events: what is there is taken at once. Then the caller sleeps until the ring
 //! holds as many as it still wants; until then they stay in the ring, for anyone to take.
 //!
-//! How callers sleep is in [`super::sleep`].
+//! How callers sleep is in [`super::wait`].
 
 use core::ffi::c_long;
 
@@ -11,7 +11,7 @@ use libc::timespec;
 
 use crate::aio_abi::Event;
 use crate::context::Context;
-use crate::context::sleep::{Awake, Sleeper};
+use crate::context::wait::{Awake, Sleeper};
 use crate::memory::user::Pages;
 use crate::process::fork_generation;
 use crate::process::reentrancy;

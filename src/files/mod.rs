@@ -1,0 +1,4 @@
+//! What holds files and eventfds of the program's while requests need them.
+
+pub mod pins;
+pub mod resfd;

@@ -1,0 +1,5 @@
+pub mod resfd {
+    /// `crate::files::resfd::Note`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Note;
+}
