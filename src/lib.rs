@@ -12,8 +12,8 @@
 //! ```
 //!
 //! Modules, bottom first; each uses only those before it:
-//! [`aio_abi`], [`sync`], [`sys`], [`lock`], [`process`], [`memory`], [`files`], [`uring`], [`ring`],
-//! [`waiters`], [`request`], [`completion`], [`engine`], [`poller`], [`harvester`], [`context`],
+//! [`aio_abi`], [`sync`], [`sys`], [`lock`], [`process`], [`memory`], [`files`], [`uring`],
+//! [`request`], [`completion`], [`engine`], [`poller`], [`harvester`], [`context`],
 //! [`registry`], [`abi`].
 //!
 //! The C interface is in `include/libaio.h`; the Rust items are public for the tests and the command
@@ -32,8 +32,6 @@ pub mod poller;
 pub mod process;
 pub mod registry;
 pub mod request;
-pub mod ring;
 pub mod sync;
 pub mod sys;
 pub mod uring;
-pub mod waiters;

@@ -20,6 +20,7 @@ use core::ptr;
 use libc::timespec;
 
 use crate::aio_abi::AioRing;
+use crate::completion::ring::Geometry;
 use crate::context::{Caller, Context, Reap, Wait, deliver};
 use crate::engine::{driver, pool};
 use crate::files::pins;
@@ -32,7 +33,6 @@ use crate::memory::user;
 use crate::process::fork_gate;
 use crate::process::fork_generation;
 use crate::process::reentrancy::{self, Left};
-use crate::ring::Geometry;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::Protection;

@@ -16,8 +16,6 @@ const LAYERS: &[&[&str]] = &[
     &["memory"],
     &["files"],
     &["uring"],
-    &["ring"],
-    &["waiters"],
     &["request"],
     &["completion"],
     &["engine"],

@@ -6,40 +6,35 @@
 
 #![allow(clippy::unwrap_used, dead_code)]
 
-/// What `src/waiters` takes from `crate::files`.
+#[path = "models/completion.rs"]
+mod completion;
+/// What `src/completion/waiters` takes from `crate::files`.
 #[path = "models/files.rs"]
 mod files;
 /// What the sources take from `crate::lock`.
 #[path = "models/lock.rs"]
 mod lock;
-/// What `src/waiters` takes from `crate::memory`.
+/// What `src/completion/waiters` takes from `crate::memory`.
 #[path = "models/memory.rs"]
 mod memory;
-/// What `src/waiters` takes from `crate::process`.
+/// What `src/completion/waiters` takes from `crate::process`.
 #[path = "models/process.rs"]
 mod process;
 #[path = "models/request.rs"]
 mod request;
-/// `src/ring/queue.rs`; what it takes from `crate::ring`.
-#[path = "models/ring.rs"]
-mod ring;
 #[path = "models/sleep.rs"]
 mod sleep;
 /// What the sources take from `crate::sync`.
 #[path = "models/sync.rs"]
 mod sync;
-/// What `src/waiters` takes from `crate::sys`.
+/// What `src/completion/waiters` takes from `crate::sys`.
 #[path = "models/sys.rs"]
 mod sys;
-/// What `src/waiters` takes from `crate::uring`.
+/// What `src/completion/waiters` takes from `crate::uring`.
 #[path = "models/uring.rs"]
 mod uring;
 
-#[allow(unused_imports)]
-#[path = "../src/waiters/mod.rs"]
-mod waiters;
-
-/// What `src/ring/queue.rs` takes from `crate::aio_abi`.
+/// What `src/completion/ring/queue.rs` takes from `crate::aio_abi`.
 mod aio_abi {
     /// An event, by what the program gave its request.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

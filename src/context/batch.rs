@@ -3,6 +3,7 @@
 use libc::timespec;
 
 use crate::aio_abi::{Event, IOCB_FLAG_RESFD, Iocb};
+use crate::completion::waiters::{Errand, Waiters};
 use crate::engine::inline;
 use crate::engine::stream::{Desk, Interruption};
 use crate::files::resfd::{Resfd, Resfds, Signal};
@@ -16,7 +17,6 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::Direction;
 use crate::sys::file_info::Identity;
-use crate::waiters::{Errand, Waiters};
 
 /// How many requests enter the kernel together at most.
 pub(super) const QUEUED: usize = 32;

@@ -8,6 +8,7 @@
 //! out. A call that goes on after all finds its node taken away and ends.
 
 use crate::aio_abi::Event;
+use crate::completion::waiters::{Errand, Leftover, Sleeper};
 use crate::context::Context;
 use crate::engine::uring::Harvest;
 use crate::files::pins;
@@ -17,7 +18,6 @@ use crate::sys::bell;
 use crate::sys::errno::Errno;
 use crate::sys::fd::OwnedFd;
 use crate::sys::task::{self, Doing};
-use crate::waiters::{Errand, Leftover, Sleeper};
 
 /// How far below a sleeping call's note of it the stack pointer may be; a signal handler's is further
 /// down, below what the kernel saves (x86-64: at least 1,100 bytes).

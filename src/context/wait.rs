@@ -1,7 +1,7 @@
 //! How callers of io_getevents sleep until there are enough events, each in one system call:
 //!
 //! - Only requests in io_uring can bring events: in io_uring_enter, until as many have completed as
-//!   are missing ([`Sleeper::watch`]). See [`crate::waiters`] for what happens if other events come
+//!   are missing ([`Sleeper::watch`]). See [`crate::completion::waiters`] for what happens if other events come
 //!   all the same.
 //! - Polls are armed: one of the sleepers, the leader, sleeps in ppoll on the epoll and on the
 //!   descriptor of the io_uring instance, and completes what becomes ready ([`Sleeper::lead`]). A
@@ -16,6 +16,7 @@ use core::cell::Cell;
 
 use libc::{pollfd, timespec};
 
+use crate::completion::waiters::{Place, Sleep, Waiter};
 use crate::context::Context;
 use crate::context::getevents::Wait;
 use crate::engine::uring::Harvest;
@@ -26,7 +27,6 @@ use crate::sys::clock::{self, Timeout};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::SigSet;
 use crate::sys::{bell, futex, poll};
-use crate::waiters::{Place, Sleep, Waiter};
 
 /// Why a sleeper came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use core::ffi::c_int;
 
 use libc::{POLLIN, POLLOUT, RWF_DSYNC, RWF_NOWAIT, S_IFIFO, S_IFSOCK, iovec, pollfd, timespec};
 
+use crate::completion::waiters::{Errand, Place, Sleep, Waiter, Waiters};
 use crate::engine::inline::{file_type, has_iter, may_use_nosignal, refused};
 use crate::files::pins::Pin;
 use crate::process::fork_gate;
@@ -19,7 +20,6 @@ use crate::sys::fd::{self, OwnedFd, StatusFlags};
 use crate::sys::file::{self, Direction, NO_OFFSET, RWF_NOSIGNAL};
 use crate::sys::file_info::Identity;
 use crate::sys::{clock, poll, signal};
-use crate::waiters::{Errand, Place, Sleep, Waiter, Waiters};
 
 /// A flag without effect on streams, with which the kernel refuses those that have no `read_iter` or
 /// `write_iter`; see [`super::inline`].

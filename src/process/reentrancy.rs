@@ -8,7 +8,7 @@
 //!
 //! - A call begins *open* to handlers as long as there was none.
 //! - It is *safe* while it sleeps: it holds no lock then, and what it owns is written down where others
-//!   can undo it ([`crate::waiters`]).
+//!   can undo it ([`crate::completion::waiters`]).
 //! - A handler's call that finds an open one under it is refused. From then on all calls of the
 //!   process begin *shielded*, with all signals blocked but while they sleep, as in the kernel.
 //! - A call that finds an older one of its thread left has it undone. From then on as above.

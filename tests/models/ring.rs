@@ -1,4 +1,4 @@
-//! `src/ring/queue.rs` between those who submit, those who complete, those who take events, and a
+//! `src/completion/ring/queue.rs` between those who submit, those who complete, those who take events, and a
 //! program that takes events by itself. loom sees whether an event is read before it is written
 //! completely, and whether a slot is written while somebody reads it.
 
@@ -10,7 +10,7 @@ use crate::explore;
 use crate::sync::Ordering;
 use queue::Queue;
 
-#[path = "../../src/ring/queue.rs"]
+#[path = "../../src/completion/ring/queue.rs"]
 mod queue;
 
 /// What `queue.rs` takes from its neighbour: the memory of the ring.

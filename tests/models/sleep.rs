@@ -1,15 +1,15 @@
-//! The sleep protocol: `src/waiters` between callers of io_getevents that sleep in io_uring, who
+//! The sleep protocol: `src/completion/waiters` between callers of io_getevents that sleep in io_uring, who
 //! takes completions, and who brings events from elsewhere. loom reports a deadlock if somebody
 //! sleeps for ever.
 
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 
+use crate::completion::waiters::{Sleep, Waiters};
 use crate::explore;
 use crate::process::reentrancy::Owner;
 use crate::sync::{AtomicU32, Ordering};
 use crate::uring::{Instance, Taken};
-use crate::waiters::{Sleep, Waiters};
 
 /// A context.
 struct World {
@@ -42,7 +42,7 @@ impl World {
     }
 
     fn occupancy(&self) -> u32 {
-        // Acquire, both: as in `src/ring/queue.rs`.
+        // Acquire, both: as in `src/completion/ring/queue.rs`.
         let head = self.head.load(Ordering::Acquire);
         self.tail.load(Ordering::Acquire).saturating_sub(head)
     }
@@ -51,9 +51,9 @@ impl World {
     fn take(&self, most: u32) -> u32 {
         loop {
             let head = self.head.load(Ordering::Relaxed);
-            // Acquire: as in `src/ring/queue.rs`.
+            // Acquire: as in `src/completion/ring/queue.rs`.
             let count = self.tail.load(Ordering::Acquire).saturating_sub(head).min(most);
-            // Release: as in `src/ring/queue.rs`.
+            // Release: as in `src/completion/ring/queue.rs`.
             let moved = self.head.compare_exchange(
                 head,
                 head + count,
@@ -68,7 +68,7 @@ impl World {
 
     /// `Completions::post`, of an event that io_uring does not know of.
     fn post(&self) {
-        // Release: as in `src/ring/queue.rs`.
+        // Release: as in `src/completion/ring/queue.rs`.
         self.tail.fetch_add(1, Ordering::Release);
         self.waiters.news(|| self.occupancy());
     }
@@ -77,7 +77,7 @@ impl World {
     fn harvest(&self) -> Taken {
         let taken = self.instance.harvest();
         if taken.completions > 0 {
-            // Release: as in `src/ring/queue.rs`.
+            // Release: as in `src/completion/ring/queue.rs`.
             self.tail.fetch_add(taken.completions, Ordering::Release);
         }
         taken

@@ -55,7 +55,7 @@ impl Instance {
         self.post(1, false);
     }
 
-    /// What `src/waiters.rs` calls.
+    /// What `src/completion/waiters.rs` calls.
     pub fn kick(&self, count: u32) {
         self.post(count, true);
     }

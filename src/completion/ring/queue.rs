@@ -13,8 +13,8 @@
 //! whoever gives the slot back loads with Acquire, under the producer lock. `tests/models/ring.rs` runs this file under loom.
 
 use crate::aio_abi::Event;
+use crate::completion::ring::memory::Memory;
 use crate::lock::Lock;
-use crate::ring::memory::Memory;
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
 

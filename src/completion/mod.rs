@@ -7,18 +7,21 @@
 //!
 //! *Locks*: callers hold no context lock, which debug builds check; those inside are leaves.
 
+pub mod ring;
+pub mod waiters;
+
 use crate::aio_abi::Event;
+use crate::completion::ring::Ring;
+use crate::completion::waiters::Waiters;
 use crate::files::pins;
 use crate::files::resfd::{Resfd, Resfds, Signal, Signals};
 use crate::lock::assert_no_context_lock;
 use crate::process::fork_gate;
 use crate::request::state::Put;
 use crate::request::{Request, Slab, Work};
-use crate::ring::Ring;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::errno::Result;
 use crate::sys::futex;
-use crate::waiters::Waiters;
 
 /// The completing side of a context. All-zero memory is a closed one.
 #[derive(Debug)]

@@ -10,10 +10,10 @@ mod queue;
 use core::ops::Deref;
 
 use crate::aio_abi::{AIO_RING_MAGIC, AioRing, Event};
+use crate::completion::ring::memory::Memory;
+use crate::completion::ring::queue::Queue;
 use crate::memory::arena::{PAGE, Region};
 use crate::memory::user::Pages;
-use crate::ring::memory::Memory;
-use crate::ring::queue::Queue;
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
 
