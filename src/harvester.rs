@@ -20,8 +20,8 @@ use libc::{EPOLLET, EPOLLIN, epoll_event, timespec};
 use crate::engine::uring::Uring;
 use crate::lock::Lock;
 use crate::poller::Poller;
+use crate::process::background::{self, Background};
 use crate::process::fork_gate;
-use crate::process::rundown::{self, Service};
 use crate::sys::errno::Errno;
 use crate::sys::{bell, epoll, fd, poll, thread};
 
@@ -52,7 +52,7 @@ const BLIND: timespec = timespec { tv_sec: 0, tv_nsec: BLIND_MS as i64 * 1_000_0
 
 fn start() -> Option<Running> {
     let (epoll, stop) = epoll::create_marked().ok()?;
-    let number = rundown::next_harvester();
+    let number = background::next_harvester();
     let argument = (number as usize) << 32 | epoll.raw() as usize;
     let thread = thread::spawn(reap, argument).ok()?;
     let (epoll, stop) = (epoll.into_raw(), stop.into_raw());
@@ -92,8 +92,8 @@ impl Running {
         lost.thread.detach();
         (self.served, self.alert) = (lost.served, ALERT);
         for source in &self.served {
-            source.service().begin(self.number);
-            source.service().count_for(self.number);
+            source.background().attach(self.number);
+            source.background().count_for(self.number);
             self.watch(*source);
         }
     }
@@ -128,9 +128,9 @@ impl Running {
         let mut is_blind = false;
         for source in &self.served {
             if let Source::Poller(poller) = source
-                && (poller.repair() || !poller.service.is_served())
+                && (poller.repair() || !poller.background.is_served())
             {
-                poller.service.begin(self.number);
+                poller.background.attach(self.number);
                 was_lost = true;
             }
             if !self.watch(*source) {
@@ -164,10 +164,10 @@ impl Source {
     const TAG: u64 = 0xa10a << 48;
     const TAG_BITS: u64 = 0xffff << 48;
 
-    fn service(self) -> &'static Service {
+    fn background(self) -> &'static Background {
         match self {
-            Source::Poller(poller) => &poller.service,
-            Source::Uring(uring) => &uring.service,
+            Source::Poller(poller) => &poller.background,
+            Source::Uring(uring) => &uring.background,
         }
     }
 
@@ -207,15 +207,15 @@ impl Source {
 
     fn harvest(self) {
         match self {
-            Source::Poller(poller) => poller.service.visit(|| poller.harvest()),
-            Source::Uring(uring) => uring.service.visit(|| uring.harvest_and_tell()),
+            Source::Poller(poller) => poller.background.enter(|| poller.harvest()),
+            Source::Uring(uring) => uring.background.enter(|| uring.harvest_and_tell()),
         }
     }
 }
 
 /// Whether the harvester harvests for a source.
 fn is_serving(source: Source) -> bool {
-    source.service().is_served()
+    source.background().is_served()
 }
 
 /// Takes over the harvest for a source. False: there is no descriptor or thread for it.
@@ -246,22 +246,22 @@ fn begin(source: Source) -> bool {
         *harvester = start();
     }
     let Some(running) = harvester.as_mut() else { return false };
-    let service = source.service();
-    service.begin(running.number);
+    let background = source.background();
+    background.attach(running.number);
     match epoll::add(running.epoll, watched, events, source.token()) {
         // It is there already if another thread has lost sight of it.
         Ok(()) | Err(Errno::EXIST) => {
-            if service.count_for(running.number) {
+            if background.count_for(running.number) {
                 running.served.push(source);
             }
             true
         }
         Err(_) => {
-            if service.is_counted_for(running.number) {
+            if background.is_counted_for(running.number) {
                 running.forget(source);
             }
             drop(harvester);
-            service.shut();
+            background.close_and_wait();
             false
         }
     }
@@ -269,14 +269,14 @@ fn begin(source: Source) -> bool {
 
 /// Stops harvesting for a source; when it returns, the thread is not inside.
 pub fn release(source: Source) {
-    let service = source.service();
-    if !service.is_background() {
+    let background = source.background();
+    if !background.is_wanted() {
         return;
     }
     {
         let mut harvester = HARVESTER.lock();
         if let Some(running) =
-            harvester.as_mut().filter(|running| service.is_counted_for(running.number))
+            harvester.as_mut().filter(|running| background.is_counted_for(running.number))
         {
             running.forget(source);
             if let Some((watched, _)) = source.watched() {
@@ -284,7 +284,7 @@ pub fn release(source: Source) {
             }
         }
     }
-    service.shut();
+    background.close_and_wait();
 }
 
 /// Sends the thread home if it serves nobody, and waits until it is gone.
@@ -309,7 +309,7 @@ impl Place {
     fn follow(&mut self, source: Source) {
         let token = source.token();
         let is_same = core::mem::replace(&mut self.token, token) == token;
-        if let Some(cpu) = source.service().cpu()
+        if let Some(cpu) = source.background().cpu()
             && is_same
             && cpu != self.cpu
         {

@@ -17,11 +17,13 @@ mod lock;
 /// What `src/completion/waiters` takes from `crate::memory`.
 #[path = "models/memory.rs"]
 mod memory;
-/// What `src/completion/waiters` takes from `crate::process`.
+/// `src/process/rundown.rs`, and what `src/completion/waiters` takes from `crate::process`.
 #[path = "models/process.rs"]
 mod process;
 #[path = "models/request.rs"]
 mod request;
+#[path = "models/rundown.rs"]
+mod rundown;
 #[path = "models/sleep.rs"]
 mod sleep;
 /// What the sources take from `crate::sync`.

@@ -89,7 +89,7 @@ impl Context {
 
     /// The same for what is in io_uring.
     fn serve_uring(&'static self) -> bool {
-        self.uring.service.note_cpu(thread::current_cpu());
+        self.uring.background.note_cpu(thread::current_cpu());
         self.is_served(Source::Uring(&self.uring)) && self.serve_rest()
     }
 

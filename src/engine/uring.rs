@@ -24,8 +24,8 @@ use crate::engine::pool::Lane;
 use crate::engine::work;
 use crate::files::resfd::Signals;
 use crate::lock::Lock;
+use crate::process::background::Background;
 use crate::process::fork_gate;
-use crate::process::rundown::Service;
 use crate::request::decode::Transfer;
 use crate::request::list::List;
 use crate::request::progress::Turn;
@@ -52,7 +52,7 @@ pub struct Uring {
     /// Requests in the instance whose completions were not taken.
     in_flight: AtomicU32,
     /// The harvester harvests, or does not.
-    pub service: Service,
+    pub background: Background,
     completions: AtomicPtr<Completions>,
     lane: AtomicPtr<Lane>,
     /// Files with a request that was set back, as hashes.
@@ -105,7 +105,7 @@ impl Uring {
         }
         self.futile.store(0, Ordering::Relaxed);
         self.growing.store(0, Ordering::Relaxed);
-        self.service.open();
+        self.background.reset();
     }
 
     fn completions(&self) -> &'static Completions {
@@ -180,7 +180,7 @@ impl Uring {
     pub fn needs_watch(&self) -> bool {
         // SeqCst: a waiter that joined the list before it looks here is seen by `submit`, or sees the
         // request.
-        self.in_flight.load(Ordering::SeqCst) != 0 && !self.service.is_served()
+        self.in_flight.load(Ordering::SeqCst) != 0 && !self.background.is_served()
     }
 
     /// Before a request that a worker of the kernel will do.

@@ -37,8 +37,8 @@ use libc::epoll_event;
 use crate::completion::Completions;
 use crate::lock::Lock;
 use crate::poller::table::{Table, Visit};
+use crate::process::background::Background;
 use crate::process::fork_gate;
-use crate::process::rundown::Service;
 use crate::request::Request;
 use crate::request::list::List;
 use crate::request::state::Claim;
@@ -69,7 +69,7 @@ pub struct Poller {
     /// Polls of this context are not ready as a rule when they are submitted.
     expects_wait: AtomicBool,
     /// The harvester harvests, or does not.
-    pub service: Service,
+    pub background: Background,
     completions: AtomicPtr<Completions>,
 }
 
@@ -90,7 +90,7 @@ impl Poller {
     pub fn open(&self, completions: &'static Completions) {
         self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
         self.leader.store(0, Ordering::Relaxed);
-        self.service.open();
+        self.background.reset();
     }
 
     fn completions(&self) -> &'static Completions {
@@ -134,7 +134,7 @@ impl Poller {
     pub fn needs_harvest(&self) -> bool {
         // SeqCst: a waiter that joined the list before it looks here is seen by `arm`, or sees the
         // poll; see `find_leader`.
-        self.armed.load(Ordering::SeqCst) != 0 && !self.service.is_served()
+        self.armed.load(Ordering::SeqCst) != 0 && !self.background.is_served()
     }
 
     /// Makes the epoll instance if there is none. EAGAIN: no descriptor or memory.
@@ -184,7 +184,7 @@ impl Poller {
                     break;
                 }
                 let Ok(epoll) = self.make() else { break };
-                self.service.lose();
+                self.background.detach();
                 let mut visit = self.visit(epoll);
                 table.rebuild(&mut visit);
                 self.leave(&visit)

@@ -1,3 +1,6 @@
+#[path = "../../src/process/rundown.rs"]
+pub mod rundown;
+
 pub mod reentrancy {
     /// `crate::process::reentrancy::Owner`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
