@@ -127,7 +127,7 @@ impl Context {
             return self.submit_to_pool(batch, accepted, held, task);
         }
         let request = self.begin(accepted, resfd, task)?;
-        give_pin(request, file);
+        give_pin(request, accepted.iocb.fildes, file);
         drop(section);
         self.uring.expect_worker();
         request.ring.is_gentle.store(false, Ordering::Relaxed);
@@ -167,7 +167,7 @@ impl Context {
     ) -> Result<()> {
         let credentials = batch.credentials();
         let request = self.begin(accepted, resfd, task)?;
-        give_pin(request, file);
+        give_pin(request, accepted.iocb.fildes, file);
         request.set_size(size);
         drop(section);
         let is_driven = host::wants_driver() && self.driver.submit(request, credentials).is_ok();
@@ -183,10 +183,11 @@ impl Context {
     }
 }
 
-fn give_pin(request: &Request, file: Pin) {
-    let identity = Identity::of(file.raw()).ok();
-    if let Some(file) = file.into_inner() {
-        request.set_pin(file, identity);
+/// Which file it is the program's number `fd` tells: the pin may be closed or replaced already.
+fn give_pin(request: &Request, fd: i32, pin: Pin) {
+    let identity = Identity::of(fd).ok();
+    if let Some(pin) = pin.into_inner() {
+        request.set_pin(pin, identity);
     }
 }
 

@@ -523,12 +523,12 @@ pub fn hold_file(request: &Request) -> bool {
     let Some(number) = request.work().map(|work| work.number) else { return false };
     let _section = fork_gate::enter();
     let Ok(pin) = fd::duplicate(number) else { return false };
-    if let Ok(info) = FileInfo::of(pin.raw()) {
+    // Of the program's number: the pin may be closed or replaced already.
+    let info = FileInfo::of(number).ok();
+    if let Some(info) = &info {
         request.set_size(info.end());
-        request.set_pin(pin, Some(info.identity));
-    } else {
-        request.set_pin(pin, None);
     }
+    request.set_pin(pin, info.map(|info| info.identity));
     true
 }
 

@@ -22,6 +22,8 @@ use crate::sys::fd::{self, OwnedFd};
 use crate::sys::poll;
 
 const ENTRIES: usize = 4;
+/// How often another descriptor is looked for, if what was found is closed before it is written to.
+const TRIES: usize = 8;
 
 /// An eventfd to add 1 to: one of the program's that is open now, or one that is pinned.
 #[derive(Clone, Copy, Debug)]
@@ -50,17 +52,26 @@ impl Signal {
 
     /// Adds 1 for each of `count` events.
     fn send_count(self, count: u64) {
-        let Some(target) = self.target() else { return };
         if !self.may_block {
-            return fd::eventfd_add(target, count);
+            return self.write(|target| fd::eventfd_add(target, count));
         }
         for _ in 0..count {
             // Only for 1 it is known whether there is room.
             // divergence: a full counter blocks the writer, where the kernel saturates it to its
             // maximum. It counts no more either way.
-            let ready = poll::one(target, libc::POLLOUT);
-            if !ready.is_ok_and(|ready| ready & libc::POLLOUT == 0) {
-                fd::eventfd_signal(target);
+            self.write(|target| {
+                let is_full = |ready| ready & (libc::POLLOUT | libc::POLLNVAL) == 0;
+                poll::one(target, libc::POLLOUT).is_ok_and(is_full) || fd::eventfd_add(target, 1)
+            });
+        }
+    }
+
+    /// Finds a descriptor to write to, and another one if that is closed before `write` comes to it,
+    /// which is false then.
+    fn write(self, write: impl Fn(i32) -> bool) {
+        for _ in 0..TRIES {
+            if self.target().is_none_or(&write) {
+                return;
             }
         }
     }

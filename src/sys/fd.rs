@@ -525,22 +525,24 @@ pub fn is_stream_socket(fd: c_int) -> bool {
     }
 }
 
-/// Adds 1 to an eventfd of ours or of the program.
+/// Adds 1 to an eventfd.
 pub fn eventfd_signal(fd: c_int) {
     eventfd_add(fd, 1);
 }
 
-/// Adds `count` to an eventfd of ours or of the program.
-pub fn eventfd_add(fd: c_int, count: u64) {
+/// Adds `count` to an eventfd of ours or of the program. False: `fd` is not open.
+pub fn eventfd_add(fd: c_int, count: u64) -> bool {
     let value = (&raw const count).expose_provenance() as u64;
     // SAFETY: the kernel reads 8 bytes of `count`.
     let added = unsafe { file::plain(Direction::Write, fd, value, 8, NO_OFFSET) };
-    if !matches!(added, Ok(_) | Err(Errno::BADF)) {
-        // Who is not told waits for ever: once more, unless it is full, when that changes nothing.
-        let iov = [libc::iovec { iov_base: (&raw const count).cast_mut().cast(), iov_len: 8 }];
-        // SAFETY: as above.
-        let _: Result<usize> = unsafe { file::vectored(Direction::Write, fd, &iov, NO_OFFSET, 0) };
+    if matches!(added, Ok(_) | Err(Errno::BADF)) {
+        return added.is_ok();
     }
+    // Who is not told waits for ever: once more, unless it is full, when that changes nothing.
+    let iov = [libc::iovec { iov_base: (&raw const count).cast_mut().cast(), iov_len: 8 }];
+    // SAFETY: as above.
+    let added = unsafe { file::vectored(Direction::Write, fd, &iov, NO_OFFSET, 0) };
+    added != Err(Errno::BADF)
 }
 
 /// Sets an eventfd of ours back to 0.
