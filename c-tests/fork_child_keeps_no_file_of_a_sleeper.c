@@ -110,12 +110,13 @@ static int count_descriptors(void)
 
 static void handler(int unused)
 {
-	int before = count_descriptors();
+	int error = errno, before = count_descriptors();
 
 	(void)unused;
 	handlers_child = fork();
 	if (handlers_child == 0)
 		_exit(count_descriptors() == before ? 0 : 1);
+	errno = error;
 }
 
 static void in_handler(void)
