@@ -34,6 +34,22 @@ const ON_URING: &[(&str, Budget)] = &[
     ("cached_read", &[CACHED[0], CACHED[1], ("preadv2", 1.0)]),
     ("cached_reads", CACHED_BATCH),
     ("cached_write", &[CACHED[0], CACHED[1], ("pwritev2", 1.0)]),
+    (
+        "signalled_read",
+        &[
+            CACHED[0],
+            ("preadv2", 1.0),
+            // The status flags of the file and of the eventfd, a duplicate of that, and two looks
+            // whether it is there still: before the write to it and before its close.
+            ("fcntl", 5.0),
+            ("readlinkat", 1.0),
+            ("ppoll", 1.0),
+            ("write", 1.0),
+            ("close", 1.0),
+            // The program's own.
+            ("read", 1.0),
+        ],
+    ),
     ("direct_read", DIRECT),
     ("direct_reads", DIRECT),
     ("direct_write", DIRECT),

@@ -316,15 +316,15 @@ fn is_anonymous(fd: c_int) -> bool {
 
 /// Whether `fd` is an eventfd, whose file operations fs/eventfd.c, eventfd_fget compares.
 pub fn is_eventfd(fd: c_int) -> bool {
-    // Anonymous inodes have no type. Without that check the write could reach a socket.
-    if !is_anonymous(fd) {
-        return false;
-    }
     if let Some(is_it) = link_is(fd, c"anon_inode:[eventfd]") {
         return is_it;
     }
     // Without /proc: an eventfd refuses a write of less than 8 bytes; others can be written, or
-    // cannot at all and are not ready for it.
+    // cannot at all and are not ready for it. Anonymous inodes have no type: the write must not reach
+    // a socket.
+    if !is_anonymous(fd) {
+        return false;
+    }
     // SAFETY: no byte is read.
     let written = unsafe { syscall!(SYS_write, fd, 0, 0) };
     written == Err(Errno::INVAL)

@@ -17,7 +17,7 @@ static io_context_t context;
 static struct iocb iocbs[MOST], *list[MOST];
 static struct io_event events[MOST];
 static char *buffer;
-static int fd;
+static int fd, resfd;
 
 static void require(int is_true, const char *what) {
     if (!is_true) {
@@ -49,6 +49,15 @@ static void one_read(void) { reads(1); }
 static void many_reads(void) { reads(MOST); }
 static void one_write(void) { writes(1); }
 static void many_writes(void) { writes(MOST); }
+
+static void signalled_read(void) {
+    eventfd_t value;
+    io_prep_pread(list[0], fd, buffer, BLOCK, 0);
+    io_set_eventfd(list[0], resfd);
+    submit(1);
+    require(eventfd_read(resfd, &value) == 0 && value == 1, "eventfd_read");
+    reap(1);
+}
 
 static void one_sync(void) {
     io_prep_fdsync(list[0], fd);
@@ -89,6 +98,7 @@ static const struct {
     {"cached_read", 0, one_read},
     {"cached_reads", 0, many_reads},
     {"cached_write", 0, one_write},
+    {"signalled_read", 0, signalled_read},
     {"direct_read", O_DIRECT, one_read},
     {"direct_reads", O_DIRECT, many_reads},
     {"direct_write", O_DIRECT, one_write},
@@ -111,6 +121,7 @@ int main(int argc, char **argv) {
         require(write(file, buffer, MOST * BLOCK) == MOST * BLOCK && fsync(file) == 0, argv[2]);
         fd = works[i].flags < 0 ? eventfd(0, EFD_NONBLOCK) : open(argv[2], O_RDWR | works[i].flags);
         require(fd >= 0, argv[2]);
+        require((resfd = eventfd(0, 0)) >= 0, "eventfd");
         require(io_setup(2 * MOST, &context) == 0, "io_setup");
         for (int k = 0; k < WARM_UP; k++) works[i].round();
         getppid();
