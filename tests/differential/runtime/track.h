@@ -106,6 +106,9 @@ static bool has_conflict(const struct request *request)
 	return false;
 }
 
+/* RWF_NOAPPEND, which older headers do not have. */
+#define NO_APPEND 0x20
+
 /* What is known of an iocb that is about to be submitted to a context. */
 static struct request describe(long context, long slot)
 {
@@ -116,6 +119,7 @@ static struct request describe(long context, long slot)
 	struct file *file = fd >= 20 && fd < 20 + FILES ? &files[fd - 20] : NULL;
 	int flags = file ? fcntl(fd, F_GETFL) : -1;
 	long length = (long)iocb->u.c.nbytes;
+	bool appends;
 
 	request.inode = file ? file->inode : -1;
 	if (iocb->u.c.flags & 1 && (int)iocb->u.c.resfd >= 20 && (int)iocb->u.c.resfd < 20 + FILES)
@@ -135,7 +139,9 @@ static struct request describe(long context, long slot)
 	request.from = iocb->u.c.offset;
 	if (length < 0 || length > 1 << 20)
 		length = 1 << 20;
-	if (request.is_write && (flags != -1 && flags & O_APPEND))
+	appends = flags != -1 && (flags & O_APPEND || iocb->aio_rw_flags & RWF_APPEND) &&
+		  !(iocb->aio_rw_flags & NO_APPEND);
+	if (request.is_write && appends)
 		request.from = size_of_inode[file->inode];
 	request.to = request.from + length;
 	if (opcode == IO_CMD_PREAD)
