@@ -2,5 +2,6 @@
 
 pub mod arena;
 pub mod chunked;
+pub mod known;
 pub mod radix;
 pub mod user;

@@ -4,7 +4,7 @@
 //! that. So the kernel is asked first, by system calls that read or rewrite a few bytes and fail
 //! with EFAULT where a copy would. What is known to be good is remembered for one call of the
 //! library only ([`Pages`]): by the next one the program may have unmapped it. The page that holds
-//! the running stack frame needs no question.
+//! the running stack frame needs no question, nor does what [`known`] knows.
 
 use core::ffi::c_int;
 use core::mem::{MaybeUninit, align_of, size_of};
@@ -16,6 +16,7 @@ use libc::{
 use once_cell::race::OnceBool;
 
 use crate::aio_abi::Iocb;
+use crate::memory::known;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::raw::syscall;
@@ -68,6 +69,9 @@ impl Pages {
     /// EFAULT unless `len` bytes at `addr` can be read and written.
     #[inline]
     pub fn check_writable(&mut self, addr: usize, len: usize) -> Result<()> {
+        if known::is_writable(addr, len) {
+            return Ok(());
+        }
         self.each_page(addr, len, |pages, word, page| {
             if pages.writable.contains(&page) {
                 return Ok(());
@@ -81,6 +85,9 @@ impl Pages {
     /// EFAULT unless `len` bytes at `addr` can be read.
     #[inline]
     pub fn check_readable(&mut self, addr: usize, len: usize) -> Result<()> {
+        if known::is_writable(addr, len) {
+            return Ok(());
+        }
         self.each_page(addr, len, |pages, word, page| {
             if pages.writable.contains(&page) || pages.readable.contains(&page) {
                 return Ok(());

@@ -9,13 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { ROUNDS = 64, WARM_UP = 64, MOST = 16, BLOCK = 4096 };
 
 static io_context_t context;
-static struct iocb iocbs[MOST], *list[MOST];
-static struct io_event events[MOST];
+struct memory {
+    struct iocb iocbs[MOST], *list[MOST];
+    struct io_event events[MOST];
+};
+static struct memory data;
+static struct iocb **list = data.list;
+static struct io_event *events = data.events;
 static char *buffer;
 static int fd, resfd;
 
@@ -46,6 +52,20 @@ static void writes(int count) {
 }
 
 static void one_read(void) { reads(1); }
+
+/* The same with iocbs and events in pages of their own, of which nobody knows whether they are there. */
+static void one_read_elsewhere(void) {
+    static struct memory *pages;
+    if (!pages) {
+        pages = mmap(NULL, sizeof *pages, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        require(pages != MAP_FAILED, "mmap");
+        list = pages->list;
+        list[0] = pages->iocbs;
+        events = pages->events;
+    }
+    reads(1);
+}
+
 static void many_reads(void) { reads(MOST); }
 static void one_write(void) { writes(1); }
 static void many_writes(void) { writes(MOST); }
@@ -96,6 +116,7 @@ static const struct {
     void (*round)(void);
 } works[] = {
     {"cached_read", 0, one_read},
+    {"cached_read_elsewhere", 0, one_read_elsewhere},
     {"cached_reads", 0, many_reads},
     {"cached_write", 0, one_write},
     {"signalled_read", 0, signalled_read},
@@ -116,7 +137,7 @@ int main(int argc, char **argv) {
         if (strcmp(works[i].name, argv[1])) continue;
         require(!posix_memalign((void **)&buffer, BLOCK, MOST * BLOCK), "posix_memalign");
         memset(buffer, 'x', MOST * BLOCK);
-        for (int k = 0; k < MOST; k++) list[k] = &iocbs[k];
+        for (int k = 0; k < MOST; k++) list[k] = &data.iocbs[k];
         int file = open(argv[2], O_RDWR | O_CREAT | O_TRUNC, 0600);
         require(write(file, buffer, MOST * BLOCK) == MOST * BLOCK && fsync(file) == 0, argv[2]);
         fd = works[i].flags < 0 ? eventfd(0, EFD_NONBLOCK) : open(argv[2], O_RDWR | works[i].flags);
