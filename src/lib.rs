@@ -11,27 +11,26 @@
 //!   io_cancel ─► abi ─► context/cancel: found under the lock, done outside it ─► engine or poller
 //! ```
 //!
-//! Modules, bottom first; each uses only those before it:
-//! [`aio_abi`], [`sync`], [`sys`], [`lock`], [`process`], [`memory`], [`files`], [`uring`],
-//! [`request`], [`completion`], [`engine`], [`poller`], [`harvester`], [`context`],
-//! [`registry`], [`abi`].
+//! Modules, bottom first; each uses only those before it: `aio_abi`, `sync`, `sys`, `lock`, `process`,
+//! `memory`, `files`, `uring`, `request`, `completion`, `engine`, `poller`, `harvester`, `context`,
+//! `registry`, `abi`.
 //!
-//! The C interface is in `include/libaio.h`; the Rust items are public for the tests and the command
-//! of this package only.
+//! The C interface is in `include/libaio.h`. Public in Rust is only what the command and the benchmarks of
+//! this package use.
 
-pub mod abi;
+mod abi;
 pub mod aio_abi;
-pub mod completion;
-pub mod context;
-pub mod engine;
-pub mod files;
-pub mod harvester;
-pub mod lock;
-pub mod memory;
-pub mod poller;
-pub mod process;
+mod completion;
+mod context;
+mod engine;
+mod files;
+mod harvester;
+mod lock;
+mod memory;
+mod poller;
+mod process;
 pub mod registry;
-pub mod request;
-pub mod sync;
-pub mod sys;
-pub mod uring;
+mod request;
+mod sync;
+mod sys;
+mod uring;

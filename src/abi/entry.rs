@@ -30,6 +30,7 @@ pub type io_callback_t =
     Option<unsafe extern "C" fn(ctx: io_context_t, iocb: *mut iocb, res: c_long, res2: c_long)>;
 
 /// Operations: values of `aio_lio_opcode`.
+#[allow(dead_code, reason = "for the C header")]
 #[repr(C)]
 pub enum io_iocb_cmd {
     /// Read into one buffer.
@@ -51,6 +52,7 @@ pub enum io_iocb_cmd {
 }
 
 /// An operation, as `io_prep_*` store it.
+#[allow(dead_code, reason = "for the C header")]
 pub type io_iocb_cmd_t = io_iocb_cmd;
 
 fn fold(result: Result<usize>) -> c_int {

@@ -116,8 +116,6 @@ impl Context {
                 }
                 self.sync_here(batch, accepted, data_only)
             }
-            // `submit` takes polls out.
-            Operation::Poll { .. } => Err(Errno::INVAL),
         }
     }
 

@@ -129,7 +129,7 @@ pub struct Instance {
     harvest: Lock<()>,
 }
 
-/// Whether the kernel can: see [`verdict`].
+/// Whether io_uring may work: [`UNKNOWN`] or [`REFUSED`].
 static VERDICT: AtomicU32 = AtomicU32::new(UNKNOWN);
 const UNKNOWN: u32 = 0;
 const REFUSED: u32 = 1;
