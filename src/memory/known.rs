@@ -1,8 +1,9 @@
-//! Memory of the program that is known to be there without asking: its writable data, and what its
-//! heap has grown by since the library was loaded.
+//! Memory of the program that is known to be there without asking: its writable data, and its heap,
+//! from the lowest address on that was asked about.
 //!
 //! Both are mapped as long as the process lives, but for what free(3) gives back at the end of the
-//! heap, which is looked up each time.
+//! heap, which is looked up each time. The kernel puts the heap some way behind the data and nothing
+//! between them, so that what is there and lies between the data and the break belongs to the heap.
 //!
 //! divergence: a program that protects or unmaps a part of them, and then passes it, gets a signal where
 //! the kernel says EFAULT.
@@ -17,35 +18,48 @@ use libc::{AT_PAGESZ, AT_PHDR, AT_PHNUM, Elf64_Phdr, PF_W, PT_GNU_RELRO, PT_LOAD
 
 use crate::sync::{AtomicUsize, Ordering};
 
-/// The executable's writable data. Written once, before the program runs.
+/// The executable's writable data; an end of 0: nobody has looked.
 static DATA_START: AtomicUsize = AtomicUsize::new(0);
 static DATA_END: AtomicUsize = AtomicUsize::new(0);
-/// The break when the library was loaded; the heap is above it.
+/// From here to the break is heap.
 static HEAP_START: AtomicUsize = AtomicUsize::new(usize::MAX);
-
-extern "C" fn at_load() {
-    let data = data_of_executable().unwrap_or_default();
-    // Relaxed, all: who calls the library later does so after it was loaded.
-    DATA_START.store(data.start, Ordering::Relaxed);
-    DATA_END.store(data.end, Ordering::Relaxed);
-    HEAP_START.store(current_break().unwrap_or(usize::MAX), Ordering::Relaxed);
-}
-
-/// What is in this section is called when the library is loaded.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static AT_LOAD: extern "C" fn() = at_load;
 
 /// Whether all `len` bytes at `addr` can be read and written.
 #[inline]
 pub fn is_writable(addr: usize, len: usize) -> bool {
     let Some(end) = addr.checked_add(len) else { return false };
-    // Relaxed, all: see `at_load`.
-    let is_data =
-        addr >= DATA_START.load(Ordering::Relaxed) && end <= DATA_END.load(Ordering::Relaxed);
-    is_data
-        || (addr >= HEAP_START.load(Ordering::Relaxed)
-            && current_break().is_some_and(|heap_end| end <= heap_end))
+    let data = data();
+    data.start <= addr && end <= data.end
+        // Relaxed: whoever has found it mapped, it is.
+        || addr >= HEAP_START.load(Ordering::Relaxed)
+            && current_break().is_some_and(|heap_end| end <= heap_end)
+}
+
+/// The page at `page` was found to be writable: it may be the heap's.
+pub fn note_writable(page: usize) {
+    if page >= data().end && current_break().is_some_and(|heap_end| page < heap_end) {
+        // Relaxed: as above.
+        HEAP_START.fetch_min(page, Ordering::Relaxed);
+    }
+}
+
+#[inline]
+fn data() -> Range<usize> {
+    // Acquire: pairs with the Release in `find_data`, so that the start belongs to it.
+    match DATA_END.load(Ordering::Acquire) {
+        0 => find_data(),
+        end => DATA_START.load(Ordering::Relaxed)..end,
+    }
+}
+
+#[cold]
+fn find_data() -> Range<usize> {
+    // Nothing is known without it, not of the heap either.
+    let data = data_of_executable().unwrap_or(usize::MAX..usize::MAX);
+    DATA_START.store(data.start, Ordering::Relaxed);
+    // Release: pairs with the Acquire in `data`.
+    DATA_END.store(data.end, Ordering::Release);
+    data
 }
 
 /// The end of the heap, as libc knows it.
@@ -97,29 +111,36 @@ mod tests {
 
     #[test]
     fn data_is_known_and_constants_are_not() {
-        let data = (&raw mut DATA).addr();
-        assert!(is_writable(data, 4096));
+        let data_at = (&raw mut DATA).addr();
+        assert!(is_writable(data_at, 4096));
         assert!(!is_writable((&raw const CONSTANT).addr(), 8));
-        assert!(!is_writable(DATA_END.load(Ordering::Relaxed) - 4, 8));
-        assert!(!is_writable(DATA_START.load(Ordering::Relaxed) - 4, 8));
+        assert!(!is_writable(data().end - 4, 8));
+        assert!(!is_writable(data().start - 4, 8));
         assert!(!is_writable(usize::MAX - 3, 8));
         assert!(!is_writable(0, 8));
     }
 
     #[test]
-    fn the_heap_is_known_up_to_its_end() {
-        let start = HEAP_START.load(Ordering::Relaxed);
+    fn the_heap_is_known_from_what_was_found_to_its_end() {
         let end = current_break().unwrap();
-        assert!(start <= end);
+        // SAFETY: the heap of this process grows by what nobody else uses.
+        let before = unsafe { libc::sbrk(2 * 4096) }.addr();
+        assert!(before >= end);
+        let page = before.next_multiple_of(4096);
+        note_writable(page);
+        assert!(HEAP_START.load(Ordering::Relaxed) <= page);
+        assert!(is_writable(page, 16));
+        let end = current_break().unwrap();
         assert!(!is_writable(end - 4, 8));
-        assert!(!is_writable(start.wrapping_sub(8), 8));
-        assert!(end - start < 16 || is_writable(end - 8, 8));
+        note_writable(end.next_multiple_of(4096) + 4096);
+        note_writable(data().start);
+        assert!(HEAP_START.load(Ordering::Relaxed) >= data().end);
     }
 
     #[test]
     fn what_is_known_is_mapped_and_writable() {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let (start, end) = (DATA_START.load(Ordering::Relaxed), DATA_END.load(Ordering::Relaxed));
+        let Range { start, end } = data();
         assert!(start < end);
         let mut next = start;
         for line in maps.lines() {

@@ -77,6 +77,7 @@ impl Pages {
                 return Ok(());
             }
             probe_write(word, page)?;
+            known::note_writable(page * PAGE);
             Self::remember(&mut pages.writable, &mut pages.next, page);
             Ok(())
         })
