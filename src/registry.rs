@@ -269,7 +269,10 @@ extern "C" fn after_fork() {
 /// The caller is a forked child, and no other thread uses the library.
 unsafe fn forget_parent(setup: &mut Setup, own: u32) {
     SLOTS.for_each(|_, slot| {
-        if slot.address.load(Ordering::Relaxed) != 0 {
+        // The second: io_destroy has given up calls that are inside still.
+        if slot.address.load(Ordering::Relaxed) != 0
+            || slot.references.load(Ordering::Relaxed) & !DEAD != 0
+        {
             // SAFETY: the caller's promise.
             unsafe { slot.context.close_after_fork(own) };
         }

@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::engine::uring::Harvest;
 use crate::files::pins;
 use crate::files::resfd::Resfd;
+use crate::process::fork_gate;
 use crate::process::reentrancy::{self, Owner};
 use crate::sys::bell;
 use crate::sys::errno::Errno;
@@ -49,15 +50,12 @@ fn whereabouts(sleeper: &Sleeper) -> Whereabouts {
 impl Context {
     /// Undoes a call of the calling thread.
     pub fn undo(&self, owner: Owner) {
-        while let Some(leftover) = self.completions.waiters.undo(owner) {
+        while let Some(leftover) = take(|| self.completions.waiters.undo(owner)) {
             self.settle(&leftover);
         }
     }
 
     fn settle(&self, leftover: &Leftover) {
-        if let Some(number) = leftover.descriptor {
-            close(number, leftover.errand.is_some());
-        }
         if leftover.term != 0 {
             self.poller.end_term(leftover.term);
         }
@@ -120,7 +118,7 @@ impl Context {
             }
             match whereabouts(&sleeper) {
                 Whereabouts::Gone => {
-                    if let Some(leftover) = waiters.undo_dead(&sleeper) {
+                    if let Some(leftover) = take(|| waiters.undo_dead(&sleeper)) {
                         self.settle(&leftover);
                         gone += 1;
                     }
@@ -138,11 +136,17 @@ impl Context {
     }
 }
 
-/// Closes a descriptor of a call that was left, unless the program has put one of its own there.
-fn close(number: i32, is_pin: bool) {
-    if is_pin {
-        pins::release(OwnedFd::from_raw(number));
-    } else {
-        bell::close(number);
+/// Takes what a call that was left has owned, and closes its descriptor, unless the program has put one of
+/// its own there. A fork in between would find the descriptor, and nobody who knows of it.
+fn take(find: impl FnOnce() -> Option<Leftover>) -> Option<Leftover> {
+    let _section = fork_gate::enter();
+    let leftover = find()?;
+    match (leftover.descriptor, leftover.file) {
+        (Some(pin), Some(file)) if pins::is_intact(pin, -1, &file) => {
+            pins::release(OwnedFd::from_raw(pin));
+        }
+        (Some(bell), None) => bell::close(bell),
+        _ => {}
     }
+    Some(leftover)
 }

@@ -26,6 +26,7 @@ use crate::engine::pool::Lane;
 use crate::engine::uring::Uring;
 use crate::harvester::{self, Source};
 use crate::poller::Poller;
+use crate::process::reentrancy::{self, Owner};
 use crate::sync::{AtomicBool, Ordering};
 use crate::sys::{fd, host, thread};
 
@@ -122,8 +123,8 @@ impl Context {
         self.uring.finish();
     }
 
-    /// Closes the descriptors that a forked child inherited, but those of its own call, in which a handler
-    /// has called fork: `own` is the thread.
+    /// Closes the descriptors that a forked child inherited, but those of its own calls, which go on when
+    /// the handler returns that has called fork: `own` is the thread.
     ///
     /// # Safety
     /// The caller is that child's only thread.
@@ -133,7 +134,8 @@ impl Context {
         self.completions.slab.for_each_pin(fd::close_inherited);
         // SAFETY: the caller's promise.
         unsafe {
-            self.completions.waiters.for_each_pin(own, |number, file| {
+            let goes_on = |owner: Owner| owner.task == own && !reentrancy::is_left(owner.frame);
+            self.completions.waiters.for_each_pin(goes_on, |number, file| {
                 if file.is_behind(number) {
                     fd::close_inherited(number);
                 }

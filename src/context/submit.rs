@@ -10,6 +10,7 @@ use crate::context::batch::{Accepted, Batch};
 use crate::context::polls::Polls;
 use crate::engine::{Place, choose, inline};
 use crate::memory::user;
+use crate::process::fork_generation;
 use crate::request::decode::{self, Operation, Transfer};
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
@@ -34,6 +35,10 @@ impl Context {
         let mut submitted = 0;
         let mut failure = None;
         for index in 0..nr {
+            if is_forked(batch) {
+                // What is left is the parent's, and accepted, as far as this process can tell.
+                return Ok(nr);
+            }
             if batch.interruption.is_pending() && self.is_dead() {
                 // The handler has destroyed the context.
                 break;
@@ -136,6 +141,9 @@ impl Context {
         let fd = accepted.iocb.fildes;
         let res = inline::transfer(fd, status, transfer, &mut batch.interruption);
         batch.interruption.desk = None;
+        if is_forked(batch) {
+            return Ok(());
+        }
         let res = res?;
         self.completions.post(accepted.event(res), batch.signal(accepted));
         Ok(())
@@ -154,6 +162,11 @@ impl Context {
         self.completions.post(accepted.event(res), batch.signal(accepted));
         Ok(())
     }
+}
+
+/// Whether a handler has forked while the batch slept, and this is the child: the ring is not here.
+fn is_forked(batch: &Batch) -> bool {
+    batch.interruption.is_pending() && fork_generation::is_forked()
 }
 
 /// fs/aio.c, aio_read and aio_write: whether the file can be read or written at all comes before

@@ -11,7 +11,7 @@ use libc::{POLLIN, POLLOUT, RWF_DSYNC, RWF_NOWAIT, S_IFIFO, S_IFSOCK, iovec, pol
 
 use crate::completion::waiters::{Errand, Place, Sleep, Waiter, Waiters};
 use crate::engine::inline::{file_type, has_iter, may_use_nosignal, refused};
-use crate::files::pins::Pin;
+use crate::files::pins::{self, Pin};
 use crate::process::fork_gate;
 use crate::process::reentrancy;
 use crate::request::decode::Transfer;
@@ -24,6 +24,9 @@ use crate::sys::{clock, poll, signal};
 /// A flag without effect on streams, with which the kernel refuses those that have no `read_iter` or
 /// `write_iter`; see [`super::inline`].
 const DETECTOR: c_int = RWF_DSYNC;
+
+/// How long a transfer sleeps without a look whether its file is still held.
+const MOMENT: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// What a batch knows of signals.
 #[derive(Debug, Default)]
@@ -85,31 +88,60 @@ impl Desk {
 /// A descriptor that holds the file from the first sleep on, and where that is written down.
 struct Hold {
     pin: Option<Pin>,
+    /// The program's number for the file, and which file it is.
+    number: c_int,
+    file: Option<Identity>,
     place: Option<Place<'static>>,
 }
 
 impl Hold {
-    fn new(desk: Option<Desk>, open: impl FnOnce() -> Result<OwnedFd>) -> Result<Hold> {
+    fn new(
+        desk: Option<Desk>,
+        number: c_int,
+        open: impl FnOnce(c_int) -> Result<OwnedFd>,
+    ) -> Result<Hold> {
         let _section = fork_gate::enter();
-        let pin = Pin::new(open()?);
+        let pin = Pin::new(open(number)?);
         let place = desk.as_ref().and_then(Desk::sit);
-        if let Some(waiter) = &place
-            && let Ok(file) = Identity::of(pin.raw())
-        {
+        let file = Identity::of(pin.raw()).ok();
+        if let (Some(waiter), Some(file)) = (&place, file) {
             waiter.own_pin(pin.raw(), file);
         }
-        Ok(Hold { pin: Some(pin), place })
+        Ok(Hold { pin: Some(pin), number, file, place })
     }
 
     fn raw(&self) -> c_int {
         self.pin.as_ref().map_or(-1, Pin::raw)
+    }
+
+    /// Whether the program has left the descriptor alone.
+    fn is_intact(&self) -> bool {
+        self.file.is_none_or(|file| pins::is_intact(self.raw(), self.number, &file))
+    }
+
+    /// Another one of the program's number, if that means the file still.
+    fn again(
+        &self,
+        desk: Option<Desk>,
+        open: impl FnOnce(c_int) -> Result<OwnedFd>,
+    ) -> Option<Hold> {
+        // Before it is opened, which may do something to another file; and of what was opened.
+        self.file.filter(|file| file.is_behind(self.number))?;
+        Hold::new(desk, self.number, open).ok().filter(|hold| hold.file == self.file)
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         let _section = fork_gate::enter();
-        drop(self.pin.take());
+        let is_intact = self.is_intact();
+        match self.pin.take() {
+            // What is there is the program's.
+            Some(pin) if !is_intact => {
+                let _ = pin.into_inner().map(OwnedFd::into_raw);
+            }
+            pin => drop(pin),
+        }
         drop(self.place.take());
     }
 }
@@ -220,8 +252,17 @@ pub fn transfer(
     let mut way = Way::Gently;
     // From the first sleep on the file is held, whatever becomes of the number.
     let mut held: Option<Hold> = None;
+    let number = fd;
     loop {
-        let fd = held.as_ref().map_or(fd, Hold::raw);
+        if let Some(lost) = held.take_if(|hold| !hold.is_intact()) {
+            let open = if way == Way::OwnOpen { own_open(direction) } else { fd::duplicate };
+            held = lost.again(interruption.desk, open);
+            if held.is_none() {
+                // Nothing leads to the file any more.
+                return Ok(if done > 0 { done as i64 } else { Errno::BADF.to_res() });
+            }
+        }
+        let fd = held.as_ref().map_or(number, Hold::raw);
         let rest;
         let iov = match done {
             0 => transfer.buffer.as_slice(),
@@ -267,7 +308,7 @@ pub fn transfer(
                 return Err(Errno::INVAL);
             }
             way = match kind {
-                S_IFIFO => match Hold::new(interruption.desk, || fd::reopen_fifo(fd, direction)) {
+                S_IFIFO => match Hold::new(interruption.desk, number, own_open(direction)) {
                     Ok(own) => {
                         held = Some(own);
                         Way::OwnOpen
@@ -298,7 +339,7 @@ pub fn transfer(
                     _ => None,
                 });
                 if held.is_none() {
-                    held = Hold::new(interruption.desk, || fd::duplicate(fd)).ok();
+                    held = Hold::new(interruption.desk, number, fd::duplicate).ok();
                 }
                 let Some(hold) = &held else {
                     // No descriptor is free: the call itself holds the file.
@@ -353,6 +394,14 @@ fn is_ready_now(fd: c_int, direction: Direction) -> bool {
     poll::one(fd, readiness(direction)).is_ok_and(|ready| ready != 0)
 }
 
+/// How to open a FIFO once more.
+fn own_open(direction: Direction) -> fn(c_int) -> Result<OwnedFd> {
+    match direction {
+        Direction::Read => |fd| fd::reopen_fifo(fd, Direction::Read),
+        Direction::Write => |fd| fd::reopen_fifo(fd, Direction::Write),
+    }
+}
+
 fn readiness(direction: Direction) -> i16 {
     match direction {
         Direction::Read => POLLIN,
@@ -360,8 +409,8 @@ fn readiness(direction: Direction) -> i16 {
     }
 }
 
-/// Sleeps until the stream is ready. EINTR: a handler has run; EAGAIN: the socket's own timeout is
-/// over.
+/// Sleeps until the stream is ready, or a moment is over: poll looks at a number when it wakes, which may
+/// mean another file by then. EINTR: a handler has run; EAGAIN: the socket's own timeout is over.
 fn wait_ready(
     file: &Hold,
     direction: Direction,
@@ -374,13 +423,16 @@ fn wait_ready(
     }
     interruption.has_slept = true;
     let mut fds = [pollfd { fd: file.raw(), events: readiness(direction), revents: 0 }];
-    let left = deadline.map(clock::until);
+    let (left, is_last) = match deadline.map(clock::until) {
+        Some(left) if left.tv_sec < MOMENT.tv_sec => (left, true),
+        _ => (MOMENT, false),
+    };
     let mask = reentrancy::mask();
     let slept = Desk::sleep(interruption.desk, Some(file), done, || {
-        reentrancy::asleep(|| poll::wait(&mut fds, left.as_ref(), mask.as_ref()))
+        reentrancy::asleep(|| poll::wait(&mut fds, Some(&left), mask.as_ref()))
     });
     match slept {
-        Ok(0) => Err(Errno::AGAIN),
+        Ok(0) if is_last => Err(Errno::AGAIN),
         Ok(_) => Ok(()),
         Err(error) => {
             interruption.is_pending |= error == Errno::INTR;

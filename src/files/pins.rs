@@ -147,6 +147,12 @@ impl Drop for Pin {
     }
 }
 
+/// Whether `pin`, made of the program's `number`, holds `file` still: the program may have closed it, and
+/// put a file of its own there. The objects of the kernel have one inode, all of them; dup2 clears the flag.
+pub fn is_intact(pin: i32, number: i32, file: &Identity) -> bool {
+    file.is_behind(pin) && (fd::is_closed_on_exec(pin) || fd::is_same_file(pin, number) == Ok(true))
+}
+
 /// Lets go of a pin, at once or when it does no harm.
 pub fn release(pin: OwnedFd) {
     if fd::is_locked(pin.raw()) {

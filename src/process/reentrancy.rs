@@ -71,6 +71,19 @@ struct Frame {
     end: Cell<usize>,
 }
 
+impl Frame {
+    /// Whether the call was left; `here`: where the stack of the thread is.
+    fn is_left(&self, here: usize) -> bool {
+        let address = self.mark.get();
+        // Stacks grow downwards: a call that is not above us has been left, too.
+        let end = match self.end.get() {
+            0 => address,
+            end => end,
+        };
+        !Mark::is_alive(address) || (here + SAVED > end && !signal::is_on_alternate_stack())
+    }
+}
+
 struct Thread {
     /// Its number.
     task: Cell<u32>,
@@ -254,14 +267,7 @@ fn forget_left(thread: &Thread, mark: &Mark, undo: fn(Left)) -> bool {
         if state == State::Outside {
             return false;
         }
-        // Stacks grow downwards: a call that is not above us has been left, too.
-        let end = match frame.end.get() {
-            0 => address,
-            end => end,
-        };
-        let is_left = !Mark::is_alive(address)
-            || (mark.address() + SAVED > end && !signal::is_on_alternate_stack());
-        if !is_left {
+        if !frame.is_left(mark.address()) {
             return false;
         }
         let owner = Owner { task: thread.task.get(), frame: address };
@@ -331,6 +337,20 @@ pub fn forget_notes() -> u32 {
     THREAD.with(|thread| {
         thread.frames.iter().for_each(|frame| frame.note.set(0));
         thread.task.replace(task::id())
+    })
+}
+
+/// Whether the thread's call whose mark is at `address` was left. The thread makes no other one.
+pub fn is_left(address: usize) -> bool {
+    let here = 0u8;
+    THREAD.with(|thread| {
+        let depth = match thread.state.get() {
+            State::New | State::Outside => 0,
+            State::Open | State::Safe => thread.under.get() + 1,
+        };
+        let mut frames = thread.frames.iter().take(depth);
+        let frame = frames.find(|frame| frame.mark.get() == address);
+        frame.is_none_or(|frame| frame.is_left((&raw const here).addr()))
     })
 }
 

@@ -378,10 +378,12 @@ pub fn reopen_for_reading(fd: c_int) -> Result<OwnedFd> {
 /// A second open of the FIFO behind `fd` that does not block, for one direction. Whoever is at the other
 /// end sees no difference as long as `fd` itself is open for it.
 pub fn reopen_fifo(fd: c_int, direction: Direction) -> Result<OwnedFd> {
-    match direction {
-        Direction::Read => reopen(fd, libc::O_RDONLY),
-        Direction::Write => reopen(fd, libc::O_WRONLY),
-    }
+    let mode = match direction {
+        Direction::Read => libc::O_RDONLY,
+        Direction::Write => libc::O_WRONLY,
+    };
+    // It stays as long as the transfer.
+    reopen(fd, mode).map(OwnedFd::raised)
 }
 
 fn reopen(fd: c_int, mode: c_int) -> Result<OwnedFd> {

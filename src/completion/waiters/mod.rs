@@ -221,6 +221,7 @@ impl Waiters {
         self.free(list, waiter);
         Leftover {
             descriptor: waiter.descriptor.get().checked_sub(1).filter(|number| *number >= 0),
+            file: Some(waiter.file.get()).filter(|file| *file != Identity::default()),
             term: waiter.term.get(),
             errand: waiter.has_errand.get().then(|| waiter.errand.get()),
         }
@@ -274,18 +275,22 @@ impl Waiters {
         nodes.filter(|waiter| waiter.is_revoked()).count() as u32
     }
 
-    /// Visits the descriptors that hold files for calls, but those of thread `own`.
+    /// Visits the descriptors that hold files for calls, but those that are `spared`.
     ///
     /// # Safety
     /// No other thread exists: this is a forked child.
-    pub unsafe fn for_each_pin(&self, own: u32, mut visit: impl FnMut(i32, &Identity)) {
+    pub unsafe fn for_each_pin(
+        &self,
+        spared: impl Fn(Owner) -> bool,
+        mut visit: impl FnMut(i32, &Identity),
+    ) {
         // SAFETY: the caller's promise.
         unsafe { self.list.force_unlock() };
         let list = self.list.lock();
         for waiter in (0..list.high).filter_map(|index| self.node(index)) {
             let (file, number) = (waiter.file.get(), waiter.descriptor.get() - 1);
             let is_used = waiter.phase.load(Ordering::Relaxed) != FREE;
-            if is_used && file != Identity::default() && waiter.owner.get().task != own {
+            if is_used && file != Identity::default() && !spared(waiter.owner.get()) {
                 visit(number, &file);
             }
         }

@@ -62,6 +62,8 @@ pub struct Errand {
 pub struct Leftover {
     /// A descriptor of ours to be closed.
     pub descriptor: Option<i32>,
+    /// Which file of the program's that holds, if it is one.
+    pub file: Option<Identity>,
     /// Its time as the leader of the poller; 0 if it was not.
     pub term: u32,
     /// What it was doing.
