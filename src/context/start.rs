@@ -19,6 +19,8 @@ use crate::sys::host;
 /// What a request for a worker holds.
 struct Held {
     file: Pin,
+    /// Which file it was a moment before.
+    identity: Identity,
     resfd: Option<Resfd>,
     section: Section,
     /// See [`Request::set_size`].
@@ -53,7 +55,8 @@ impl Context {
                     batch.queue.leave_behind(&transfer);
                 }
                 let task = Task::Transfer(transfer);
-                let held = Held { file, resfd, section, size: info.end() };
+                let (identity, size) = (info.identity, info.end());
+                let held = Held { file, identity, resfd, section, size };
                 return self.submit_to_pool(batch, accepted, held, task);
             }
             if host::wants_driver() && batch.queue.is_left_behind(&transfer) {
@@ -106,6 +109,7 @@ impl Context {
         batch: &mut Batch,
         accepted: &Accepted,
         data_only: bool,
+        identity: Identity,
     ) -> Result<()> {
         let can_use_uring = self.can_use_uring(accepted);
         if !can_use_uring || batch.queue.is_in_the_way_of_syncs() {
@@ -123,11 +127,11 @@ impl Context {
         };
         let task = Task::Sync { data_only };
         if !can_use_uring {
-            let held = Held { file, resfd, section, size: u64::MAX };
+            let held = Held { file, identity, resfd, section, size: u64::MAX };
             return self.submit_to_pool(batch, accepted, held, task);
         }
         let request = self.begin(accepted, resfd, task)?;
-        give_pin(request, accepted.iocb.fildes, file);
+        give_pin(request, accepted.iocb.fildes, file, identity);
         drop(section);
         self.uring.expect_worker();
         request.ring.is_gentle.store(false, Ordering::Relaxed);
@@ -162,12 +166,12 @@ impl Context {
         &'static self,
         batch: &mut Batch,
         accepted: &Accepted,
-        Held { file, resfd, section, size }: Held,
+        Held { file, identity, resfd, section, size }: Held,
         task: Task,
     ) -> Result<()> {
         let credentials = batch.credentials();
         let request = self.begin(accepted, resfd, task)?;
-        give_pin(request, accepted.iocb.fildes, file);
+        give_pin(request, accepted.iocb.fildes, file, identity);
         request.set_size(size);
         drop(section);
         let is_driven = host::wants_driver() && self.driver.submit(request, credentials).is_ok();
@@ -183,9 +187,8 @@ impl Context {
     }
 }
 
-/// Which file it is the program's number `fd` tells: the pin may be closed or replaced already.
-fn give_pin(request: &Request, fd: i32, pin: Pin) {
-    let identity = Identity::of(fd).ok();
+fn give_pin(request: &Request, fd: i32, pin: Pin, before: Identity) {
+    let identity = pins::look(pin.raw(), fd, Some(before)).map(|info| info.identity);
     if let Some(pin) = pin.into_inner() {
         request.set_pin(pin, identity);
     }

@@ -8,7 +8,7 @@ use crate::aio_abi::Iocb;
 use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
 use crate::context::polls::Polls;
-use crate::engine::{Place, choose, inline};
+use crate::engine::{choose, inline};
 use crate::memory::user;
 use crate::process::fork_generation;
 use crate::request::decode::{self, Operation, Transfer};
@@ -115,12 +115,10 @@ impl Context {
                 }
                 self.transfer_here(batch, accepted, status, &transfer)
             }
-            Operation::Sync { data_only } => {
-                if choose::sync(fd) == Place::Asynchronous {
-                    return self.submit_sync(batch, accepted, data_only);
-                }
-                self.sync_here(batch, accepted, data_only)
-            }
+            Operation::Sync { data_only } => match choose::sync(fd) {
+                Some(identity) => self.submit_sync(batch, accepted, data_only, identity),
+                None => self.sync_here(batch, accepted, data_only),
+            },
         }
     }
 

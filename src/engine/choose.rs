@@ -14,7 +14,7 @@ use crate::engine::inline::SECTOR;
 use crate::request::decode::Transfer;
 use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::{self, Blocks, Direction};
-use crate::sys::file_info::FileInfo;
+use crate::sys::file_info::{FileInfo, Identity};
 
 /// Whether a read or write may have another place than the caller.
 #[inline]
@@ -76,14 +76,12 @@ pub fn by_blocks(fd: i32, status: StatusFlags, transfer: &Transfer, info: &FileI
     if is_synchronous { Place::Caller } else { Place::Asynchronous }
 }
 
-/// Where an `fsync` belongs. In the caller it is only a question whether the file has one.
-pub fn sync(fd: i32) -> Place {
-    let Ok(info) = FileInfo::of(fd) else { return Place::Caller };
-    match info.kind {
-        _ if fd::is_on_pseudo_file_system(fd) => Place::Caller,
-        S_IFREG | S_IFDIR | S_IFBLK => Place::Asynchronous,
-        _ => Place::Caller,
-    }
+/// Which file an `fsync` is for, if it is asynchronous. In the caller it is only a question whether the
+/// file has one.
+pub fn sync(fd: i32) -> Option<Identity> {
+    let info = FileInfo::of(fd).ok()?;
+    let may_take_long = matches!(info.kind, S_IFREG | S_IFDIR | S_IFBLK);
+    (may_take_long && !fd::is_on_pseudo_file_system(fd)).then_some(info.identity)
 }
 
 #[cfg(test)]
@@ -186,8 +184,9 @@ mod tests {
     fn buffered_files_and_files_without_fsync_stay_with_the_caller() {
         let file = File::open("/proc/self/status").unwrap();
         assert_eq!(place(&file, Direction::Read, 0, 16), Place::Caller);
-        assert_eq!(sync(file.as_raw_fd()), Place::Caller);
-        assert_eq!(sync(File::open("/dev/null").unwrap().as_raw_fd()), Place::Caller);
-        assert_eq!(sync(File::open("/").unwrap().as_raw_fd()), Place::Asynchronous);
+        assert_eq!(sync(file.as_raw_fd()), None);
+        assert_eq!(sync(File::open("/dev/null").unwrap().as_raw_fd()), None);
+        let root = File::open("/").unwrap();
+        assert!(sync(root.as_raw_fd()).is_some_and(|file| file.is_behind(root.as_raw_fd())));
     }
 }

@@ -103,7 +103,7 @@ impl Hold {
         let _section = fork_gate::enter();
         let pin = Pin::new(open(number)?);
         let place = desk.as_ref().and_then(Desk::sit);
-        let file = Identity::of(pin.raw()).ok();
+        let file = pins::look(pin.raw(), number, None).map(|info| info.identity);
         if let (Some(waiter), Some(file)) = (&place, file) {
             waiter.own_pin(pin.raw(), file);
         }

@@ -22,6 +22,7 @@ use libc::{RWF_NOWAIT, timespec};
 use crate::completion::Completions;
 use crate::engine::pool::Lane;
 use crate::engine::work;
+use crate::files::pins;
 use crate::files::resfd::Signals;
 use crate::lock::Lock;
 use crate::process::background::Background;
@@ -36,7 +37,7 @@ use crate::sys::cred::Credentials;
 use crate::sys::errno::Errno;
 use crate::sys::fd;
 use crate::sys::file::Direction;
-use crate::sys::file_info::{FileInfo, Identity};
+use crate::sys::file_info::Identity;
 use crate::sys::host;
 use crate::sys::uring::{Cqe, Sqe};
 use crate::uring::{self, Instance, Sharing, cache};
@@ -523,8 +524,7 @@ pub fn hold_file(request: &Request) -> bool {
     let Some(number) = request.work().map(|work| work.number) else { return false };
     let _section = fork_gate::enter();
     let Ok(pin) = fd::duplicate(number) else { return false };
-    // Of the program's number: the pin may be closed or replaced already.
-    let info = FileInfo::of(number).ok();
+    let info = pins::look(pin.raw(), number, request.file());
     if let Some(info) = &info {
         request.set_size(info.end());
     }

@@ -16,7 +16,7 @@
 use crate::lock::Lock;
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::fd::{self, OwnedFd, StatusFlags};
-use crate::sys::file_info::Identity;
+use crate::sys::file_info::{FileInfo, Identity};
 
 /// How many shards there are.
 const SHARDS: usize = 64;
@@ -145,6 +145,14 @@ impl Drop for Pin {
             release(pin);
         }
     }
+}
+
+/// The file that a new pin of the program's `number` holds; `before`: what the number meant a moment ago.
+/// The number may mean another one by now (dup2), so the pin tells; unless the program has closed that, or
+/// put a file of its own there, which clears the flag: then only the number is left to ask.
+pub fn look(pin: i32, number: i32, before: Option<Identity>) -> Option<FileInfo> {
+    let is_ours = |info: &FileInfo| before == Some(info.identity) || fd::is_closed_on_exec(pin);
+    FileInfo::of(pin).ok().filter(is_ours).or_else(|| FileInfo::of(number).ok())
 }
 
 /// Whether `pin`, made of the program's `number`, holds `file` still: the program may have closed it, and
