@@ -10,11 +10,14 @@ static char block[1 << 20];
 
 static void handler(int unused)
 {
+	int error = errno;
+
 	(void)unused;
 	if (!has_forked) {
 		has_forked = true;
 		child = fork();
 	}
+	errno = error;
 }
 
 /* The blocking one, and one that appends a byte to the file. */
