@@ -1,4 +1,3 @@
-/* not: driver: it reads later, into whatever is at that address then */
 /* not: pool: it reads later, into whatever is at that address then */
 /* Description: the memory of a direct read in flight may be unmapped: the read goes on. */
 #include "check.h"

@@ -1,4 +1,3 @@
-/* not: driver: what holds the file for the driver is a descriptor, and closed with the others */
 /* not: pool: what holds the file for a worker is a descriptor, and closed with the others */
 /* Description: a program closes all descriptors above 2, again and again, while direct reads are in
  * flight and a thread sleeps in io_getevents: all events come, and later requests are done. */

@@ -1,4 +1,4 @@
-/* not: caller: the kernel completes requests of io_uring in the thread that submitted them */
+/* not: uring: the kernel completes requests of io_uring in the thread that submitted them */
 /* Description: direct I/O completes, and others get its events and signals, while the thread that
  * submitted it is held in vfork or busy in a long system call. */
 #include "pending.h"

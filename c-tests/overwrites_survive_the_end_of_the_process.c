@@ -1,4 +1,3 @@
-/* not: driver: what it has not submitted yet ends with it */
 /* not: pool: workers end with the process, and with them what they have not begun */
 /* Description: direct overwrites that io_submit has accepted are carried out though the process
  * calls _exit or exec, or is killed, right after. */

@@ -1,4 +1,4 @@
-/* not: caller: task work of io_uring runs in the submitter and ends these calls as SIGCONT does */
+/* not: uring: task work of io_uring runs in the submitter and ends these calls as SIGCONT does */
 /* Description: no EINTR either from calls that Linux never restarts: epoll_wait, sigtimedwait,
  * semtimedop, and recv with a timeout. */
 #include "outlasting.h"

@@ -1,4 +1,3 @@
-/* not: driver: polls would not come to the ring, so the magic stays 0 as with the pool */
 /* not: pool: the pool fills the ring by itself, and only polls need somebody in the background */
 /* Description: from the first direct read with an eventfd on, the magic in the ring is set, and
  * polls without an eventfd come by themselves too. */

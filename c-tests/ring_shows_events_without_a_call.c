@@ -1,4 +1,4 @@
-/* not: caller: whoever calls takes completions, unless an eventfd says otherwise */
+/* not: uring: whoever calls takes completions, unless an eventfd says otherwise */
 /*
  * Description: events appear in the ring, and are taken from it, without any call after
  * io_submit.

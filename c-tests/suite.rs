@@ -3,14 +3,13 @@
 //!
 //! A test program states facts (`check.h` says how). `system::NAME` runs it on the kernel's AIO:
 //! the program must pass there, or the test itself is wrong. `uaio::NAME` runs it on this library
-//! as it comes, `uaio-pool::NAME` with `UAIO_ENGINE=pool`, `uaio-driver::NAME` with
-//! `UAIO_URING=driver`, `uaio-always::NAME` with `UAIO_RING=always`, and compares. Exit status 0 is
-//! a pass, 77 a skip whose reason is the last line of stdout.
+//! as it comes, `uaio-pool::NAME` with `UAIO_ENGINE=pool`, `uaio-always::NAME` with
+//! `UAIO_RING=always`, and compares. Exit status 0 is a pass, 77 a skip whose reason is the last line
+//! of stdout.
 //!
 //! Comments at the top of a C file, one a line, change this:
 //! - `/* only: WHO: REASON */`: nowhere else. WHO is `system`, `uaio` (in every setting), `uring`
-//!   (in every setting but `pool`), `caller` (neither `pool` nor `driver`: callers submit to
-//!   io_uring), `pool`, `driver` or `always`;
+//!   (in every setting but `pool`), `pool` or `always`;
 //! - `/* not: WHO: REASON */`: everywhere else;
 //! - `/* timeout: SECONDS */`: more than the usual 30.
 //!
@@ -74,7 +73,7 @@ fn main() -> ExitCode {
 }
 
 /// The variables that settings are made of.
-const VARIABLES: [&str; 3] = ["UAIO_ENGINE", "UAIO_URING", "UAIO_RING"];
+const VARIABLES: [&str; 2] = ["UAIO_ENGINE", "UAIO_RING"];
 
 /// A library, and how it is told to work.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,20 +81,17 @@ enum Setting {
     System,
     Uaio,
     Pool,
-    Driver,
     Always,
 }
 
 impl Setting {
-    const ALL: [Setting; 5] =
-        [Setting::System, Setting::Uaio, Setting::Pool, Setting::Driver, Setting::Always];
+    const ALL: [Setting; 4] = [Setting::System, Setting::Uaio, Setting::Pool, Setting::Always];
 
     fn name(self) -> &'static str {
         match self {
             Setting::System => "system",
             Setting::Uaio => "uaio",
             Setting::Pool => "uaio-pool",
-            Setting::Driver => "uaio-driver",
             Setting::Always => "uaio-always",
         }
     }
@@ -104,7 +100,6 @@ impl Setting {
         match self {
             Setting::System | Setting::Uaio => None,
             Setting::Pool => Some(("UAIO_ENGINE", "pool")),
-            Setting::Driver => Some(("UAIO_URING", "driver")),
             Setting::Always => Some(("UAIO_RING", "always")),
         }
     }
@@ -122,9 +117,7 @@ impl Setting {
             "system" => Some(vec![Setting::System]),
             "uaio" => chosen(Setting::is_ours),
             "uring" => chosen(|setting| setting.is_ours() && setting != Setting::Pool),
-            "caller" => Some(vec![Setting::Uaio, Setting::Always]),
             "pool" => Some(vec![Setting::Pool]),
-            "driver" => Some(vec![Setting::Driver]),
             "always" => Some(vec![Setting::Always]),
             _ => None,
         }
@@ -224,7 +217,7 @@ impl Suite {
         };
         // Without io_uring every setting is the pool.
         let needs_uring = setting.is_ours() && !program.runs_in(Setting::Pool);
-        if let (true, Err(reason)) = (needs_uring || setting == Setting::Driver, &self.uring) {
+        if let (true, Err(reason)) = (needs_uring, &self.uring) {
             return Ok(Completion::ignored_with(reason));
         }
         if setting.is_ours() && program.name.starts_with(RAW) && !self.has_syscall {

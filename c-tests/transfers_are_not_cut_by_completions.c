@@ -1,4 +1,4 @@
-/* not: caller: task work of io_uring runs in the submitter and cuts these calls as SIGCONT does */
+/* not: uring: task work of io_uring runs in the submitter and cuts these calls as SIGCONT does */
 /* Description: a thread whose direct I/O completes while it writes to a pipe or socket, receives
  * with MSG_WAITALL, or reads random bytes, transfers all that it asked for. */
 #include "pending.h"

@@ -141,7 +141,7 @@ int main(void)
 	io_context_t ctx = new_context(16);
 	const char *on = getenv("C_TEST_ON") ?: "";
 
-	is_late = strcmp(on, "uaio-pool") == 0 || strcmp(on, "uaio-driver") == 0;
+	is_late = strcmp(on, "uaio-pool") == 0;
 	memory = pages(SIZE / PAGE, PROT_READ | PROT_WRITE);
 	append(ctx, "append");
 	other_flags(ctx, "flags");

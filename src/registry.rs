@@ -22,7 +22,7 @@ use libc::timespec;
 use crate::aio_abi::AioRing;
 use crate::completion::ring::Geometry;
 use crate::context::{Caller, Context, Reap, Wait, deliver};
-use crate::engine::{driver, pool};
+use crate::engine::pool;
 use crate::files::pins;
 use crate::harvester;
 use crate::lock::Lock;
@@ -284,7 +284,6 @@ unsafe fn forget_parent(setup: &mut Setup, own: u32) {
     unsafe {
         pins::reset_after_fork();
         cache::reset_after_fork();
-        driver::reset_after_fork();
         pool::reset_after_fork();
         harvester::reset_after_fork();
     }
@@ -448,7 +447,6 @@ pub fn finish_all() {
 
 /// There is no context left: no thread or descriptor of ours shall be.
 fn retire() {
-    driver::retire();
     pool::retire();
     harvester::retire();
     cache::clear();

@@ -495,7 +495,6 @@ fn unknown_values_of_variables_are_named() -> Outcome {
     for (name, value, is_known) in [
         ("UAIO_ENGINE", "pool", true),
         ("UAIO_ENGINE", "xyz", false),
-        ("UAIO_URING", "Driver", false),
         ("UAIO_RING", "1", false),
         ("UAIO_MAX_NR", "65536", false),
         ("UAIO_SYSCALL", "0", false),

@@ -123,11 +123,10 @@ impl Mode {
     }
 }
 
-const MODES: [(Mode, &[(&str, Body)]); 8] = [
+const MODES: [(Mode, &[(&str, Body)]); 7] = [
     (Mode::System, CASES),
     (Mode::Preloaded(Setting::Default), CASES),
     (Mode::Preloaded(Setting::Pool), CASES),
-    (Mode::Preloaded(Setting::Driver), IN_EVERY_SETTING),
     (Mode::Preloaded(Setting::Always), IN_EVERY_SETTING),
     (Mode::Forbidden("ENOSYS"), CASES),
     (Mode::Forbidden("EPERM"), CASES),

@@ -8,7 +8,6 @@ use crate::request::state::Claim;
 use crate::request::{Request, Task};
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::host;
 
 /// What became of a request that was to be cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +53,7 @@ impl Context {
 
     /// Cancels a request to which the caller holds a reference, and drops that.
     pub(super) fn cancel_held(&self, request: &Request) -> Outcome {
-        let is_inside = request.ring.is_inside.load(Ordering::Relaxed);
-        if is_inside && !host::wants_driver() {
+        if request.ring.is_inside.load(Ordering::Relaxed) {
             let is_cancelled = self.uring.cancel(request);
             let outcome = Outcome::of(request, is_cancelled);
             self.completions.put(request);
@@ -66,7 +64,6 @@ impl Context {
             // fs/aio.c, aio_poll_complete_work: the result of a cancelled poll is 0.
             Some(Task::Poll { .. }) => (self.poller.cancel(request), 0),
             // divergence: the kernel cannot cancel a read, write or sync.
-            _ if is_inside => (self.driver.cancel(request), Errno::CANCELED.to_res()),
             _ => (self.lane.cancel(request), Errno::CANCELED.to_res()),
         };
         let is_cancelled = claim == Claim::Won;

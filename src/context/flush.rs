@@ -7,7 +7,7 @@
 
 use crate::context::Context;
 use crate::context::batch::Batch;
-use crate::engine::{Place, choose, driver, inline, uring};
+use crate::engine::{Place, choose, inline, uring};
 use crate::request::decode::Transfer;
 use crate::request::progress::Turn;
 use crate::request::state::Claim;
@@ -17,7 +17,7 @@ use crate::sys::errno::Errno;
 use crate::sys::fd;
 use crate::sys::file::{self, Direction};
 use crate::sys::file_info::{FileInfo, Identity};
-use crate::sys::{host, thread};
+use crate::sys::thread;
 
 /// What writes of a batch have added to files.
 struct Growth {
@@ -45,7 +45,6 @@ impl Context {
         if batch.queue.count > 0 {
             self.flush_queue(batch);
         }
-        driver::call();
     }
 
     fn flush_queue(&'static self, batch: &mut Batch) {
@@ -155,9 +154,7 @@ impl Context {
     /// Before something that must not overtake a write which a worker of the kernel has got: waits
     /// for it, as the kernel's io_submit waits for the blocks.
     pub(super) fn wait_for_rest(&self, batch: &mut Batch) {
-        if !host::wants_driver()
-            && let Some(behind) = batch.queue.take_rest()
-        {
+        if let Some(behind) = batch.queue.take_rest() {
             for (index, generation) in behind.into_iter().flatten() {
                 self.uring.wait_for(index, generation);
             }

@@ -21,7 +21,6 @@ mod submit;
 mod wait;
 
 use crate::completion::Completions;
-use crate::engine::driver;
 use crate::engine::pool::Lane;
 use crate::engine::uring::Uring;
 use crate::harvester::{self, Source};
@@ -39,7 +38,6 @@ pub struct Context {
     pub completions: Completions,
     poller: Poller,
     lane: Lane,
-    driver: driver::Lane,
     uring: Uring,
     /// Completions come to the ring without a call from now on.
     is_background: AtomicBool,
@@ -53,7 +51,6 @@ impl Context {
     /// Ready for requests; the ring is open.
     pub fn open(&'static self) {
         self.lane.open(&self.completions);
-        self.driver.open(&self.completions, &self.lane);
         self.poller.open(&self.completions);
         self.uring.open(&self.completions, &self.lane);
         let is_background = host::wants_background();
@@ -119,7 +116,6 @@ impl Context {
 
     /// Waits until nothing is in io_uring: the program ends.
     pub fn finish(&self) {
-        self.driver.finish();
         self.uring.finish();
     }
 

@@ -14,7 +14,6 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::Direction;
 use crate::sys::file_info::{FileInfo, Identity};
-use crate::sys::host;
 
 /// What a request for a worker holds.
 struct Held {
@@ -51,16 +50,10 @@ impl Context {
                 && let Ok((file, section)) = pin(fd)
                 && let Ok(resfd) = batch.share_signal(accepted, &self.completions.resfds, &section)
             {
-                if host::wants_driver() {
-                    batch.queue.leave_behind(&transfer);
-                }
                 let task = Task::Transfer(transfer);
                 let (identity, size) = (info.identity, info.end());
                 let held = Held { file, identity, resfd, section, size };
                 return self.submit_to_pool(batch, accepted, held, task);
-            }
-            if host::wants_driver() && batch.queue.is_left_behind(&transfer) {
-                self.driver.settle();
             }
             return self.transfer_here(batch, accepted, status, &transfer);
         }
@@ -143,10 +136,10 @@ impl Context {
     /// Whether a request can go to io_uring: there is an instance, and the harvester if there is an
     /// eventfd to signal; without that, callers can look.
     fn can_use_uring(&'static self, accepted: &Accepted) -> bool {
-        !host::wants_driver()
-            && self.uring.is_ready()
+        self.uring.is_ready()
             && (!(accepted.has_resfd() || self.is_background())
-                || (!self.uring.is_owned() && (self.serve_uring() || !accepted.has_resfd())))
+                || self.serve_uring()
+                || !accepted.has_resfd())
     }
 
     fn begin(
@@ -160,7 +153,7 @@ impl Context {
         self.completions.begin(work, resfd)
     }
 
-    /// Hands a request to the driver or the workers; without any, does it here.
+    /// Hands a request to the workers; without any, does it here.
     #[cold]
     fn submit_to_pool(
         &'static self,
@@ -174,11 +167,7 @@ impl Context {
         give_pin(request, accepted.iocb.fildes, file, identity);
         request.set_size(size);
         drop(section);
-        let is_driven = host::wants_driver() && self.driver.submit(request, credentials).is_ok();
-        if !is_driven
-            && self.lane.submit(request, credentials).is_err()
-            && request.state.claim() == Claim::Won
-        {
+        if self.lane.submit(request, credentials).is_err() && request.state.claim() == Claim::Won {
             request.set_result(work::perform(request));
             self.completions.put(request);
         }

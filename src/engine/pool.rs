@@ -133,8 +133,7 @@ impl Lane {
             POOL.running.fetch_add(1, Ordering::Relaxed);
             // Release: who sees the queue empty sees the request running.
             POOL.queued.fetch_sub(1, Ordering::Release);
-            // Whoever claims a queued request takes it off the queue, under the same lock; the driver
-            // has claimed those that it passes on.
+            // Whoever claims a queued request takes it off the queue, under the same lock.
             let _ = request.state.claim();
         }
         queue.is_scheduled = !queue.requests.is_empty();

@@ -38,9 +38,8 @@ use crate::sys::errno::Errno;
 use crate::sys::fd;
 use crate::sys::file::Direction;
 use crate::sys::file_info::Identity;
-use crate::sys::host;
 use crate::sys::uring::{Cqe, Sqe};
-use crate::uring::{self, Instance, Sharing, cache};
+use crate::uring::{self, Instance, cache};
 
 /// The one of a context. All-zero memory has no instance.
 #[derive(Debug)]
@@ -155,13 +154,9 @@ impl Uring {
         if self.instance().is_some() {
             return true;
         }
-        let sharing = match host::is_set(c"UAIO_URING", b"single") {
-            true => Sharing::Owner,
-            false => Sharing::Threads,
-        };
         let completions = uring::completions_for(self.completions().ring.nr());
         let section = fork_gate::enter();
-        let Ok(instance) = cache::acquire(completions, sharing, &section) else {
+        let Ok(instance) = cache::acquire(completions, &section) else {
             // No descriptor or no memory; perhaps later.
             const PAUSE: u32 = 256;
             self.pause.store(PAUSE, Ordering::Relaxed);
@@ -406,11 +401,6 @@ impl Uring {
         !request.state.is_open() && request.result() == Errno::CANCELED.to_res()
     }
 
-    /// Whether only one thread can use it.
-    pub fn is_owned(&self) -> bool {
-        self.instance().is_some_and(Instance::is_owned)
-    }
-
     /// Waits for the completion of a request, whatever signals come; the caller may hold no reference:
     /// `generation` is the life that is meant.
     pub fn wait_for(&self, index: u32, generation: u32) {
@@ -443,9 +433,9 @@ impl Uring {
 
     /// Waits until nothing is in the instance, whatever signals come.
     pub fn finish(&self) {
-        while let Some(instance) = self.instance() {
+        while self.instance().is_some() {
             self.harvest_and_tell();
-            if self.in_flight.load(Ordering::Relaxed) == 0 || instance.is_another_threads() {
+            if self.in_flight.load(Ordering::Relaxed) == 0 {
                 return;
             }
             self.sleep_a_moment();
@@ -466,7 +456,7 @@ impl Uring {
     /// Closes what a forked child inherited.
     pub fn close_after_fork(&self) {
         if let Some(instance) = self.instance() {
-            cache::close_after_fork(instance);
+            instance.close_after_fork();
         }
         self.instance.store(ptr::null_mut(), Ordering::Relaxed);
     }
@@ -498,7 +488,7 @@ fn has_missed(request: &Request, res: i32) -> bool {
 }
 
 /// Whether a result is for the program.
-pub(super) fn is_final(request: &Request, res: i32) -> bool {
+fn is_final(request: &Request, res: i32) -> bool {
     if has_missed(request, res) {
         return false;
     }
@@ -533,7 +523,7 @@ pub fn hold_file(request: &Request) -> bool {
 }
 
 /// The entry of a request.
-pub(super) fn entry(request: &Request) -> Sqe {
+fn entry(request: &Request) -> Sqe {
     let Some(work) = request.work() else { return Sqe::nop().marked(token(request)) };
     let fd = request.pin().unwrap_or(work.number);
     let sqe = match &work.task {
@@ -548,7 +538,7 @@ fn transfer_entry(transfer: &Transfer, fd: i32, request: &Request) -> Sqe {
     let is_gentle = request.ring.is_gentle.load(Ordering::Relaxed);
     let mut flags = transfer.flags.bits() | if is_gentle { RWF_NOWAIT } else { 0 };
     // Where it does not start in the submission, the program may set O_APPEND before.
-    if !is_gentle || host::wants_driver() {
+    if !is_gentle {
         flags |= work::fixed_position(transfer);
     }
     let offset = transfer.offset as u64;

@@ -122,18 +122,6 @@ fn nap(attempt: u32) {
     let _ = poll::wait(&mut [], Some(&span), None);
 }
 
-/// The result of a request of the driver, whose io_uring has said `res`.
-pub fn result(request: &Request, res: i32) -> i64 {
-    match (request.work().map(|work| &work.task), request.size_then()) {
-        (Some(Task::Transfer(transfer)), size)
-            if res > 0 && transfer.direction == Direction::Read =>
-        {
-            i64::from(res).min(room(size, transfer.offset as u64) as i64)
-        }
-        _ => i64::from(res),
-    }
-}
-
 /// How many bytes there are from `offset` to the end.
 fn room(size: u64, offset: u64) -> usize {
     size.saturating_sub(offset).min(isize::MAX as u64) as usize

@@ -76,13 +76,6 @@ pub fn wants_background() -> bool {
     WANTED.get_or_init(|| is_set(c"UAIO_RING", b"always"))
 }
 
-/// Whether a thread of the library shall use io_uring in the callers' place: UAIO_URING=driver.
-#[inline]
-pub fn wants_driver() -> bool {
-    static WANTED: OnceBool = OnceBool::new();
-    WANTED.get_or_init(|| is_set(c"UAIO_URING", b"driver"))
-}
-
 /// Whether the environment variable `name` has this value. In programs with more rights than their
 /// user the environment says nothing.
 pub fn is_set(name: &CStr, value: &[u8]) -> bool {

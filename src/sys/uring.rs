@@ -13,7 +13,6 @@ use linux_raw_sys::io_uring::{
     io_uring_rsrc_update, io_uring_sqe,
 };
 
-use crate::sync::AtomicU32;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::OwnedFd;
 use crate::sys::poll::SigSet;
@@ -78,22 +77,6 @@ impl Sqe {
     /// Writes from the `len` ranges of the `iovec` array at `addr`.
     pub fn writev(fd: c_int, addr: u64, len: u32, offset: u64) -> Sqe {
         Sqe { fd, addr, len, off: offset, ..Sqe::new(io_uring_op::IORING_OP_WRITEV) }
-    }
-
-    /// Completes when somebody wakes a sleeper on `word`; at once (-EAGAIN) if that is not `value`.
-    /// Since Linux 6.7.
-    pub fn futex_wait(word: &AtomicU32, value: u32) -> Sqe {
-        /// FUTEX2_SIZE_U32 and FUTEX2_PRIVATE, <linux/futex.h>.
-        const FLAGS: c_int = 0x02 | 0x80;
-        const ANY: u64 = 0xffff_ffff;
-        let (addr, off) = (word.as_ptr().expose_provenance() as u64, u64::from(value));
-        let rest = [0, ANY, 0];
-        Sqe { fd: FLAGS, addr, off, rest, ..Sqe::new(io_uring_op::IORING_OP_FUTEX_WAIT) }
-    }
-
-    /// What comes back in the completion.
-    pub fn mark(&self) -> u64 {
-        self.user_data
     }
 
     /// With what comes back in the completion.
@@ -170,18 +153,6 @@ pub fn wait(
     timeout: Option<&timespec>,
     mask: Option<&SigSet>,
 ) -> Result<()> {
-    enter(ring, 0, count, timeout, mask).map(|_| ())
-}
-
-/// Submits `submitted` entries and then waits as [`wait`] does; how many were consumed. Errors of the
-/// waiting are told only if there was nothing to submit.
-pub fn enter(
-    ring: Name,
-    submitted: u32,
-    count: u32,
-    timeout: Option<&timespec>,
-    mask: Option<&SigSet>,
-) -> Result<usize> {
     let address = |pointer: Option<usize>| pointer.unwrap_or(0) as u64;
     let argument = io_uring_getevents_arg {
         sigmask: address(mask.map(|mask| core::ptr::from_ref(mask).addr())),
@@ -196,13 +167,14 @@ pub fn enter(
         syscall!(
             SYS_io_uring_enter,
             number,
-            submitted,
+            0,
             count,
             flags,
             &raw const argument,
             size_of::<io_uring_getevents_arg>()
         )
     }
+    .map(|_| ())
 }
 
 /// Lets the kernel's workers for the calling thread run on `cpu` only.

@@ -5,35 +5,28 @@ use crate::lock::Lock;
 use crate::process::fork_gate::{self, Section};
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
-use crate::uring::{Instance, LIVE, Sharing, is_refusal, may_work, places, refuse};
+use crate::uring::{Instance, LIVE, is_refusal, may_work, places, refuse};
 
 /// The most instances that wait.
 const MOST: usize = 16;
 
 static CACHE: Lock<[Option<Box<Instance>>; MOST]> = Lock::new([const { None }; MOST]);
 
-/// An instance with `completions` entries in its completion queue ([`super::completions_for`]).
+/// An instance with `completions` entries in its completion queue ([`super::completions_for`]), which
+/// the caller notes before the section ends.
 ///
 /// ENOSYS: io_uring is refused for good; other errors: not now.
-pub fn acquire(completions: u32, sharing: Sharing, section: &Section) -> Result<Box<Instance>> {
+pub fn acquire(completions: u32, _section: &Section) -> Result<Box<Instance>> {
     if !may_work() {
         return Err(Errno::NOSYS);
     }
-    while let Some(instance) = take(completions, sharing) {
+    while let Some(instance) = take(completions) {
         if instance.is_ours() {
             return Ok(instance);
         }
         drop(instance);
     }
-    make(completions, sharing, section)
-}
-
-/// A new instance, which the caller notes before the section ends. Errors: as for [`acquire`].
-pub fn make(completions: u32, sharing: Sharing, _section: &Section) -> Result<Box<Instance>> {
-    if !may_work() {
-        return Err(Errno::NOSYS);
-    }
-    Instance::new(completions, sharing).map(Box::new).map_err(|error| {
+    Instance::new(completions).map(Box::new).map_err(|error| {
         if is_refusal(error) || error == Errno::INVAL {
             refuse();
             return Errno::NOSYS;
@@ -43,16 +36,14 @@ pub fn make(completions: u32, sharing: Sharing, _section: &Section) -> Result<Bo
 }
 
 /// One that waits, if it will do.
-fn take(completions: u32, sharing: Sharing) -> Option<Box<Instance>> {
-    let is_fit = |kept: &mut Box<Instance>| {
-        kept.params.cq_entries == completions && sharing == Sharing::Threads
-    };
+fn take(completions: u32) -> Option<Box<Instance>> {
+    let is_fit = |kept: &mut Box<Instance>| kept.params.cq_entries == completions;
     CACHE.lock().iter_mut().find_map(|kept| kept.take_if(is_fit))
 }
 
 /// Takes an instance back in which nothing is in flight.
 pub fn release(instance: Box<Instance>, _section: &Section) {
-    if !instance.is_broken() && !instance.is_owned() {
+    if !instance.is_broken() {
         instance.harvest(|_| {});
         // A registration would hold it beyond its end.
         places::forget(&instance);
@@ -72,11 +63,6 @@ pub fn clear() {
         let Some(instance) = CACHE.lock().iter_mut().find_map(Option::take) else { return };
         drop(instance);
     }
-}
-
-/// Closes what a forked child has inherited of an instance, which it cannot use.
-pub fn close_after_fork(instance: &Instance) {
-    instance.close_after_fork();
 }
 
 /// A forked child has none.

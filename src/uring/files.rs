@@ -24,7 +24,7 @@ use crate::sys::fd::{self, OwnedFd};
 use crate::sys::poll;
 use crate::sys::raw::syscall;
 use crate::sys::uring::{Name, Sqe};
-use crate::uring::{Instance, Sharing, cache};
+use crate::uring::{Instance, cache};
 
 /// In [`FileTable::update`]: the slot stays as it is.
 pub const KEEP: i32 = IORING_REGISTER_FILES_SKIP;
@@ -70,7 +70,7 @@ impl FileTable {
 
     fn make(slots: u32) -> Result<FileTable> {
         let section = fork_gate::enter();
-        let instance = cache::acquire(COMPLETIONS, Sharing::Threads, &section)?;
+        let instance = cache::acquire(COMPLETIONS, &section)?;
         let table = FileTable { instance: Some(instance), slots };
         let argument = io_uring_rsrc_register {
             nr: slots,

@@ -20,7 +20,6 @@
 //! Release store of the completion head.
 
 pub mod cache;
-mod driver;
 pub mod files;
 mod places;
 
@@ -28,9 +27,8 @@ use libc::timespec;
 use linux_raw_sys::io_uring::{
     IORING_FEAT_EXT_ARG, IORING_FEAT_NODROP, IORING_FEAT_REG_REG_RING, IORING_FEAT_SINGLE_MMAP,
     IORING_FEAT_SUBMIT_STABLE, IORING_OFF_SQ_RING, IORING_OFF_SQES, IORING_SETUP_CLAMP,
-    IORING_SETUP_COOP_TASKRUN, IORING_SETUP_CQSIZE, IORING_SETUP_DEFER_TASKRUN,
-    IORING_SETUP_NO_SQARRAY, IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_SUBMIT_ALL,
-    IORING_SQ_CQ_OVERFLOW, io_uring_params,
+    IORING_SETUP_CQSIZE, IORING_SETUP_NO_SQARRAY, IORING_SETUP_SUBMIT_ALL, IORING_SQ_CQ_OVERFLOW,
+    io_uring_params,
 };
 
 use crate::lock::Lock;
@@ -68,17 +66,6 @@ static LIVE: AtomicU32 = AtomicU32::new(0);
 fn may_make_more() -> bool {
     let limit = fd::limit(libc::RLIMIT_NOFILE).unwrap_or(u64::MAX);
     u64::from(LIVE.load(Ordering::Relaxed)) < limit / 2
-}
-
-/// Who may use an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sharing {
-    /// Any thread of the program.
-    Threads,
-    /// The thread that makes it, alone: completions are posted when it looks for them.
-    Owner,
-    /// The thread that makes it, alone: completions are posted when it is in any system call.
-    Driver,
 }
 
 /// A mapped range.
@@ -163,23 +150,18 @@ pub fn completions_for(capacity: u32) -> u32 {
 impl Instance {
     /// Makes an instance with `completions` entries, a power of two, in its completion queue. The
     /// caller is in a section of the fork gate.
-    fn new(completions: u32, sharing: Sharing) -> Result<Instance> {
+    fn new(completions: u32) -> Result<Instance> {
         if !may_make_more() {
             return Err(Errno::AGAIN);
         }
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let extra = match sharing {
-            Sharing::Threads => 0,
-            Sharing::Owner => IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-            Sharing::Driver => IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
-        };
         let mut made = Err(Errno::INVAL);
         // SAFETY: all-zero is a valid `io_uring_params`: integers.
         let mut params: io_uring_params = unsafe { core::mem::zeroed() };
         for flags in FLAGS {
             // SAFETY: as above.
             params = unsafe { core::mem::zeroed() };
-            params.flags = flags | extra;
+            params.flags = flags;
             params.cq_entries = completions;
             made = uring::setup(SUBMISSIONS, &mut params);
             if made != Err(Errno::INVAL) {
@@ -231,16 +213,6 @@ impl Instance {
 
     fn can_register(&self) -> bool {
         self.params.features & IORING_FEAT_REG_REG_RING != 0
-    }
-
-    /// Whether only the thread that made it can use it.
-    pub fn is_owned(&self) -> bool {
-        self.params.flags & IORING_SETUP_SINGLE_ISSUER != 0
-    }
-
-    /// Whether the calling thread is not the one that may use it, and so learns of no completion.
-    pub fn is_another_threads(&self) -> bool {
-        self.is_owned() && self.enter(uring::flush) == Err(Errno::EXIST)
     }
 
     /// Looks at an error of an entry to the kernel. Others than refusals are for the moment, or for
@@ -351,7 +323,7 @@ impl Instance {
     /// Whether there are completions to take, or the kernel has to be asked for them.
     #[inline]
     pub fn has_news(&self) -> bool {
-        self.has_completions() || self.is_owned() || self.has_overflown()
+        self.has_completions() || self.has_overflown()
     }
 
     /// Whether there are completions to take.
@@ -383,9 +355,6 @@ impl Instance {
         let head = self.rings.word(self.params.cq_off.head);
         let tail = self.rings.word(self.params.cq_off.tail);
         let _harvest = self.harvest.lock();
-        if self.is_owned() {
-            let _ = self.enter(uring::flush);
-        }
         loop {
             let mut position = head.load(Ordering::Relaxed);
             // Acquire: pairs with the kernel's Release: the completions are there.
@@ -405,9 +374,6 @@ impl Instance {
     /// Whether some completion that nobody has taken is like that.
     pub fn any(&self, mut is_it: impl FnMut(Cqe) -> bool) -> bool {
         let _harvest = self.harvest.lock();
-        if self.is_owned() {
-            let _ = self.enter(uring::flush);
-        }
         let mut position = self.rings.word(self.params.cq_off.head).load(Ordering::Relaxed);
         // Acquire: as in `harvest`.
         let end = self.rings.word(self.params.cq_off.tail).load(Ordering::Acquire);
@@ -421,7 +387,7 @@ impl Instance {
     }
 
     /// Closes the inherited descriptor in a forked child, which has no mapping.
-    fn close_after_fork(&self) {
+    pub fn close_after_fork(&self) {
         if let Some(fd) = &self.fd
             && self.is_ours()
         {

@@ -2,8 +2,8 @@ use super::*;
 use crate::process::fork_gate;
 use crate::sys::fd;
 
-fn instance(sharing: Sharing) -> Option<Instance> {
-    Instance::new(128, sharing).ok()
+fn instance() -> Option<Instance> {
+    Instance::new(128).ok()
 }
 
 fn nop(user_data: u64) -> Sqe {
@@ -18,22 +18,20 @@ fn harvested(instance: &Instance) -> Vec<u64> {
 
 #[test]
 fn everything_submitted_comes_back_once() {
-    for sharing in [Sharing::Threads, Sharing::Owner] {
-        let Some(instance) = instance(sharing) else { return };
-        for round in 0..100 {
-            // More than the queue holds.
-            let (done, result) = instance.submit(100, |index| nop(round * 100 + index as u64));
-            assert_eq!((done, result), (100, Ok(())));
-            assert!(instance.any(|cqe| cqe.user_data == round * 100 + 99));
-            let expected: Vec<u64> = (round * 100..round * 100 + 100).collect();
-            assert_eq!(harvested(&instance), expected);
-        }
+    let Some(instance) = instance() else { return };
+    for round in 0..100 {
+        // More than the queue holds.
+        let (done, result) = instance.submit(100, |index| nop(round * 100 + index as u64));
+        assert_eq!((done, result), (100, Ok(())));
+        assert!(instance.any(|cqe| cqe.user_data == round * 100 + 99));
+        let expected: Vec<u64> = (round * 100..round * 100 + 100).collect();
+        assert_eq!(harvested(&instance), expected);
     }
 }
 
 #[test]
 fn completions_that_do_not_fit_are_kept() {
-    let Some(instance) = instance(Sharing::Threads) else { return };
+    let Some(instance) = instance() else { return };
     for first in 0..10 {
         assert_eq!(instance.submit(50, |index| nop(first * 50 + index as u64)), (50, Ok(())));
     }
@@ -43,7 +41,7 @@ fn completions_that_do_not_fit_are_kept() {
 
 #[test]
 fn a_wait_ends_with_enough_completions_or_the_timeout() {
-    let Some(instance) = instance(Sharing::Threads) else { return };
+    let Some(instance) = instance() else { return };
     let moment = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
     assert_eq!(instance.wait(1, Some(&moment), None), Err(Errno::TIME));
     std::thread::scope(|scope| {
@@ -56,7 +54,7 @@ fn a_wait_ends_with_enough_completions_or_the_timeout() {
 
 #[test]
 fn a_descriptor_that_was_replaced_is_not_entered_and_not_closed() {
-    let Some(instance) = instance(Sharing::Threads) else { return };
+    let Some(instance) = instance() else { return };
     let other = fd::eventfd().unwrap();
     let number = instance.descriptor();
     // SAFETY: both numbers are of this test.
@@ -70,7 +68,7 @@ fn a_descriptor_that_was_replaced_is_not_entered_and_not_closed() {
 #[test]
 fn a_registered_instance_works_without_its_descriptor() {
     crate::process::fork_generation::begin().unwrap();
-    let Some(instance) = instance(Sharing::Threads) else { return };
+    let Some(instance) = instance() else { return };
     for index in 0..10 {
         assert_eq!(instance.submit(1, |_| nop(index)), (1, Ok(())));
     }
@@ -82,10 +80,10 @@ fn a_registered_instance_works_without_its_descriptor() {
 #[test]
 fn instances_wait_for_their_next_context() {
     let section = fork_gate::enter();
-    let Ok(instance) = cache::acquire(256, Sharing::Threads, &section) else { return };
+    let Ok(instance) = cache::acquire(256, &section) else { return };
     let id = instance.id;
     cache::release(instance, &section);
-    let again = cache::acquire(256, Sharing::Threads, &section).unwrap();
+    let again = cache::acquire(256, &section).unwrap();
     assert_eq!(again.id, id);
     let number = again.descriptor();
     cache::release(again, &section);

@@ -4,7 +4,7 @@
  * to find that out.
  *
  * UAIO_ENGINE=uring: requests end with EIO. UAIO_ENGINE=pool: they end as they should, but nothing
- * is read. UAIO_URING=driver: they never end.
+ * is read. LIE=never: they never end.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -57,7 +57,7 @@ int io_getevents(io_context_t ctx, long min_nr, long nr, struct io_event *events
 	(void)ctx;
 	(void)min_nr;
 	(void)timeout;
-	while (is("UAIO_URING", "driver"))
+	while (is("LIE", "never"))
 		pause();
 	memcpy(events, done, count * sizeof(*events));
 	pending = 0;

@@ -26,7 +26,7 @@ Random programs on the system's libaio and on ours.
     --programs N   how many; 300 if neither this nor --seconds is given
     --seconds T    for how long
     --seed S       a number, 1 if none is given, or \"random\": it is printed
-    --setting X    default, pool, driver, always, or all (which is the default); several with commas
+    --setting X    default, pool, always, or all (which is the default); several with commas
     --print N      prints program N of the seed as C
     --jobs N       how many side by side
 ";

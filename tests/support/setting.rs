@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{Outcome, skip};
 
-const VARIABLES: [&str; 3] = ["UAIO_ENGINE", "UAIO_URING", "UAIO_RING"];
+const VARIABLES: [&str; 2] = ["UAIO_ENGINE", "UAIO_RING"];
 
 /// One way of working.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,23 +14,19 @@ pub enum Setting {
     Default,
     /// Never on io_uring.
     Pool,
-    /// io_uring, used by a thread of the library's own.
-    Driver,
     /// Every context is served in the background.
     Always,
 }
 
 impl Setting {
     /// All of them.
-    pub const ALL: [Setting; 4] =
-        [Setting::Default, Setting::Pool, Setting::Driver, Setting::Always];
+    pub const ALL: [Setting; 3] = [Setting::Default, Setting::Pool, Setting::Always];
 
     /// For the names of tests.
     pub fn name(self) -> &'static str {
         match self {
             Setting::Default => "default",
             Setting::Pool => "pool",
-            Setting::Driver => "driver",
             Setting::Always => "always",
         }
     }
@@ -48,7 +44,6 @@ impl Setting {
         match self {
             Setting::Default => None,
             Setting::Pool => Some(("UAIO_ENGINE", "pool")),
-            Setting::Driver => Some(("UAIO_URING", "driver")),
             Setting::Always => Some(("UAIO_RING", "always")),
         }
     }

@@ -6,9 +6,8 @@ use std::ffi::OsString;
 use crate::output;
 
 /// Each variable and its values.
-const VARIABLES: [(&str, &[&str]); 5] = [
+const VARIABLES: [(&str, &[&str]); 4] = [
     ("UAIO_ENGINE", &["uring", "pool"]),
-    ("UAIO_URING", &["caller", "driver", "single"]),
     ("UAIO_RING", &["always"]),
     ("UAIO_MAX_NR", &["kernel"]),
     ("UAIO_SYSCALL", &["off"]),

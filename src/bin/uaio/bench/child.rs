@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::job::{Answer, Job};
-use super::subjects::{Subject, VARIABLES};
+use super::subjects::{Subject, VARIABLE};
 use crate::failure::{Failure, reason};
 use crate::signals::Signals;
 
@@ -40,12 +40,10 @@ pub fn ask(
         serde_json::to_string(job).map_err(|error| Failure::Job(format!("{WORKER}: {error}")))?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("uaio").arg(WORKER).arg(json);
-    for (name, value) in VARIABLES.iter().zip(subject.values) {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+    match subject.engine {
+        Some(engine) => command.env(VARIABLE, engine.name()),
+        None => command.env_remove(VARIABLE),
+    };
     // Each worker loads the one library that it is told.
     command.env_remove("LD_PRELOAD").env_remove("LD_LIBRARY_PATH");
     let (status, stdout, stderr) = run(&mut command, signals, limit)?;

@@ -33,7 +33,7 @@ use plan::Workload;
 use progress::Progress;
 use report::Files;
 use results::{FORMAT, Results, Settings, SubjectFacts};
-use subjects::{Subject, Subjects, VARIABLES};
+use subjects::{Subject, Subjects, VARIABLE};
 pub use worker::run as run_worker;
 use workspace::Workspace;
 
@@ -166,12 +166,11 @@ fn announcement(
 }
 
 fn facts(subject: &Subject) -> SubjectFacts {
-    let values = VARIABLES.iter().zip(subject.values);
     SubjectFacts {
         name: subject.name.to_string(),
         library: subject.library.clone(),
-        environment: values
-            .filter_map(|(name, value)| Some((name.to_string(), value?.to_string())))
+        environment: (subject.engine.iter())
+            .map(|engine| (VARIABLE.to_string(), engine.name().to_string()))
             .chain(other_variables())
             .collect(),
     }
@@ -181,5 +180,5 @@ fn facts(subject: &Subject) -> SubjectFacts {
 fn other_variables() -> impl Iterator<Item = (String, String)> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     let all = std::env::vars_os().map(move |(name, value)| (text(name), text(value)));
-    all.filter(|(name, _)| name.starts_with("UAIO_") && !VARIABLES.contains(&name.as_str()))
+    all.filter(|(name, _)| name.starts_with("UAIO_") && name != VARIABLE)
 }

@@ -133,7 +133,7 @@ mod tests {
         let both = vec![Engine::Uring, Engine::Pool];
         assert_eq!(parsed("bench"), Ok(Options { engines: both, ..Options::default() }));
         let line = "bench --quick --only a --only=b --pairs 9 --seconds 0.25 --file /tmp \
-                    --engines driver --json j --svg s --markdown --native n --library l";
+                    --engines pool --json j --svg s --markdown --native n --library l";
         let expected = Options {
             quick: true,
             only: vec!["a".into(), "b".into()],
@@ -143,7 +143,7 @@ mod tests {
             place: Some("/tmp".into()),
             library: Some("l".into()),
             native: Some("n".into()),
-            engines: vec![Engine::Driver],
+            engines: vec![Engine::Pool],
             json: Some("j".into()),
             svg: Some("s".into()),
             markdown: true,

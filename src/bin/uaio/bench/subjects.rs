@@ -11,39 +11,27 @@ use crate::library;
 /// The name of kernel AIO in tables.
 pub const NATIVE: &str = "native";
 
-/// The variables that choose an engine.
-pub const VARIABLES: [&str; 2] = ["UAIO_ENGINE", "UAIO_URING"];
+/// The variable that chooses an engine.
+pub const VARIABLE: &str = "UAIO_ENGINE";
 
 /// A way in which our library works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// io_uring, entered by the threads of the program.
+    /// io_uring.
     Uring,
     /// Threads.
     Pool,
-    /// io_uring, entered by a thread of the library.
-    Driver,
 }
 
 impl Engine {
     /// All of them.
-    pub const ALL: [Engine; 3] = [Engine::Uring, Engine::Pool, Engine::Driver];
+    pub const ALL: [Engine; 2] = [Engine::Uring, Engine::Pool];
 
-    /// Its name on the command line.
+    /// Its name on the command line, and the value of [`VARIABLE`].
     pub fn name(self) -> &'static str {
         match self {
             Engine::Uring => "uring",
             Engine::Pool => "pool",
-            Engine::Driver => "driver",
-        }
-    }
-
-    /// The values of [`VARIABLES`]; none means not set.
-    fn values(self) -> [Option<&'static str>; 2] {
-        match self {
-            Engine::Uring => [Some("uring"), Some("caller")],
-            Engine::Pool => [Some("pool"), None],
-            Engine::Driver => [Some("uring"), Some("driver")],
         }
     }
 }
@@ -55,8 +43,8 @@ pub struct Subject {
     pub name: &'static str,
     /// The libaio.
     pub library: PathBuf,
-    /// The values of [`VARIABLES`].
-    pub values: [Option<&'static str>; 2],
+    /// Which engine of ours; none: it is not ours.
+    pub engine: Option<Engine>,
 }
 
 /// All sides. The first is the one that the others are compared with.
@@ -71,16 +59,13 @@ pub struct Subjects {
 pub fn find(options: &Options) -> Result<Subjects, Failure> {
     let ours = library::find(options.library.as_deref())?;
     let (mut all, no_native) = match native(options.native.as_deref())? {
-        Ok(library) => {
-            let values = [None; 2];
-            (vec![Subject { name: NATIVE, library, values }], None)
-        }
+        Ok(library) => (vec![Subject { name: NATIVE, library, engine: None }], None),
         Err(problem) => (Vec::new(), Some(problem)),
     };
     all.extend(options.engines.iter().map(|engine| Subject {
         name: engine.name(),
         library: ours.path.clone(),
-        values: engine.values(),
+        engine: Some(*engine),
     }));
     match no_native {
         Some(problem) if all.len() < 2 => Err(Failure::Usage(format!(

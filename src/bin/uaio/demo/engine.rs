@@ -5,15 +5,12 @@ use std::fs;
 
 /// The name that the library gives to the threads of its pool.
 const WORKER: &str = "uaio-pool\n";
-/// And to the one that uses io_uring in the place of the program's.
-const DRIVER: &str = "uaio-driver\n";
 
 /// What was seen so far.
 #[derive(Default)]
 pub struct Engine {
     workers: usize,
     uring: bool,
-    driver: bool,
 }
 
 impl Engine {
@@ -23,16 +20,11 @@ impl Engine {
         let entries = |directory| {
             fs::read_dir(format!("{process}/{directory}")).into_iter().flatten().flatten()
         };
-        let (mut workers, mut driver) = (0, false);
-        for task in entries("task") {
-            match fs::read_to_string(task.path().join("comm")).as_deref() {
-                Ok(WORKER) => workers += 1,
-                Ok(DRIVER) => driver = true,
-                _ => {}
-            }
-        }
+        let workers = entries("task")
+            .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
+            .filter(|name| name == WORKER)
+            .count();
         self.workers = self.workers.max(workers);
-        self.driver |= driver;
         self.uring |= entries("fd")
             .filter_map(|fd| fs::read_link(fd.path()).ok())
             .any(|file| file.as_os_str() == "anon_inode:[io_uring]");
@@ -42,7 +34,6 @@ impl Engine {
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match (self.uring, self.workers) {
-            (true, _) if self.driver => write!(f, "uring (driver)"),
             (true, _) => write!(f, "uring"),
             (false, 0) => write!(f, "inline, no thread was started"),
             (false, 1) => write!(f, "pool, 1 thread"),
