@@ -10,7 +10,7 @@ use libc::{RWF_NOWAIT, iovec, timespec};
 
 use crate::engine::inline;
 use crate::request::decode::Transfer;
-use crate::request::{Pinned, Request, Task};
+use crate::request::{Request, Task};
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
@@ -41,12 +41,14 @@ pub fn perform(request: &Request) -> i64 {
 
 fn perform_once(request: &Request) -> Result<usize> {
     // First: it may bring another pin.
-    let pinned = request.look_at_pin().ok_or(Errno::BADF)?;
+    if !request.hold_again() {
+        return Err(Errno::BADF);
+    }
     let (work, fd) = (request.work().ok_or(Errno::BADF)?, request.pin().ok_or(Errno::BADF)?);
     match &work.task {
         Task::Transfer(transfer) => undisturbed(|| {
             with_rights(request.credentials(), || {
-                with_priority(transfer.priority, || move_bytes(fd, transfer, &pinned))
+                with_priority(transfer.priority, || move_bytes(fd, transfer, request.size()))
             })
         }),
         Task::Sync { data_only } => {
@@ -56,17 +58,18 @@ fn perform_once(request: &Request) -> Result<usize> {
     }
 }
 
-fn move_bytes(fd: i32, transfer: &Transfer, pinned: &Pinned) -> Result<usize> {
+/// `size`: where the file ended at submission.
+fn move_bytes(fd: i32, transfer: &Transfer, size: u64) -> Result<usize> {
     let list = transfer.buffer.as_slice();
     let flags = transfer.flags.bits();
     let offset = transfer.offset as u64;
     if transfer.direction == Direction::Read {
         let count = vectored(fd, transfer, list, flags)?;
-        return Ok(count.min(room(pinned.size_then, offset)));
+        return Ok(count.min(room(size, offset)));
     }
     let flags = flags | fixed_position(transfer);
     let len = transfer.buffer.len() as usize;
-    if pinned.size_then == u64::MAX || transfer.flags.is_nowait() {
+    if size == u64::MAX || transfer.flags.is_nowait() {
         return write(fd, transfer, list, flags);
     }
     // What has blocks is written without waiting for anything but the device; what makes the file

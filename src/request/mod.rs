@@ -34,7 +34,7 @@ use crate::sync::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::OwnedFd;
-use crate::sys::file_info::{FileInfo, Identity};
+use crate::sys::file_info::Identity;
 
 /// What an asynchronous request has to do.
 #[derive(Debug)]
@@ -81,15 +81,6 @@ pub struct Work {
     pub task: Task,
 }
 
-/// The file behind a pin.
-#[derive(Clone, Copy, Debug)]
-pub struct Pinned {
-    /// Where it ended at submission; `u64::MAX`: nobody has looked, or it has no end.
-    pub size_then: u64,
-    /// Where it ends now.
-    pub size_now: u64,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Request {
@@ -105,7 +96,7 @@ pub struct Request {
     /// The file, if it was noted: what is behind the pin, unless the program has closed our descriptor
     /// and opened its own.
     pinned: UnsafeCell<Option<Identity>>,
-    /// Where the file ended at submission; `u64::MAX`: nobody has looked, or it has no end.
+    /// See [`Request::size`].
     size: AtomicU64,
     result: AtomicU64,
     /// Descriptor + 1 of a process whose end completes a poll; 0 without one. Under the poller's
@@ -214,24 +205,9 @@ impl Request {
         self.size.store(size, Ordering::Relaxed);
     }
 
-    /// See [`Pinned::size_then`].
-    pub fn size_then(&self) -> u64 {
+    /// Where the file ended at submission; `u64::MAX`: nobody has looked, or it has no end.
+    pub fn size(&self) -> u64 {
         self.size.load(Ordering::Relaxed)
-    }
-
-    /// The file behind the pin, or behind a new one ([`Request::hold_again`]); `None`: it is not held
-    /// any more. The caller is the only one at work on the request.
-    pub fn look_at_pin(&self) -> Option<Pinned> {
-        self.look_once().or_else(|| self.hold_again().then(|| self.look_once()).flatten())
-    }
-
-    fn look_once(&self) -> Option<Pinned> {
-        let info = FileInfo::of(self.pin()?).ok()?;
-        // SAFETY: see `set_pin`.
-        let pinned = unsafe { *self.pinned.get() };
-        let is_intact = pinned.is_none_or(|file| file == info.identity);
-        let size_then = self.size_then();
-        is_intact.then_some(Pinned { size_then, size_now: info.size })
     }
 
     /// Lets the file go; `None` if there is no pin, or it is the program's by now.
