@@ -1,3 +1,4 @@
+/* not: kernel: whoever calls takes completions, unless an eventfd says otherwise */
 /* not: uring: whoever calls takes completions, unless an eventfd says otherwise */
 /*
  * Description: events appear in the ring, and are taken from it, without any call after

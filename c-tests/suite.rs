@@ -3,13 +3,13 @@
 //!
 //! A test program states facts (`check.h` says how). `system::NAME` runs it on the kernel's AIO:
 //! the program must pass there, or the test itself is wrong. `uaio::NAME` runs it on this library
-//! as it comes, `uaio-pool::NAME` with `UAIO_ENGINE=pool`, `uaio-always::NAME` with
-//! `UAIO_RING=always`, and compares. Exit status 0 is a pass, 77 a skip whose reason is the last line
+//! as it comes, `uaio-uring::NAME` and `uaio-pool::NAME` with that `UAIO_ENGINE`,
+//! `uaio-always::NAME` with `UAIO_RING=always`, and compares. Exit status 0 is a pass, 77 a skip whose reason is the last line
 //! of stdout.
 //!
 //! Comments at the top of a C file, one a line, change this:
-//! - `/* only: WHO: REASON */`: nowhere else. WHO is `system`, `uaio` (in every setting), `uring`
-//!   (in every setting but `pool`), `pool` or `always`;
+//! - `/* only: WHO: REASON */`: nowhere else. WHO is `system`, `uaio` (in every setting), `kernel` (as it
+//!   comes), `uring` (with that engine or `always`), `pool` or `always`;
 //! - `/* not: WHO: REASON */`: everywhere else;
 //! - `/* timeout: SECONDS */`: more than the usual 30.
 //!
@@ -80,17 +80,20 @@ const VARIABLES: [&str; 2] = ["UAIO_ENGINE", "UAIO_RING"];
 enum Setting {
     System,
     Uaio,
+    Uring,
     Pool,
     Always,
 }
 
 impl Setting {
-    const ALL: [Setting; 4] = [Setting::System, Setting::Uaio, Setting::Pool, Setting::Always];
+    const ALL: [Setting; 5] =
+        [Setting::System, Setting::Uaio, Setting::Uring, Setting::Pool, Setting::Always];
 
     fn name(self) -> &'static str {
         match self {
             Setting::System => "system",
             Setting::Uaio => "uaio",
+            Setting::Uring => "uaio-uring",
             Setting::Pool => "uaio-pool",
             Setting::Always => "uaio-always",
         }
@@ -99,6 +102,7 @@ impl Setting {
     fn variable(self) -> Option<(&'static str, &'static str)> {
         match self {
             Setting::System | Setting::Uaio => None,
+            Setting::Uring => Some(("UAIO_ENGINE", "uring")),
             Setting::Pool => Some(("UAIO_ENGINE", "pool")),
             Setting::Always => Some(("UAIO_RING", "always")),
         }
@@ -116,7 +120,8 @@ impl Setting {
         match who {
             "system" => Some(vec![Setting::System]),
             "uaio" => chosen(Setting::is_ours),
-            "uring" => chosen(|setting| setting.is_ours() && setting != Setting::Pool),
+            "kernel" => Some(vec![Setting::Uaio]),
+            "uring" => Some(vec![Setting::Uring, Setting::Always]),
             "pool" => Some(vec![Setting::Pool]),
             "always" => Some(vec![Setting::Always]),
             _ => None,

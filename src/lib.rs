@@ -5,14 +5,14 @@
 //! reaps it.
 //!
 //! ```text
-//!   io_submit ─► abi ─► context/submit ─► request (decode, pin) ─┬─► engine: inline │ uring │ pool
+//!   io_submit ─► abi ─► context/submit ─► request (decode, pin) ─┬─► engine: inline │ kernel │ uring │ pool
 //!                                                                └─► poller (epoll)
 //!   io_getevents ◄─ abi ◄─ context/getevents ◄─ ring ◄─ completion ◄─── last reference dropped
 //!   io_cancel ─► abi ─► context/cancel: found under the lock, done outside it ─► engine or poller
 //! ```
 //!
-//! Modules, bottom first; each uses only those before it: `aio_abi`, `sync`, `sys`, `lock`, `process`,
-//! `memory`, `files`, `uring`, `request`, `completion`, `engine`, `poller`, `harvester`, `context`,
+//! Modules, bottom first; each uses only those before it: `aio_abi`, `sync`, `sys`, `config`, `lock`, `process`,
+//! `memory`, `files`, `uring`, `kaio`, `request`, `completion`, `engine`, `poller`, `harvester`, `context`,
 //! `registry`, `abi`.
 //!
 //! The C interface is in `include/libaio.h`. Public in Rust is only what the command and the benchmarks of
@@ -21,10 +21,12 @@
 mod abi;
 pub mod aio_abi;
 mod completion;
+mod config;
 mod context;
 mod engine;
 mod files;
 mod harvester;
+mod kaio;
 mod lock;
 mod memory;
 mod poller;

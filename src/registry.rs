@@ -21,10 +21,12 @@ use libc::timespec;
 
 use crate::aio_abi::AioRing;
 use crate::completion::ring::Geometry;
+use crate::config;
 use crate::context::{Caller, Context, Reap, Wait, deliver};
 use crate::engine::pool;
 use crate::files::pins;
 use crate::harvester;
+use crate::kaio;
 use crate::lock::Lock;
 use crate::memory::arena::{Arenas, PAGE, Region, View};
 use crate::memory::chunked::{Chunked, Zeroed};
@@ -37,7 +39,7 @@ use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::Protection;
 use crate::sys::{clock, futex, host, mmap};
-use crate::uring::cache;
+use crate::uring;
 
 /// io_destroy has begun, or the slot is free. (A slot that was never used has no address.)
 const DEAD: u32 = 1 << 31;
@@ -283,7 +285,8 @@ unsafe fn forget_parent(setup: &mut Setup, own: u32) {
     // SAFETY: the caller's promise.
     unsafe {
         pins::reset_after_fork();
-        cache::reset_after_fork();
+        kaio::cache::reset_after_fork();
+        uring::cache::reset_after_fork();
         pool::reset_after_fork();
         harvester::reset_after_fork();
     }
@@ -303,9 +306,25 @@ pub fn setup(requested: u32, target: usize) -> Result<()> {
     })
 }
 
+/// Whether a context for `requested` events may be made when the process has `sum` already.
+///
+/// divergence: what the process has is not charged against fs.aio-max-nr, unless the environment
+/// says UAIO_MAX_NR=kernel. One context alone is held to the limit, or to its default if that is
+/// higher, so that absurd numbers fail as they do with the kernel.
+fn may_request(requested: u32, sum: u64) -> bool {
+    const DEFAULT_MAX_NR: u64 = 0x10000;
+    let requested = u64::from(requested);
+    if config::charges_contexts() {
+        // What the engine has got from the kernel is charged to the same contexts.
+        let used = host::aio_nr().unwrap_or(0).saturating_sub(kaio::cache::charged());
+        return requested + sum + used <= host::aio_max_nr().unwrap_or(DEFAULT_MAX_NR);
+    }
+    requested <= DEFAULT_MAX_NR || host::aio_max_nr().is_some_and(|limit| requested <= limit)
+}
+
 fn open(requested: u32, geometry: Geometry) -> Result<&'static Slot> {
     let mut setup = SETUP.lock();
-    if !host::may_request(requested, setup.requested) {
+    if !may_request(requested, setup.requested) {
         return Err(Errno::AGAIN);
     }
     let epoch = first_use(&mut setup).map_err(|_| Errno::NOMEM)?;
@@ -449,7 +468,8 @@ pub fn finish_all() {
 fn retire() {
     pool::retire();
     harvester::retire();
-    cache::clear();
+    kaio::cache::close_pipe();
+    uring::cache::clear();
 }
 
 /// What is at the address that a context had last.
@@ -550,4 +570,15 @@ fn is_inherited_and_empty(address: usize) -> bool {
         && ring.incompat_features == 0
         && ring.nr > 0
         && ring.head == ring.tail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_context_may_not_ask_for_more_than_the_limit() {
+        assert!(may_request(65_536, u64::MAX / 2));
+        assert!(!may_request(0x40_0000, 0));
+    }
 }

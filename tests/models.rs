@@ -11,6 +11,9 @@ mod completion;
 /// What `src/completion/waiters` takes from `crate::files`.
 #[path = "models/files.rs"]
 mod files;
+/// What `src/completion/waiters` takes from `crate::kaio`.
+#[path = "models/kaio.rs"]
+mod kaio;
 /// What the sources take from `crate::lock`.
 #[path = "models/lock.rs"]
 mod lock;

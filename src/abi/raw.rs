@@ -7,21 +7,13 @@
 use core::ffi::c_long;
 
 use libc::{SYS_io_cancel, SYS_io_destroy, SYS_io_getevents, SYS_io_setup, SYS_io_submit};
-use once_cell::race::OnceBool;
 
 use crate::abi::calls;
+use crate::config;
 use crate::context::{Caller, MaskArgument, Reap};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::{host, raw};
-
-/// The libc crate does not have it.
-#[cfg(target_arch = "x86_64")]
-#[allow(non_upper_case_globals)]
-const SYS_io_pgetevents: c_long = 333;
-/// The libc crate does not have it.
-#[cfg(target_arch = "aarch64")]
-#[allow(non_upper_case_globals)]
-const SYS_io_pgetevents: c_long = 292;
+use crate::sys::kaio::SYS_IO_PGETEVENTS;
+use crate::sys::raw;
 
 #[cfg(target_arch = "x86_64")]
 core::arch::global_asm!(
@@ -63,7 +55,7 @@ core::arch::global_asm!(
     ".popsection",
     first = const SYS_io_setup,
     last = const SYS_io_cancel,
-    pgetevents = const SYS_io_pgetevents,
+    pgetevents = const SYS_IO_PGETEVENTS,
     ours = sym io_syscall,
     errno_location = sym libc::__errno_location,
 );
@@ -108,7 +100,7 @@ core::arch::global_asm!(
     ".size uaio_syscall, . - uaio_syscall",
     ".popsection",
     last = const SYS_io_getevents,
-    pgetevents = const SYS_io_pgetevents,
+    pgetevents = const SYS_IO_PGETEVENTS,
     ours = sym io_syscall,
     errno_location = sym libc::__errno_location,
 );
@@ -126,8 +118,7 @@ unsafe extern "C" fn io_syscall(
     e: usize,
     f: usize,
 ) -> c_long {
-    static IS_OFF: OnceBool = OnceBool::new();
-    let result = if IS_OFF.get_or_init(|| host::is_set(c"UAIO_SYSCALL", b"off")) {
+    let result = if config::leaves_syscall() {
         // SAFETY: the caller's own system call.
         Errno::check(unsafe { raw::syscall6(number, [a, b, c, d, e, f]) })
     } else {

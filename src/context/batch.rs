@@ -161,8 +161,9 @@ impl Batch {
         self.may_have_slept = true;
     }
 
+    /// Forgets what was asked.
     #[cold]
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.pages = Pages::new();
         self.files = [None; FILES];
         self.credentials = None;

@@ -22,7 +22,7 @@ impl Context {
 
     /// Cancels polls, waits for the rest and closes everything. No call is inside any more, but for
     /// those that the calling thread, in a signal handler, has interrupted, and those that were given
-    /// up: they may go on to use the io_uring instance, which stays until [`Context::close`].
+    /// up: they may go on to use what belongs to the engines, which stays until [`Context::close`].
     ///
     /// Reads, writes and syncs that no worker has started are not cancelled but done: the kernel's
     /// are on their way when io_submit returns, and programs rely on that.
@@ -40,17 +40,19 @@ impl Context {
             }
             next = following;
         }
+        self.kernel.finish();
         self.uring.finish();
         self.completions.drain();
         pins::sweep();
         self.poller.close();
         if !may_be_inside {
-            self.uring.close();
+            self.close();
         }
     }
 
     /// Closes what [`Context::tear_down`] has kept. No call is inside any more.
     pub fn close(&self) {
+        self.kernel.close();
         self.uring.close();
     }
 

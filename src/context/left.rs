@@ -10,7 +10,7 @@
 use crate::aio_abi::Event;
 use crate::completion::waiters::{Errand, Leftover, Sleeper};
 use crate::context::Context;
-use crate::engine::uring::Harvest;
+use crate::engine::Harvest;
 use crate::files::pins;
 use crate::files::resfd::Resfd;
 use crate::process::fork_gate;
@@ -50,6 +50,7 @@ fn whereabouts(sleeper: &Sleeper) -> Whereabouts {
 impl Context {
     /// Undoes a call of the calling thread.
     pub fn undo(&self, owner: Owner) {
+        self.kernel.doubt();
         while let Some(leftover) = take(|| self.completions.waiters.undo(owner)) {
             self.settle(&leftover);
         }
@@ -70,7 +71,7 @@ impl Context {
         if self.uring.needs_watch() {
             self.completions.waiters.wake_followers();
         }
-        self.uring.tell(Harvest { has_moved: true, has_kicks: true });
+        Harvest { has_moved: true, has_kicks: true }.tell(&self.completions);
     }
 
     /// Posts the event of a transfer that a handler has interrupted: fs/aio.c, aio_rw_done.
@@ -118,6 +119,7 @@ impl Context {
             }
             match whereabouts(&sleeper) {
                 Whereabouts::Gone => {
+                    self.kernel.doubt();
                     if let Some(leftover) = take(|| waiters.undo_dead(&sleeper)) {
                         self.settle(&leftover);
                         gone += 1;

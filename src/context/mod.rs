@@ -21,13 +21,16 @@ mod submit;
 mod wait;
 
 use crate::completion::Completions;
+use crate::config;
+use crate::engine::Harvest;
+use crate::engine::kernel::Kernel;
 use crate::engine::pool::Lane;
 use crate::engine::uring::Uring;
 use crate::harvester::{self, Source};
 use crate::poller::Poller;
 use crate::process::reentrancy::{self, Owner};
 use crate::sync::{AtomicBool, Ordering};
-use crate::sys::{fd, host, thread};
+use crate::sys::{fd, thread};
 
 pub use getevents::{Caller, MaskArgument, Reap, Wait, deliver};
 
@@ -38,6 +41,7 @@ pub struct Context {
     pub completions: Completions,
     poller: Poller,
     lane: Lane,
+    kernel: Kernel,
     uring: Uring,
     /// Completions come to the ring without a call from now on.
     is_background: AtomicBool,
@@ -52,8 +56,9 @@ impl Context {
     pub fn open(&'static self) {
         self.lane.open(&self.completions);
         self.poller.open(&self.completions);
+        self.kernel.open(&self.completions);
         self.uring.open(&self.completions, &self.lane);
-        let is_background = host::wants_background();
+        let is_background = config::wants_background();
         self.is_background.store(is_background, Ordering::Relaxed);
         if is_background {
             self.completions.ring.announce();
@@ -64,14 +69,25 @@ impl Context {
     /// Events that wait to be taken, after a look at what has completed.
     pub fn occupancy(&self) -> u32 {
         if self.completions.ring.occupancy() == 0 {
-            if self.poller.needs_harvest() {
-                self.poller.harvest();
-            }
-            if self.uring.has_news() {
-                self.uring.harvest_and_tell();
-            }
+            self.harvest().tell(&self.completions);
         }
         self.completions.ring.occupancy()
+    }
+
+    /// Completes what is ready. [`Harvest::tell`] is due.
+    #[inline]
+    fn harvest(&self) -> Harvest {
+        if self.poller.needs_harvest() {
+            self.poller.harvest();
+        }
+        let mut harvest = Harvest::default();
+        if self.kernel.has_news() {
+            harvest = self.kernel.harvest();
+        }
+        if self.uring.has_news() {
+            harvest = harvest.and(self.uring.harvest());
+        }
+        harvest
     }
 
     /// Whether the harvester completes everything.
@@ -126,6 +142,7 @@ impl Context {
     /// The caller is that child's only thread.
     pub unsafe fn close_after_fork(&self, own: u32) {
         self.poller.close_after_fork();
+        self.kernel.forget();
         self.uring.close_after_fork();
         self.completions.slab.for_each_pin(fd::close_inherited);
         // SAFETY: the caller's promise.

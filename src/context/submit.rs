@@ -1,8 +1,9 @@
 //! io_submit: iocbs in order, each to the end of its submission before the next.
 //!
-//! Two kinds wait for each other for a moment. Polls that follow each other ([`super::polls`]).
-//! Requests for io_uring: they enter the kernel together, unless one could be overtaken by what
-//! follows it ([`super::batch::Queue`]).
+//! Three kinds wait for each other for a moment. Polls that follow each other ([`super::polls`]).
+//! Iocbs that follow each other and that the kernel's AIO gets as they are ([`Run`]). Requests for
+//! io_uring: they enter the kernel together, unless one could be overtaken by what follows it
+//! ([`super::batch::Queue`]).
 
 use crate::aio_abi::Iocb;
 use crate::context::Context;
@@ -30,8 +31,8 @@ impl Context {
     }
 
     fn submit_batch(&'static self, batch: &mut Batch, nr: usize, iocbs: usize) -> Result<usize> {
-        let ring = &self.completions.ring;
         let mut polls = Polls::new();
+        let mut run = Run { iocbs, first: 0, count: 0 };
         let mut submitted = 0;
         let mut failure = None;
         for index in 0..nr {
@@ -50,33 +51,131 @@ impl Context {
                     break;
                 }
             };
-            if decode::is_poll(&accepted.iocb) {
-                polls.push(accepted);
-                if !polls.is_full() {
-                    continue;
+            let kind = self.kind(batch, &accepted);
+            // What came before is submitted before.
+            let mut result = Ok(());
+            if kind != Kind::Poll {
+                result = self.submit_polls(batch, &mut polls, &mut submitted);
+            }
+            if kind != Kind::Kernel && result.is_ok() {
+                result = self.submit_run(batch, &mut run, &mut submitted);
+            }
+            match kind {
+                _ if result.is_err() => self.completions.ring.unreserve(),
+                Kind::Kernel => run.add(index),
+                Kind::Poll => {
+                    polls.push(accepted);
+                    if polls.is_full() {
+                        result = self.submit_polls(batch, &mut polls, &mut submitted);
+                    }
+                }
+                Kind::Other => {
+                    result = self.submit_one(batch, &accepted);
+                    match result {
+                        Ok(()) => submitted += 1,
+                        Err(_) => self.completions.ring.unreserve(),
+                    }
                 }
             }
-            // What came before completes before.
-            if let Err(error) = self.submit_polls(batch, &mut polls, &mut submitted) {
-                if !decode::is_poll(&accepted.iocb) {
-                    ring.unreserve();
-                }
+            if let Err(error) = result {
                 return answer(submitted, Some(error));
             }
-            if decode::is_poll(&accepted.iocb) {
-                continue;
-            }
-            if let Err(error) = self.submit_one(batch, &accepted) {
-                ring.unreserve();
-                return answer(submitted, Some(error));
-            }
-            submitted += 1;
         }
-        let polled = self.submit_polls(batch, &mut polls, &mut submitted);
-        answer(submitted, polled.err().or(failure))
+        let last = self
+            .submit_polls(batch, &mut polls, &mut submitted)
+            .and_then(|()| self.submit_run(batch, &mut run, &mut submitted));
+        answer(submitted, last.err().or(failure))
     }
 
-    /// fs/aio.c, io_submit and io_submit_one, up to the slot.
+    /// How an iocb is submitted.
+    #[inline]
+    fn kind(&'static self, batch: &mut Batch, accepted: &Accepted) -> Kind {
+        let iocb = &accepted.iocb;
+        if decode::is_poll(iocb) {
+            return Kind::Poll;
+        }
+        let is_for_kernel = match decode::direction(iocb) {
+            Some(_) => batch.status(iocb.fildes).is_ok_and(StatusFlags::is_direct),
+            None => decode::is_sync(iocb),
+        };
+        let is_possible = is_for_kernel
+            && !accepted.has_resfd()
+            && !self.is_background()
+            && self.kernel.is_ready();
+        if is_possible { Kind::Kernel } else { Kind::Other }
+    }
+
+    /// Gives a run to the kernel's AIO. What that refuses is looked at here: it is refused here, too, or
+    /// done otherwise.
+    #[inline]
+    fn submit_run(
+        &'static self,
+        batch: &mut Batch,
+        run: &mut Run,
+        submitted: &mut usize,
+    ) -> Result<()> {
+        if run.count == 0 {
+            return Ok(());
+        }
+        self.flush(batch);
+        batch.may_sleep();
+        while run.count > 0 {
+            let taken = self.kernel.submit(run.count, run.address());
+            if fork_generation::is_forked() {
+                run.count = 0;
+                return Ok(());
+            }
+            let count = *taken.as_ref().unwrap_or(&0);
+            *submitted += count;
+            run.pass(count);
+            if run.count > 0 {
+                self.submit_refused(batch, run, taken.err())?;
+                *submitted += 1;
+            }
+        }
+        if self.kernel.has_news() {
+            self.kernel.for_each(|event| batch.interruption.note_result(event.res));
+            self.kernel.look_after_submission();
+        }
+        Ok(())
+    }
+
+    /// The first iocb of a run was refused by the kernel, or there was no room. At an error the slots
+    /// of the run are given back.
+    #[cold]
+    fn submit_refused(
+        &'static self,
+        batch: &mut Batch,
+        run: &mut Run,
+        refusal: Option<Errno>,
+    ) -> Result<()> {
+        batch.forget();
+        let result =
+            self.read(batch, run.address()).and_then(|accepted| self.submit_one(batch, &accepted));
+        match result {
+            Ok(()) => run.pass(1),
+            Err(_) => {
+                (0..core::mem::take(&mut run.count)).for_each(|_| self.completions.ring.unreserve())
+            }
+        }
+        if let (Ok(()), Some(refusal)) = (result, refusal) {
+            self.kernel.note_refusal(refusal);
+        }
+        result
+    }
+
+    /// fs/aio.c, io_submit and io_submit_one, up to the slot, for an iocb whose address is in the
+    /// program's array at `entry`.
+    #[inline]
+    fn read(&self, batch: &mut Batch, entry: usize) -> Result<Accepted> {
+        // SAFETY: an address.
+        let address: usize = unsafe { batch.pages.read(entry) }?;
+        let (iocb, key) = batch.pages.read_iocb(address)?;
+        decode::check_header(&iocb)?;
+        Ok(Accepted { iocb, address, key })
+    }
+
+    /// The same, with the slot.
     #[inline]
     fn accept(&self, batch: &mut Batch, iocbs: usize, index: usize) -> Result<Accepted> {
         let entry = iocbs.wrapping_add(index.wrapping_mul(size_of::<usize>()));
@@ -85,18 +184,15 @@ impl Context {
             // One question for both pages, which are one; if that was wrong, it is asked again.
             let _ = batch.pages.check_writable(entry, size_of::<usize>());
         }
-        // SAFETY: an address.
-        let address: usize = unsafe { batch.pages.read(entry) }?;
-        let (iocb, key) = batch.pages.read_iocb(address)?;
+        let accepted = self.read(batch, entry)?;
         if index == 0 {
-            let is_beside = user::is_same_page(entry, address);
+            let is_beside = user::is_same_page(entry, accepted.address);
             if self.has_iocbs_beside_array.load(Ordering::Relaxed) != is_beside {
                 self.has_iocbs_beside_array.store(is_beside, Ordering::Relaxed);
             }
         }
-        decode::check_header(&iocb)?;
         self.completions.ring.reserve()?;
-        Ok(Accepted { iocb, address, key })
+        Ok(accepted)
     }
 
     /// fs/aio.c, __io_submit_one, for anything but a poll.
@@ -159,6 +255,44 @@ impl Context {
         let res = inline::sync(accepted.iocb.fildes, data_only)?;
         self.completions.post(accepted.event(res), batch.signal(accepted));
         Ok(())
+    }
+}
+
+/// How an iocb is submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// With other polls.
+    Poll,
+    /// By the kernel's AIO, with its neighbours.
+    Kernel,
+    /// By itself.
+    Other,
+}
+
+/// Iocbs that follow each other in the program's array, hold slots, and go to the kernel's AIO.
+struct Run {
+    /// Address of the array.
+    iocbs: usize,
+    first: usize,
+    count: u32,
+}
+
+impl Run {
+    fn add(&mut self, index: usize) {
+        if self.count == 0 {
+            self.first = index;
+        }
+        self.count += 1;
+    }
+
+    /// Where the address of the first iocb is.
+    fn address(&self) -> usize {
+        self.iocbs.wrapping_add(self.first.wrapping_mul(size_of::<usize>()))
+    }
+
+    fn pass(&mut self, count: usize) {
+        self.first += count;
+        self.count -= count as u32;
     }
 }
 

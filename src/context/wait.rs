@@ -1,25 +1,28 @@
 //! How callers of io_getevents sleep until there are enough events, each in one system call:
 //!
-//! - Only requests in io_uring can bring events: in io_uring_enter, until as many have completed as
-//!   are missing ([`Sleeper::watch`]). See [`crate::completion::waiters`] for what happens if other events come
-//!   all the same.
+//! - Requests are in the kernel's AIO or in io_uring: in io_getevents or io_uring_enter, until as many
+//!   have completed as are missing ([`Sleeper::watch`]). See [`crate::completion::waiters`] for what
+//!   happens if other events come all the same. In the kernel's AIO a sleeper can watch the epoll and
+//!   the io_uring instance as well.
 //! - Polls are armed: one of the sleepers, the leader, sleeps in ppoll on the epoll and on the
 //!   descriptor of the io_uring instance, and completes what becomes ready ([`Sleeper::lead`]). A
 //!   leader that leaves calls another one.
 //! - Else others bring the events (the leader, the harvester, workers, submitters): on a futex
 //!   ([`Sleeper::follow`]).
 //!
-//! The last is allowed only as long as it is true: who submits the first request to io_uring, or
+//! The last is allowed only as long as it is true: who submits the first request to an engine, or
 //! arms the first poll, wakes those sleepers.
 
 use core::cell::Cell;
+use core::ptr;
 
 use libc::{pollfd, timespec};
 
 use crate::completion::waiters::{Place, Sleep, Waiter};
 use crate::context::Context;
 use crate::context::getevents::Wait;
-use crate::engine::uring::Harvest;
+use crate::engine::Harvest;
+use crate::kaio::{self, Bag, Watched};
 use crate::poller::leader::Leader;
 use crate::process::fork_generation;
 use crate::process::reentrancy;
@@ -27,6 +30,7 @@ use crate::sys::clock::{self, Timeout};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::SigSet;
 use crate::sys::{bell, futex, poll};
+use crate::uring;
 
 /// Why a sleeper came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,36 @@ const STEP: timespec = timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 /// How often that is doubled by who has others that look: 640 ms.
 const FEW_ROUNDS: u32 = 7;
 
+/// Where a call sleeps in the kernel.
+enum Bed<'a> {
+    /// In io_uring.
+    Ring(&'a uring::Instance),
+    /// In the kernel's AIO.
+    Kernel {
+        instance: &'a kaio::Instance,
+        /// No other instance has requests.
+        is_only: bool,
+        /// The call watches the epoll, for all.
+        leader: Option<Leader<'a>>,
+    },
+}
+
+impl Bed<'_> {
+    fn sleep(&self) -> Sleep {
+        match self {
+            Bed::Ring(_) => Sleep::Ring,
+            Bed::Kernel { .. } => Sleep::Kernel,
+        }
+    }
+
+    fn has_events(&self) -> bool {
+        match self {
+            Bed::Ring(instance) => instance.has_completions(),
+            Bed::Kernel { instance, .. } => instance.has_events(),
+        }
+    }
+}
+
 /// A call of io_getevents.
 pub(super) struct Sleeper<'a> {
     context: &'a Context,
@@ -79,21 +113,15 @@ impl<'a> Sleeper<'a> {
     /// Completes what is ready, for this call first of all.
     #[inline]
     pub(super) fn harvest(&self) {
-        if self.context.poller.needs_harvest() {
-            self.context.poller.harvest();
-        }
-        if self.context.uring.has_news() {
-            let (before, now) = (self.untold.get(), self.context.uring.harvest());
-            self.untold.set(Harvest {
-                has_moved: before.has_moved || now.has_moved,
-                has_kicks: before.has_kicks || now.has_kicks,
-            });
+        let now = self.context.harvest();
+        if now != Harvest::default() {
+            self.untold.set(self.untold.get().and(now));
         }
     }
 
     /// Tells others of what was harvested and is left.
     fn tell(&self) {
-        self.context.uring.tell(self.untold.take());
+        self.untold.take().tell(&self.context.completions);
     }
 
     /// Tells nobody: this is a forked child, or the context is gone.
@@ -130,7 +158,7 @@ impl<'a> Sleeper<'a> {
 
     /// Sleeps until the ring holds `need` events, or something else ends the wait.
     pub(super) fn sleep(&self, need: u32) -> Awake {
-        let (poller, uring) = (&self.context.poller, &self.context.uring);
+        let Context { poller, kernel, uring, .. } = self.context;
         if reentrancy::is_nested() {
             // The leader may be the call that this thread's handler has interrupted.
             return self.look_around(need);
@@ -140,20 +168,29 @@ impl<'a> Sleeper<'a> {
                 true => poller.lead(),
                 false => None,
             };
-            let awake = match leader {
-                Some(leader) => {
-                    let awake = self.lead(need, &leader);
-                    drop(leader);
-                    if !matches!(awake, Awake::Revoked(_)) && uring.needs_watch() {
-                        self.context.completions.waiters.wake_followers();
-                    }
-                    awake
-                }
-                None if uring.needs_watch() && !poller.needs_harvest() => self.watch(need),
-                None => self.follow(need),
+            let is_leader = leader.is_some();
+            let awake = if kernel.needs_watch() && self.cannot_watch(need) {
+                drop(leader);
+                self.look_around(need)
+            } else if kernel.needs_watch()
+                && let Some((instance, is_only)) = kernel.bed()
+            {
+                self.watch(need, &Bed::Kernel { instance, is_only, leader })
+            } else if let Some(leader) = leader {
+                self.lead(need, &leader)
+            } else if uring.needs_watch()
+                && !poller.needs_harvest()
+                && let Some(instance) = uring.instance()
+            {
+                self.watch(need, &Bed::Ring(instance))
+            } else {
+                self.follow(need)
             };
             if let Awake::Revoked(_) = awake {
                 return awake;
+            }
+            if is_leader && uring.needs_watch() {
+                self.context.completions.waiters.wake_followers();
             }
             // We may have been woken to lead and leave instead.
             poller.find_leader();
@@ -183,11 +220,21 @@ impl<'a> Sleeper<'a> {
         (self.occupancy() >= need).then_some(Awake::Enough)
     }
 
-    /// Sleeps in io_uring_enter.
-    fn watch(&self, need: u32) -> Awake {
-        let Context { completions, poller, uring, .. } = self.context;
-        let Some(instance) = uring.instance() else { return Awake::NewRole };
-        let Some(waiter) = self.join(need, Sleep::Ring) else { return self.look_around(need) };
+    /// Whether a sleep in the kernel's AIO would have to end before there are enough events, under a
+    /// mask. fs/aio.c, io_pgetevents: a handler that the mask lets through runs also if events end the
+    /// sleep; nobody would know that the call has to end, too.
+    fn cannot_watch(&self, need: u32) -> bool {
+        need > 1
+            && self.mask().is_some()
+            && (self.context.completions.in_flight() > 0 || self.context.poller.needs_harvest())
+    }
+
+    /// Sleeps in the kernel until requests complete.
+    fn watch(&self, need: u32, bed: &Bed<'_>) -> Awake {
+        let Some(waiter) = self.join(need, bed.sleep()) else { return self.look_around(need) };
+        if let Bed::Kernel { leader: Some(leader), .. } = bed {
+            waiter.lead(leader.term());
+        }
         let mut kicks = 0;
         loop {
             self.harvest();
@@ -202,41 +249,119 @@ impl<'a> Sleeper<'a> {
             if kicks > PATIENCE {
                 let _ = poll::wait(&mut [], Some(&PAUSE), None);
             }
-            if !uring.needs_watch() || poller.needs_harvest() {
+            if !self.is_made(bed) {
                 return Awake::NewRole;
             }
             let occupancy = self.occupancy();
-            let asked = match completions.in_flight() > uring.in_flight() {
-                // Others may bring some of the events.
+            let asked = match self.have_others(bed) {
                 true => 1,
                 false => need.saturating_sub(occupancy).max(1),
             };
-            let (span, is_last) = self.span(MOMENT);
+            let is_blind = !self.arm_watches(bed);
+            let (span, is_last) = self.span(if is_blind { STEP } else { MOMENT });
             waiter.ask(asked);
             let is_changed = waiter.is_woken()
-                || instance.has_completions()
+                || bed.has_events()
                 || self.occupancy() != occupancy
                 || self.news(need).is_some()
-                || !uring.needs_watch();
+                || !self.is_made(bed);
             let waited = match is_changed {
                 true => Ok(()),
-                false => {
-                    let mask = self.mask();
-                    match doze(&waiter, || instance.wait(asked, span.as_ref(), mask.as_ref())) {
-                        Ok(waited) => waited,
-                        Err(awake) => return awake,
-                    }
-                }
+                false => match self.doze_in(bed, &waiter, asked, span.as_ref()) {
+                    Ok(waited) => waited,
+                    Err(awake) => return awake,
+                },
             };
             waiter.stop_asking();
             match waited {
                 Ok(()) | Err(Errno::BUSY) => waiter.rest(),
                 Err(Errno::TIME) if is_last => return Awake::TimedOut,
-                Err(Errno::TIME) => waiter.rest(),
+                Err(Errno::TIME) => {
+                    self.context.look_after_leader();
+                    if let Bed::Kernel { leader: Some(_), .. } = bed {
+                        self.context.poller.repair();
+                    }
+                    waiter.rest();
+                }
                 Err(Errno::INTR) => return Awake::Interrupted,
                 Err(_) => return self.look_now_and_then(need, &waiter),
             }
         }
+    }
+
+    /// Sleeps until `count` completions are there; ETIME: `span` is over.
+    fn doze_in(
+        &self,
+        bed: &Bed<'_>,
+        waiter: &Waiter,
+        count: u32,
+        span: Option<&timespec>,
+    ) -> core::result::Result<Result<()>, Awake> {
+        let mask = self.mask();
+        match bed {
+            Bed::Ring(instance) => doze(waiter, || instance.wait(count, span, mask.as_ref())),
+            Bed::Kernel { instance, .. } => {
+                let mut bag = Bag::new();
+                let end = span.map(clock::after);
+                instance.fall_asleep();
+                let slept = doze(waiter, || instance.sleep(count, &mut bag, span, mask.as_ref()))?;
+                let brought = self.context.kernel.unpack(instance, &bag);
+                self.untold.set(self.untold.get().and(brought));
+                let is_over = || end.as_ref().is_some_and(clock::is_over);
+                Ok(match slept {
+                    Ok(taken) if taken >= bag.wanted(count) => Ok(()),
+                    Ok(_) if is_over() => Err(Errno::TIME),
+                    // fs/aio.c, read_events: only a signal is left.
+                    Ok(_) => Err(Errno::INTR),
+                    Err(error) => Err(error),
+                })
+            }
+        }
+    }
+
+    /// Whether a bed is the right one still.
+    fn is_made(&self, bed: &Bed<'_>) -> bool {
+        let Context { poller, kernel, uring, .. } = self.context;
+        match bed {
+            Bed::Ring(_) => uring.needs_watch() && !poller.needs_harvest() && !kernel.needs_watch(),
+            Bed::Kernel { instance, is_only, leader } => {
+                let is_led = match leader {
+                    Some(leader) => leader.is_in_office(),
+                    None => !poller.needs_harvest() || poller.is_led(),
+                };
+                is_led
+                    && kernel.needs_watch()
+                    && kernel
+                        .bed()
+                        .is_some_and(|(now, only)| ptr::eq(now, *instance) && only == *is_only)
+            }
+        }
+    }
+
+    /// Whether some of the events may come from elsewhere.
+    fn have_others(&self, bed: &Bed<'_>) -> bool {
+        let in_flight = self.context.completions.in_flight();
+        match bed {
+            Bed::Ring(_) => in_flight > self.context.uring.in_flight(),
+            Bed::Kernel { is_only, .. } => in_flight > 0 || !is_only,
+        }
+    }
+
+    /// Sees to it that the sleeper in a bed is woken by the rest. False: it has to look now and then.
+    fn arm_watches(&self, bed: &Bed<'_>) -> bool {
+        let Context { poller, uring, .. } = self.context;
+        let Bed::Kernel { instance, is_only, leader } = bed else { return true };
+        let mut is_armed = *is_only;
+        if leader.is_some()
+            && let Some((epoll, number)) = poller.numbered_epoll()
+        {
+            is_armed &= instance.watch(Watched::Epoll, epoll, number);
+        }
+        if uring.needs_watch() {
+            is_armed &=
+                uring.descriptor().is_some_and(|ring| instance.watch(Watched::Uring, ring, 0));
+        }
+        is_armed
     }
 
     /// Sleeps on the epoll, completing polls, as the only thread that does.
@@ -259,7 +384,8 @@ impl<'a> Sleeper<'a> {
             if in_vain > PATIENCE && core::mem::take(&mut in_vain) > 0 && poller.repair() {
                 return Awake::NewRole;
             }
-            if !poller.needs_harvest() || !leader.is_in_office() {
+            let is_over = !poller.needs_harvest() || !leader.is_in_office();
+            if is_over || self.context.kernel.needs_watch() {
                 return Awake::NewRole;
             }
             let ring = uring.descriptor();
@@ -337,14 +463,14 @@ impl<'a> Sleeper<'a> {
         waiter: &Waiter,
         sleep: impl Fn(Option<(Option<timespec>, bool)>) -> Result<()>,
     ) -> Awake {
-        let Context { poller, uring, .. } = self.context;
+        let Context { poller, kernel, uring, .. } = self.context;
         let mut rounds = 0;
         loop {
             if let Some(awake) = self.news(need) {
                 return awake;
             }
             let must_look = poller.needs_harvest() || uring.needs_watch();
-            if must_look && !poller.is_led() {
+            if kernel.needs_watch() || (must_look && !poller.is_led()) {
                 return Awake::NewRole;
             }
             let watch = self.watch_over(rounds);

@@ -10,8 +10,11 @@
 //! What the kernel does inside io_submit is done in the caller, in the same order, with the same
 //! signals and rights; what it does asynchronously goes to an asynchronous engine ([`choose`]).
 
+use crate::completion::Completions;
+
 pub mod choose;
 pub mod inline;
+pub mod kernel;
 pub mod pool;
 pub mod stream;
 pub mod uring;
@@ -24,4 +27,33 @@ pub enum Place {
     Caller,
     /// By an asynchronous engine.
     Asynchronous,
+}
+
+/// What a harvest of completions found. Who waits has to be told of it ([`Harvest::tell`]), once the
+/// caller has taken its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Harvest {
+    /// Completions were taken.
+    pub has_moved: bool,
+    /// Some of them were meant to wake somebody.
+    pub has_kicks: bool,
+}
+
+impl Harvest {
+    /// Both together.
+    pub fn and(self, other: Harvest) -> Harvest {
+        Harvest {
+            has_moved: self.has_moved || other.has_moved,
+            has_kicks: self.has_kicks || other.has_kicks,
+        }
+    }
+
+    /// Wakes whom the events that are left satisfy.
+    #[inline]
+    pub fn tell(self, completions: &Completions) {
+        if self.has_moved {
+            completions.waiters.moved(self.has_kicks, || completions.ring.occupancy());
+        }
+    }
 }

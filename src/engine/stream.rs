@@ -181,6 +181,18 @@ impl Interruption {
         }
     }
 
+    /// The kernel has completed a request in io_submit, or somewhere else meanwhile.
+    #[cold]
+    pub fn note_result(&mut self, res: i64) {
+        match res {
+            _ if res >= 0 => {}
+            _ if res == Errno::INTR.to_res() => self.is_pending = true,
+            _ if res == Errno::FBIG.to_res() => self.raised(libc::SIGXFSZ),
+            _ if res == Errno::PIPE.to_res() => self.raised(libc::SIGPIPE),
+            _ => {}
+        }
+    }
+
     fn broken_pipe(&mut self) {
         self.is_broken_pipe = true;
         self.raised(libc::SIGPIPE);

@@ -20,6 +20,7 @@ use core::ptr;
 use libc::{RWF_NOWAIT, timespec};
 
 use crate::completion::Completions;
+use crate::engine::Harvest;
 use crate::engine::pool::Lane;
 use crate::engine::work;
 use crate::files::pins;
@@ -66,16 +67,6 @@ pub struct Uring {
 
 /// How many files are remembered.
 const KNOWN: usize = 4;
-
-/// What a harvest found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use]
-pub struct Harvest {
-    /// Completions were taken.
-    pub has_moved: bool,
-    /// Some of them were meant to wake somebody.
-    pub has_kicks: bool,
-}
 
 /// Marks the completion of a cancellation.
 const CANCELLATION: u64 = 1 << 63;
@@ -142,9 +133,6 @@ impl Uring {
 
     #[cold]
     fn make(&self) -> bool {
-        if !uring::may_work() {
-            return false;
-        }
         let pause = self.pause.load(Ordering::Relaxed);
         if pause > 0 {
             self.pause.store(pause - 1, Ordering::Relaxed);
@@ -288,20 +276,10 @@ impl Uring {
 
     /// Takes the completions that are there, and wakes whom their events satisfy.
     pub fn harvest_and_tell(&self) {
-        let harvest = self.harvest();
-        self.tell(harvest);
+        self.harvest().tell(self.completions());
     }
 
-    /// What is due after [`Uring::harvest`], once the caller has taken its events.
-    #[inline]
-    pub fn tell(&self, harvest: Harvest) {
-        if harvest.has_moved {
-            let completions = self.completions();
-            completions.waiters.moved(harvest.has_kicks, || completions.ring.occupancy());
-        }
-    }
-
-    /// Takes the completions that are there. [`Uring::tell`] is due.
+    /// Takes the completions that are there. [`Harvest::tell`] is due.
     pub fn harvest(&self) -> Harvest {
         let mut harvest = Harvest::default();
         let Some(instance) = self.instance().filter(|instance| instance.has_news()) else {

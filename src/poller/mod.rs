@@ -52,6 +52,8 @@ use crate::uring::files::FileTable;
 pub struct Poller {
     /// Descriptor + 1; 0 before the first poll.
     epoll: AtomicI32,
+    /// How many there have been.
+    made: AtomicU32,
     /// Bell that gets the leading waiter out of its sleep; descriptor + 1.
     kick: AtomicI32,
     table: Lock<Table, true>,
@@ -124,6 +126,13 @@ impl Poller {
         descriptor(&self.epoll)
     }
 
+    /// The same, and which one it is of those that the context has had.
+    pub fn numbered_epoll(&self) -> Option<(i32, u32)> {
+        // Before the descriptor: the other way round a new one might get the number of the old one.
+        let made = self.made.load(Ordering::Relaxed);
+        self.epoll().map(|epoll| (epoll, made))
+    }
+
     /// Descriptor of the bell that wakes the leader.
     pub fn kick(&self) -> Option<i32> {
         descriptor(&self.kick)
@@ -161,6 +170,7 @@ impl Poller {
         }
         // Release: pairs with the Acquire in `descriptor`.
         self.epoll.store(number + 1, Ordering::Release);
+        self.made.fetch_add(1, Ordering::Relaxed);
         Ok(number)
     }
 

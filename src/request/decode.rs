@@ -134,6 +134,11 @@ pub fn direction(iocb: &Iocb) -> Option<Direction> {
     }
 }
 
+/// Whether the iocb syncs.
+pub fn is_sync(iocb: &Iocb) -> bool {
+    matches!(iocb.lio_opcode, IOCB_CMD_FSYNC | IOCB_CMD_FDSYNC)
+}
+
 /// Whether the iocb is a poll, whose file is looked up together with its readiness.
 #[inline]
 pub fn is_poll(iocb: &Iocb) -> bool {

@@ -27,6 +27,11 @@ pub fn between(from: &timespec, to: &timespec) -> i64 {
     (to.tv_sec - from.tv_sec).saturating_mul(SECOND).saturating_add(to.tv_nsec - from.tv_nsec)
 }
 
+/// Whether a moment has passed.
+pub fn is_over(moment: &timespec) -> bool {
+    between(&now(), moment) <= 0
+}
+
 /// What is left until `deadline`; zero if it is over.
 pub fn until(deadline: &timespec) -> timespec {
     let now = now();

@@ -3,16 +3,12 @@
 use core::ffi::{CStr, c_char};
 
 use libc::{AT_FDCWD, O_CLOEXEC, O_RDONLY, SYS_openat};
-use once_cell::race::{OnceBool, OnceNonZeroUsize};
+use once_cell::race::OnceNonZeroUsize;
 
 use crate::sys::errno::Result;
 use crate::sys::fd::OwnedFd;
 use crate::sys::file::{self, Direction, NO_OFFSET};
 use crate::sys::raw::syscall;
-
-/// The kernel's default of fs.aio-max-nr: one context never gets more than this or what the
-/// administrator allows.
-const DEFAULT_MAX_NR: u64 = 0x10000;
 
 /// Reads a short file of /proc or /sys, whose path ends with NUL.
 pub(super) fn read_short(path: &[u8], text: &mut [u8]) -> Result<usize> {
@@ -54,26 +50,25 @@ pub fn possible_cpus() -> u32 {
     u32::try_from(cpus.get()).unwrap_or(u32::MAX)
 }
 
-/// Whether a context for `requested` events may be made when the process has `sum` already.
-///
-/// divergence: what the process has is not charged against fs.aio-max-nr, unless the environment
-/// says UAIO_MAX_NR=kernel. One context alone is held to the limit, or to its default if that is
-/// higher, so that absurd numbers fail as they do with the kernel.
-pub fn may_request(requested: u32, sum: u64) -> bool {
-    static IS_CHARGED: OnceBool = OnceBool::new();
-    let requested = u64::from(requested);
-    let limit = || read_number(c"/proc/sys/fs/aio-max-nr");
-    if IS_CHARGED.get_or_init(|| is_set(c"UAIO_MAX_NR", b"kernel")) {
-        let used = read_number(c"/proc/sys/fs/aio-nr").unwrap_or(0);
-        return requested + sum + used <= limit().unwrap_or(DEFAULT_MAX_NR);
-    }
-    requested <= DEFAULT_MAX_NR || limit().is_some_and(|limit| requested <= limit)
+/// What one context may be made for: fs.aio-max-nr.
+pub fn aio_max_nr() -> Option<u64> {
+    read_number(c"/proc/sys/fs/aio-max-nr")
 }
 
-/// Whether every context shall be served in the background: UAIO_RING=always.
-pub fn wants_background() -> bool {
-    static WANTED: OnceBool = OnceBool::new();
-    WANTED.get_or_init(|| is_set(c"UAIO_RING", b"always"))
+/// What the contexts of the host are charged with: fs.aio-nr.
+pub fn aio_nr() -> Option<u64> {
+    read_number(c"/proc/sys/fs/aio-nr")
+}
+
+/// Whether a filter looks at the system calls of the calling thread.
+pub fn has_filter() -> bool {
+    let mut text = [0u8; 4096];
+    let path = c"/proc/thread-self/status".to_bytes_with_nul();
+    let Ok(len) = read_short(path, &mut text) else { return false };
+    text.get(..len)
+        .unwrap_or_default()
+        .split(|byte| *byte == b'\n')
+        .any(|line| line == b"Seccomp:\t2")
 }
 
 /// Whether the environment variable `name` has this value. In programs with more rights than their
@@ -106,11 +101,5 @@ mod tests {
     #[test]
     fn there_is_a_cpu() {
         assert!((1..10_000).contains(&possible_cpus()));
-    }
-
-    #[test]
-    fn one_context_may_not_ask_for_more_than_the_limit() {
-        assert!(may_request(65_536, u64::MAX / 2));
-        assert!(!may_request(0x40_0000, 0));
     }
 }

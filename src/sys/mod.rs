@@ -15,6 +15,7 @@ pub mod file;
 pub mod file_info;
 pub mod futex;
 pub mod host;
+pub mod kaio;
 pub mod mmap;
 pub mod poll;
 pub mod raw;

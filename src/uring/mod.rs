@@ -31,6 +31,7 @@ use linux_raw_sys::io_uring::{
     io_uring_params,
 };
 
+use crate::config::{self, Choice};
 use crate::lock::Lock;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sys::errno::{Errno, Result};
@@ -116,25 +117,26 @@ pub struct Instance {
     harvest: Lock<()>,
 }
 
-/// Whether io_uring may work: [`UNKNOWN`] or [`REFUSED`].
-static VERDICT: AtomicU32 = AtomicU32::new(UNKNOWN);
-const UNKNOWN: u32 = 0;
-const REFUSED: u32 = 1;
+/// The system does not want io_uring.
+static IS_REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// Whether io_uring may work in this process: not if the kernel has refused it, or UAIO_ENGINE=pool.
+/// Whether io_uring may be tried by the calling thread: not if the kernel has refused it, or the
+/// environment has chosen another engine; and not under a filter of system calls, which may kill for
+/// those that it does not know, if the environment does not ask for it.
 pub fn may_work() -> bool {
-    match VERDICT.load(Ordering::Relaxed) {
-        UNKNOWN if host::is_set(c"UAIO_ENGINE", b"pool") => {
-            VERDICT.store(REFUSED, Ordering::Relaxed);
-            false
-        }
-        verdict => verdict != REFUSED,
+    if IS_REFUSED.load(Ordering::Relaxed) || config::uring() == Choice::Excluded {
+        return false;
     }
+    if config::uring() != Choice::Chosen && host::has_filter() {
+        refuse();
+        return false;
+    }
+    true
 }
 
 /// Notes that io_uring is forbidden from now on.
 fn refuse() {
-    VERDICT.store(REFUSED, Ordering::Relaxed);
+    IS_REFUSED.store(true, Ordering::Relaxed);
 }
 
 /// Whether an error says that the system does not want io_uring, now or ever.

@@ -12,7 +12,9 @@ const VARIABLES: [&str; 2] = ["UAIO_ENGINE", "UAIO_RING"];
 pub enum Setting {
     /// As the library comes.
     Default,
-    /// Never on io_uring.
+    /// On io_uring.
+    Uring,
+    /// On threads.
     Pool,
     /// Every context is served in the background.
     Always,
@@ -20,12 +22,14 @@ pub enum Setting {
 
 impl Setting {
     /// All of them.
-    pub const ALL: [Setting; 3] = [Setting::Default, Setting::Pool, Setting::Always];
+    pub const ALL: [Setting; 4] =
+        [Setting::Default, Setting::Uring, Setting::Pool, Setting::Always];
 
     /// For the names of tests.
     pub fn name(self) -> &'static str {
         match self {
             Setting::Default => "default",
+            Setting::Uring => "uring",
             Setting::Pool => "pool",
             Setting::Always => "always",
         }
@@ -43,6 +47,7 @@ impl Setting {
     pub fn variable(self) -> Option<(&'static str, &'static str)> {
         match self {
             Setting::Default => None,
+            Setting::Uring => Some(("UAIO_ENGINE", "uring")),
             Setting::Pool => Some(("UAIO_ENGINE", "pool")),
             Setting::Always => Some(("UAIO_RING", "always")),
         }

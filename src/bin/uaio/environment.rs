@@ -7,7 +7,7 @@ use crate::output;
 
 /// Each variable and its values.
 const VARIABLES: [(&str, &[&str]); 4] = [
-    ("UAIO_ENGINE", &["uring", "pool"]),
+    ("UAIO_ENGINE", &["kernel", "uring", "pool"]),
     ("UAIO_RING", &["always"]),
     ("UAIO_MAX_NR", &["kernel"]),
     ("UAIO_SYSCALL", &["off"]),

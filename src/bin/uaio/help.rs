@@ -59,7 +59,7 @@ It works in a temporary directory in the current one, with a file of 256 MiB (64
       --list             prints the names of the workloads, and what they are
       --pairs N          rounds of each workload (default: 7)
       --seconds S        length of each measurement (default: 0.5; with --quick, 0.09)
-      --engines LIST     of uring and pool, with commas (default: both)
+      --engines LIST     of kernel, uring and pool, with commas (default: all)
       --file PATH        works in the directory PATH, or with the empty file PATH
       --json FILE        writes all figures to FILE
       --svg FILE         draws bars of the ratios and curves of the latency to FILE

@@ -39,20 +39,37 @@ mod node;
 use core::ops::Deref;
 use core::ptr;
 
+use crate::kaio;
 use crate::lock::Lock;
 use crate::memory::chunked::Chunked;
 use crate::process::reentrancy::Owner;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering, fence};
 use crate::sys::file_info::Identity;
-use crate::uring::Instance;
+use crate::uring;
 use node::{ASLEEP, AWAKE, FREE, Kind};
 
 pub use node::{Errand, Leftover, Sleep, Waiter};
 
-/// How many completions have to be posted to wake those that sleep in io_uring and were marked.
-#[derive(Debug)]
+/// How many completions have to be posted to wake those that sleep in the kernel and were marked.
+#[derive(Debug, Default)]
 #[must_use]
-struct Kick(u32);
+pub(super) struct Kick {
+    /// In io_uring.
+    ring: u32,
+    /// In the kernel's AIO.
+    kernel: u32,
+}
+
+impl Kick {
+    /// Adds what a waiter of a kind asks for.
+    fn add(&mut self, kind: Kind, asked: u32) {
+        match kind {
+            Kind::Ring => self.ring = self.ring.max(asked),
+            Kind::Kernel => self.kernel = self.kernel.max(asked),
+            _ => {}
+        }
+    }
+}
 
 /// How often a kick is repeated for a waiter that does not come.
 const REPEATS: u32 = 100;
@@ -79,7 +96,9 @@ pub struct Waiters {
     count: AtomicU32,
     list: Lock<List>,
     /// Where [`Sleep::Ring`] waiters sleep; null before there is one.
-    ring: AtomicPtr<Instance>,
+    ring: AtomicPtr<uring::Instance>,
+    /// Where [`Sleep::Kernel`] waiters sleep.
+    kernel: AtomicPtr<kaio::Instance>,
     at_hand: [Waiter; AT_HAND as usize],
     more: Chunked<Waiter>,
 }
@@ -113,6 +132,7 @@ impl Default for Waiters {
             count: AtomicU32::new(0),
             list,
             ring: AtomicPtr::new(ptr::null_mut()),
+            kernel: AtomicPtr::new(ptr::null_mut()),
             at_hand: Default::default(),
             more: Chunked::default(),
         }
@@ -130,6 +150,7 @@ impl Waiters {
                 Sleep::Futex => (Kind::Futex, -1),
                 Sleep::Bell(number) => (Kind::Bell, number),
                 Sleep::Ring => (Kind::Ring, -1),
+                Sleep::Kernel => (Kind::Kernel, -1),
                 Sleep::Elsewhere => (Kind::Elsewhere, -1),
             };
             waiter.kind.set(kind);
@@ -314,9 +335,15 @@ impl Waiters {
     }
 
     /// Says where waiters sleep in io_uring; it stays there until the context is closed.
-    pub fn set_ring(&self, instance: *const Instance) {
+    pub fn set_ring(&self, instance: *const uring::Instance) {
         // Release: pairs with the Acquire in `kick`.
         self.ring.store(instance.cast_mut(), Ordering::Release);
+    }
+
+    /// The same for the kernel's AIO; a larger instance may follow.
+    pub fn set_kernel(&self, instance: *const kaio::Instance) {
+        // Release: pairs with the Acquire in `kick`.
+        self.kernel.store(instance.cast_mut(), Ordering::Release);
     }
 
     /// Wakes the waiters that `occupancy` events satisfy. To be called after the events are
@@ -344,19 +371,19 @@ impl Waiters {
 
     #[cold]
     fn wake_where(&self, occupancy: u32, kicks: bool) {
-        let mut most = 0;
+        let mut kick = Kick::default();
         self.each(|waiter| {
             let asked = waiter.asked();
             if kicks && asked > 0 && waiter.is_woken() && waiter.repeats.get() < REPEATS {
                 waiter.repeats.set(waiter.repeats.get() + 1);
-                most = most.max(asked);
+                kick.add(waiter.kind.get(), asked);
             }
             if waiter.need.get() <= occupancy || (asked > 1 && occupancy > 0) {
-                most = most.max(waiter.wake());
+                waiter.wake(&mut kick);
             }
             true
         });
-        self.kick(Kick(most));
+        self.kick(&kick);
     }
 
     /// Wakes everybody: the context is going away.
@@ -369,20 +396,25 @@ impl Waiters {
         self.wake_each(|waiter| waiter.kind.get() != Kind::Ring);
     }
 
+    /// The same for the kernel's AIO.
+    pub fn wake_non_kernel(&self) {
+        self.wake_each(|waiter| waiter.kind.get() != Kind::Kernel);
+    }
+
     fn wake_each(&self, is_meant: impl Fn(&Waiter) -> bool) {
         // SeqCst: as in `news`, for what the caller has changed.
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let mut most = 0;
+        let mut kick = Kick::default();
         self.each(|waiter| {
             if is_meant(waiter) {
-                most = most.max(waiter.wake());
+                waiter.wake(&mut kick);
             }
             true
         });
-        self.kick(Kick(most));
+        self.kick(&kick);
     }
 
     /// Wakes one waiter, whatever it needs: there is a task for it. Who is woken already will look for
@@ -393,25 +425,29 @@ impl Waiters {
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let mut most = 0;
+        let mut kick = Kick::default();
         self.each(|waiter| {
             let is_asleep = !waiter.is_woken();
-            most = waiter.wake();
+            waiter.wake(&mut kick);
             !is_asleep
         });
-        self.kick(Kick(most));
+        self.kick(&kick);
     }
 
     #[inline]
-    fn kick(&self, Kick(count): Kick) {
-        if count == 0 {
-            return;
-        }
+    fn kick(&self, kick: &Kick) {
         // Acquire: pairs with the Release in `set_ring`.
-        // SAFETY: the instance of a context lives until the context is closed, and who calls holds
-        // the context.
-        if let Some(instance) = unsafe { self.ring.load(Ordering::Acquire).as_ref() } {
-            instance.kick(count);
+        // SAFETY: the instances of a context live until the context is closed, and who calls holds the
+        // context.
+        let ring = unsafe { self.ring.load(Ordering::Acquire).as_ref() };
+        if let Some(instance) = ring.filter(|_| kick.ring > 0) {
+            instance.kick(kick.ring);
+        }
+        // Acquire: pairs with the Release in `set_kernel`.
+        // SAFETY: as above.
+        let kernel = unsafe { self.kernel.load(Ordering::Acquire).as_ref() };
+        if let Some(instance) = kernel.filter(|_| kick.kernel > 0) {
+            instance.kick(kick.kernel);
         }
     }
 

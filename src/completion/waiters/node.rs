@@ -2,6 +2,7 @@
 
 use core::cell::Cell;
 
+use crate::completion::waiters::Kick;
 use crate::files::resfd::Note;
 use crate::memory::chunked::Zeroed;
 use crate::process::reentrancy::Owner;
@@ -18,6 +19,8 @@ pub enum Sleep {
     Bell(i32),
     /// In io_uring_enter.
     Ring,
+    /// In io_getevents of the kernel's AIO.
+    Kernel,
     /// For something else than events: nobody wakes it, and io_destroy waits for it.
     Elsewhere,
 }
@@ -30,6 +33,7 @@ pub(super) enum Kind {
     Futex = 0,
     Bell,
     Ring,
+    Kernel,
     Elsewhere,
 }
 
@@ -75,7 +79,7 @@ pub struct Leftover {
 pub struct Waiter {
     /// Set when woken.
     pub(super) woken: AtomicU32,
-    /// Completions that it sleeps for in io_uring; 0 while it does not.
+    /// Completions that it sleeps for in the kernel; 0 while it does not.
     pub(super) asked: AtomicU32,
     pub(super) phase: AtomicU32,
     /// Under the lock: the next free one's index + 1, and its own.
@@ -197,8 +201,8 @@ impl Waiter {
         self.phase.load(Ordering::Relaxed) != FREE && self.owner.get() == owner
     }
 
-    /// Wakes it; for a sleeper in io_uring the caller posts what it asks for, if that is not 0.
-    pub(super) fn wake(&self) -> u32 {
+    /// Wakes it; for a sleeper in the kernel, adds what it asks for to what the caller posts.
+    pub(super) fn wake(&self, kick: &mut Kick) {
         // Release: pairs with the Acquire in `is_woken` and in the futex wait.
         if self.woken.swap(1, Ordering::Release) == 0 {
             self.repeats.set(0);
@@ -206,14 +210,13 @@ impl Waiter {
                 Kind::Futex => futex::wake(&self.woken, 1),
                 Kind::Bell => bell::ring(self.bell.get()),
                 Kind::Elsewhere => {}
-                Kind::Ring => {
+                kind @ (Kind::Ring | Kind::Kernel) => {
                     // SeqCst: the mark comes before our look; pairs with the fence in `ask`, after
                     // which the waiter looks for the mark.
                     fence(Ordering::SeqCst);
-                    return self.asked();
+                    kick.add(kind, self.asked());
                 }
             }
         }
-        0
     }
 }

@@ -67,7 +67,7 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
         }
     }
     if options.engines.is_empty() {
-        options.engines = vec![Engine::Uring, Engine::Pool];
+        options.engines = Engine::ALL.to_vec();
     }
     Ok(Command::Bench(options))
 }
@@ -130,8 +130,8 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        let both = vec![Engine::Uring, Engine::Pool];
-        assert_eq!(parsed("bench"), Ok(Options { engines: both, ..Options::default() }));
+        let engines = Engine::ALL.to_vec();
+        assert_eq!(parsed("bench"), Ok(Options { engines, ..Options::default() }));
         let line = "bench --quick --only a --only=b --pairs 9 --seconds 0.25 --file /tmp \
                     --engines pool --json j --svg s --markdown --native n --library l";
         let expected = Options {
@@ -163,7 +163,7 @@ mod tests {
             ("bench --seconds NaN", "'--seconds'"),
             ("bench --engines", "'--engines'"),
             ("bench --engines uring,", "''"),
-            ("bench --engines uring,kernel", "'kernel'"),
+            ("bench --engines uring,driver", "'driver'"),
             ("bench --engines pool,pool", "'pool' is named twice"),
             ("bench --json=", "empty"),
         ] {

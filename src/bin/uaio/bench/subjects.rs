@@ -17,6 +17,8 @@ pub const VARIABLE: &str = "UAIO_ENGINE";
 /// A way in which our library works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
+    /// The kernel's AIO, and what goes around it.
+    Kernel,
     /// io_uring.
     Uring,
     /// Threads.
@@ -25,11 +27,12 @@ pub enum Engine {
 
 impl Engine {
     /// All of them.
-    pub const ALL: [Engine; 2] = [Engine::Uring, Engine::Pool];
+    pub const ALL: [Engine; 3] = [Engine::Kernel, Engine::Uring, Engine::Pool];
 
     /// Its name on the command line, and the value of [`VARIABLE`].
     pub fn name(self) -> &'static str {
         match self {
+            Engine::Kernel => "kernel",
             Engine::Uring => "uring",
             Engine::Pool => "pool",
         }

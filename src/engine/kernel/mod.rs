@@ -1,0 +1,272 @@
+//! The kernel engine: the kernel's own AIO does direct I/O and syncs. It looks at the program's iocbs by
+//! itself, in its order of errors, and completes requests in an interrupt, in no thread of the program.
+//!
+//! The program's iocbs are submitted as they are. An event in the kernel's ring is the program's event
+//! already: whoever looks copies it to the ring of the context. So there is nothing to remember of a
+//! request but that it is one more in flight.
+//!
+//! *Room.* A context begins with the smallest instance there is, which is charged with one event of
+//! fs.aio-max-nr. When it is full a larger one takes the submissions over, and the smaller one stays
+//! until its requests are done.
+//!
+//! *Calls that are left* by a signal handler that jumps out of io_submit: how many requests it has
+//! submitted nobody knows. The count is in doubt from then on, and the instance is not kept.
+//!
+//! *Orderings*: see `needs_watch`.
+
+use core::ptr;
+
+use libc::timespec;
+
+use crate::aio_abi::Event;
+use crate::completion::Completions;
+use crate::engine::Harvest;
+use crate::kaio::{Bag, Found, Instance, cache};
+use crate::lock::Lock;
+use crate::process::reentrancy;
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::poll;
+
+/// How many instances a context has at most, each larger than those before.
+const SIZES: usize = 3;
+/// Submissions to go without a larger instance, after one could not be made.
+const PAUSE: u32 = 256;
+/// The most requests that an instance is made for.
+const LARGEST: u32 = 4096;
+
+/// The one of a context. All-zero memory has no instance.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The last one that is not null takes submissions. They stay until the context is closed.
+    instances: [AtomicPtr<Instance>; SIZES],
+    making: Lock<()>,
+    pause: AtomicU32,
+    /// The counts of requests in flight may be wrong.
+    is_in_doubt: AtomicBool,
+    completions: AtomicPtr<Completions>,
+}
+
+impl Kernel {
+    /// Says where the events of this engine go.
+    pub fn open(&self, completions: &'static Completions) {
+        self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
+        self.pause.store(0, Ordering::Relaxed);
+        self.is_in_doubt.store(false, Ordering::Relaxed);
+    }
+
+    fn completions(&self) -> &'static Completions {
+        // SAFETY: `open` came before the first request and stored a `&'static`.
+        unsafe { &*self.completions.load(Ordering::Relaxed) }
+    }
+
+    fn instances(&self) -> impl DoubleEndedIterator<Item = &Instance> {
+        // Acquire: pairs with the Release in `enlarge`.
+        // SAFETY: they live until `close`, which comes when no call is inside the context.
+        self.instances.iter().filter_map(|place| unsafe { place.load(Ordering::Acquire).as_ref() })
+    }
+
+    /// The instance where submissions go.
+    #[inline]
+    fn current(&self) -> Option<&Instance> {
+        self.instances().next_back()
+    }
+
+    /// Where a thread has to sleep: the first instance with requests, and whether it is the only one.
+    pub fn bed(&self) -> Option<(&Instance, bool)> {
+        let mut busy = self.instances().filter(|one| one.in_flight().load(Ordering::Relaxed) != 0);
+        match busy.next() {
+            Some(first) => Some((first, busy.next().is_none())),
+            None => self.current().map(|current| (current, true)),
+        }
+    }
+
+    /// Whether requests can be submitted; makes the first instance.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        cache::may_work() && (self.current().is_some() || self.enlarge(0))
+    }
+
+    /// Makes an instance for more requests than `now` ones.
+    #[cold]
+    fn enlarge(&self, now: u32) -> bool {
+        let pause = self.pause.load(Ordering::Relaxed);
+        if pause > 0 {
+            self.pause.store(pause - 1, Ordering::Relaxed);
+            return false;
+        }
+        let _making = self.making.lock();
+        if self.current().is_some_and(|current| current.capacity() > now) {
+            return true;
+        }
+        let wanted = match now {
+            0 => 0,
+            _ => self.completions().ring.nr().min(LARGEST).max(now + 1),
+        };
+        // SAFETY of the order: places are filled from the first on, under the lock.
+        let place = self.instances.iter().find(|place| place.load(Ordering::Relaxed).is_null());
+        let made = place.ok_or(Errno::AGAIN).and_then(|place| Ok((place, cache::acquire(wanted)?)));
+        let Ok((place, instance)) = made else {
+            self.pause.store(PAUSE, Ordering::Relaxed);
+            return false;
+        };
+        let instance = Box::into_raw(instance);
+        // Who sleeps in another one looks around first.
+        self.completions().waiters.wake_all();
+        self.completions().waiters.set_kernel(instance);
+        // Release: pairs with the Acquire in `instances`.
+        place.store(instance, Ordering::Release);
+        self.completions().waiters.wake_all();
+        true
+    }
+
+    /// Whether somebody who waits has to look for events, or sleep in an instance.
+    #[inline]
+    pub fn needs_watch(&self) -> bool {
+        // SeqCst: a waiter that joined the list before it looks here is seen by `submit`, or sees the
+        // request.
+        self.instances().any(|instance| instance.in_flight().load(Ordering::SeqCst) != 0)
+            || self.is_in_doubt.load(Ordering::Relaxed)
+    }
+
+    /// Whether a look at the rings is worth while.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        self.instances().any(Instance::has_events)
+    }
+
+    /// Submits `count` iocbs, whose addresses are in the program's array at `iocbs`, and which hold
+    /// slots; how many were accepted. Errors: the kernel's for the first one, EAGAIN if there is no
+    /// room.
+    pub fn submit(&self, count: u32, iocbs: usize) -> Result<usize> {
+        let mut instance = self.current().ok_or(Errno::AGAIN)?;
+        let now = instance.in_flight().load(Ordering::Relaxed);
+        if now.saturating_add(count) > instance.capacity() && self.enlarge(instance.capacity()) {
+            instance = self.current().ok_or(Errno::AGAIN)?;
+        }
+        let now = instance.in_flight().load(Ordering::Relaxed);
+        let count = count.min(instance.capacity().saturating_sub(now));
+        if count == 0 {
+            return Err(Errno::AGAIN);
+        }
+        // SeqCst: see `needs_watch`. Before the submission, which may complete at once.
+        let before = instance.in_flight().fetch_add(count, Ordering::SeqCst);
+        let submitted = reentrancy::asleep(|| instance.submit(count as usize, iocbs));
+        let rest = count - submitted.unwrap_or(0) as u32;
+        if rest > 0 {
+            instance.in_flight().fetch_sub(rest, Ordering::Relaxed);
+        }
+        if before == 0 && rest < count {
+            self.completions().waiters.wake_non_kernel();
+        }
+        submitted
+    }
+
+    /// The kernel has refused something that nothing seems to be wrong with: perhaps a sandbox has
+    /// forbidden the call.
+    #[cold]
+    pub fn note_refusal(&self, refusal: Errno) {
+        if matches!(refusal, Errno::PERM | Errno::NOSYS | Errno::ACCES)
+            && self.current().is_some_and(|instance| instance.submit(0, 0) == Err(refusal))
+        {
+            cache::refuse();
+        }
+    }
+
+    /// Visits the events that nobody has taken.
+    pub fn for_each(&self, mut visit: impl FnMut(&Event)) {
+        self.instances().for_each(|instance| instance.for_each(&mut visit));
+    }
+
+    /// After a submission: what is done already goes to the ring of the context, as in the kernel.
+    pub fn look_after_submission(&self) {
+        // Those who wait will do it; they would have to be told if we did.
+        if self.completions().waiters.is_empty() {
+            self.harvest_and_tell();
+        }
+    }
+
+    /// Takes the events that are there, and wakes whom they satisfy.
+    pub fn harvest_and_tell(&self) {
+        let harvest = self.harvest();
+        harvest.tell(self.completions());
+    }
+
+    /// Takes the events that are there. [`Harvest::tell`] is due.
+    pub fn harvest(&self) -> Harvest {
+        let ring = &self.completions().ring;
+        let mut harvest = Harvest::default();
+        for instance in self.instances().filter(|instance| instance.has_events()) {
+            harvest = harvest.and(count(instance, instance.harvest(|event| ring.post(event))));
+        }
+        harvest
+    }
+
+    /// Takes what a sleeper has brought. [`Harvest::tell`] is due.
+    pub fn unpack(&self, instance: &Instance, bag: &Bag) -> Harvest {
+        let ring = &self.completions().ring;
+        count(instance, instance.wake_up(bag, |event| ring.post(event)))
+    }
+
+    /// A call may have been left in the middle of a submission.
+    pub fn doubt(&self) {
+        if self.current().is_some() {
+            self.is_in_doubt.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until nothing is in flight, whatever signals come; for as long as the counts can be
+    /// believed.
+    pub fn finish(&self) {
+        const MOMENT: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+        const SHORT: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        loop {
+            self.harvest_and_tell();
+            if !self.needs_watch() || self.is_in_doubt.load(Ordering::Relaxed) {
+                return;
+            }
+            let Some((bed, _)) = self.bed() else { return };
+            let mut bag = Bag::new();
+            bed.fall_asleep();
+            let slept = bed.sleep(1, &mut bag, Some(&MOMENT), None);
+            self.unpack(bed, &bag).tell(self.completions());
+            if !matches!(slept, Ok(_) | Err(Errno::INTR)) {
+                let _ = poll::wait(&mut [], Some(&SHORT), None);
+            }
+        }
+    }
+
+    /// Gives the instances back. Nothing is in flight, but what is in doubt; no call is inside.
+    pub fn close(&self) {
+        self.completions().waiters.set_kernel(ptr::null());
+        for place in &self.instances {
+            let instance = place.swap(ptr::null_mut(), Ordering::Relaxed);
+            if !instance.is_null() {
+                // SAFETY: `enlarge` took it out of a box, and nobody uses it any more.
+                let instance = unsafe { Box::from_raw(instance) };
+                instance.forget_watches();
+                instance.harvest(|_| {});
+                match self.is_in_doubt.load(Ordering::Relaxed) {
+                    // The kernel waits for what is in flight.
+                    true => drop(instance),
+                    false => cache::release(instance),
+                }
+            }
+        }
+    }
+
+    /// Forgets what belongs to the parent of a forked child.
+    pub fn forget(&self) {
+        for place in &self.instances {
+            place.store(ptr::null_mut(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Counts what was taken out of an instance.
+fn count(instance: &Instance, found: Found) -> Harvest {
+    if found.events > 0 {
+        instance.in_flight().fetch_sub(found.events, Ordering::Relaxed);
+    }
+    Harvest { has_moved: found.events + found.others > 0, has_kicks: found.others > 0 }
+}

@@ -1,0 +1,182 @@
+//! Instances between two contexts, and what all instances share.
+//!
+//! Some are kept, without a descriptor or a thread. Those beyond are destroyed by a thread that is
+//! there for nothing else, because that takes 30 ms each; without a thread, by the caller.
+
+use core::ffi::c_void;
+
+use crate::config::{self, Choice};
+use crate::kaio::Instance;
+use crate::lock::Lock;
+use crate::process::fork_gate;
+use crate::sync::{AtomicBool, AtomicU32, Ordering};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fd::{self, OwnedFd};
+use crate::sys::file_info::Identity;
+use crate::sys::thread;
+
+/// The most instances that wait.
+const MOST: usize = 16;
+
+static CACHE: Lock<[Option<Box<Instance>>; MOST]> = Lock::new([const { None }; MOST]);
+/// Instances that shall be destroyed; and whether a thread does it.
+static SURPLUS: Lock<(Vec<Instance>, bool)> = Lock::new((Vec::new(), false));
+/// What all instances are charged with.
+static CHARGED: AtomicU32 = AtomicU32::new(0);
+/// The kernel has no AIO, or a sandbox forbids it.
+static IS_REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// The end of a pipe that kicks read from, and what it is.
+static PIPE: Lock<Option<(OwnedFd, Identity)>> = Lock::new(None);
+
+/// Whether the kernel's AIO may work in this process.
+#[inline]
+pub fn may_work() -> bool {
+    !IS_REFUSED.load(Ordering::Relaxed) && config::kernel() != Choice::Excluded
+}
+
+/// Notes that it is forbidden from now on.
+pub fn refuse() {
+    IS_REFUSED.store(true, Ordering::Relaxed);
+}
+
+/// What the instances of this process are charged with, of fs.aio-max-nr.
+pub fn charged() -> u64 {
+    u64::from(CHARGED.load(Ordering::Relaxed))
+}
+
+/// An instance with room for `capacity` requests, or the smallest one for 0. ENOSYS: there are none for
+/// good; EAGAIN: there is no room on the host.
+pub fn acquire(capacity: u32) -> Result<Box<Instance>> {
+    if !may_work() {
+        return Err(Errno::NOSYS);
+    }
+    let is_fit = |kept: &mut Box<Instance>| kept.capacity() >= capacity;
+    let kept = CACHE.lock().iter_mut().find_map(|kept| kept.take_if(is_fit));
+    if let Some(kept) = kept {
+        return Ok(kept);
+    }
+    let charge = capacity.max(1);
+    match Instance::new(charge) {
+        Ok(instance) => {
+            CHARGED.fetch_add(charge, Ordering::Relaxed);
+            Ok(Box::new(instance))
+        }
+        Err(error @ (Errno::AGAIN | Errno::NOMEM)) => Err(error),
+        Err(_) => {
+            refuse();
+            Err(Errno::NOSYS)
+        }
+    }
+}
+
+/// Takes an instance back. If it is not known to be idle, the kernel sees to the rest.
+pub fn release(instance: Box<Instance>) {
+    let mut surplus = Some(instance);
+    if surplus.as_ref().is_some_and(|instance| instance.is_idle()) {
+        let mut cache = CACHE.lock();
+        if let Some(place) = cache.iter_mut().find(|place| place.is_none()) {
+            *place = surplus.take();
+        }
+    }
+    if let Some(instance) = surplus {
+        discard(instance);
+    }
+}
+
+fn discard(instance: Box<Instance>) {
+    CHARGED.fetch_sub(instance.charge, Ordering::Relaxed);
+    let is_running = {
+        let mut surplus = SURPLUS.lock();
+        surplus.0.push(*instance);
+        core::mem::replace(&mut surplus.1, true)
+    };
+    if is_running {
+        return;
+    }
+    match thread::spawn(destroy_surplus, 0) {
+        Ok(thread) => thread.detach(),
+        Err(_) => {
+            destroy_surplus(core::ptr::null_mut());
+        }
+    }
+}
+
+extern "C" fn destroy_surplus(_: *mut c_void) -> *mut c_void {
+    loop {
+        let next = {
+            let mut surplus = SURPLUS.lock();
+            let next = surplus.0.pop();
+            surplus.1 = next.is_some();
+            next
+        };
+        match next {
+            Some(instance) => drop(instance),
+            None => return core::ptr::null_mut(),
+        }
+    }
+}
+
+/// The descriptor that kicks read from.
+pub(super) fn pipe() -> Option<i32> {
+    let mut pipe = PIPE.lock();
+    if pipe.is_none() {
+        let _section = fork_gate::enter();
+        let (out, _into) = fd::pipe().ok()?;
+        let out = out.raised();
+        let identity = Identity::of(out.raw()).ok()?;
+        *pipe = Some((out, identity));
+    }
+    pipe.as_ref().map(|(out, _)| out.raw())
+}
+
+/// Another one in place of `lost`, which the program has closed. False: there is none.
+pub(super) fn renew_pipe(lost: i32) -> bool {
+    {
+        let mut pipe = PIPE.lock();
+        if let Some((out, _)) = pipe.take_if(|(out, _)| out.raw() == lost) {
+            let _ = out.into_raw();
+        }
+    }
+    pipe().is_some()
+}
+
+/// Closes the descriptor: there is no context left.
+pub fn close_pipe() {
+    let _section = fork_gate::enter();
+    let pipe = PIPE.lock().take();
+    if let Some((out, identity)) = pipe
+        && !identity.is_behind(out.raw())
+    {
+        // The program's by now.
+        let _ = out.into_raw();
+    }
+}
+
+/// A forked child has no instances: the kernel does not let it use its parent's.
+///
+/// # Safety
+/// No other thread exists.
+pub unsafe fn reset_after_fork() {
+    // SAFETY: the caller's promise.
+    unsafe {
+        CACHE.force_unlock();
+        SURPLUS.force_unlock();
+        PIPE.force_unlock();
+    }
+    CHARGED.store(0, Ordering::Relaxed);
+    // Not dropped: io_destroy is not for them, and free() is not for signal handlers.
+    for kept in CACHE.lock().iter_mut() {
+        core::mem::forget(kept.take());
+    }
+    let mut surplus = SURPLUS.lock();
+    core::mem::forget(core::mem::take(&mut surplus.0));
+    surplus.1 = false;
+    drop(surplus);
+    if let Some((out, identity)) = PIPE.lock().take() {
+        let number = out.into_raw();
+        if identity.is_behind(number) {
+            fd::close(number);
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Instances of the kernel's AIO: contexts that io_setup(2) makes, whose events any thread can take out
+//! of the ring in memory, without a call.
+//!
+//! An instance serves one context of ours at a time. It is made when a context first needs it and kept
+//! for others when the context is destroyed ([`cache`]): io_destroy(2) takes 30 ms. Nothing here knows
+//! what is submitted, but that events whose `obj` is an iocb of ours are not for the program:
+//!
+//! - *kicks* get threads out of their sleep. A kick is a read of no bytes from a pipe of ours, which is
+//!   over at once. Should the program have put a file of its own there, it does no harm.
+//! - *watches* tell when another descriptor becomes readable, so that one sleep is enough for both.
+//!
+//! *Who may touch what*: the head of the ring, under `harvest`, while no thread sleeps; while one does,
+//! the kernel moves it, for everybody. The iocb of a watch belongs to who has set `is_armed`.
+//!
+//! *Orderings*: the kernel is the partner. Events are read after an Acquire load of the tail
+//! (fs/aio.c, aio_complete has the barrier), and before the Release store of the head, which the kernel
+//! reads when it looks for room (user_refill_reqs_available).
+
+pub mod cache;
+
+use core::cell::UnsafeCell;
+use core::mem::{MaybeUninit, offset_of};
+
+use libc::{POLLIN, timespec};
+
+use crate::aio_abi::{AIO_RING_MAGIC, AioRing, Event, IOCB_CMD_POLL, IOCB_CMD_PREAD, Iocb};
+use crate::lock::Lock;
+use crate::sync::{AtomicBool, AtomicU32, Ordering};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::kaio;
+use crate::sys::poll::SigSet;
+
+/// Slots that requests do not get: for kicks and watches.
+const RESERVED: u32 = 16;
+/// How many kicks are submitted together.
+const KICKS: usize = 32;
+/// How many events a sleeper takes at most.
+const BAG: usize = 64;
+
+/// What else a sleeper can be woken by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// The epoll instance of the context.
+    Epoll = 0,
+    /// Its instance of io_uring.
+    Uring = 1,
+}
+
+/// A poll of a descriptor of ours, in the kernel. It fires once.
+#[derive(Debug, Default)]
+struct Watch {
+    is_armed: AtomicBool,
+    /// Which one of the descriptors that there have been it is armed for.
+    number: AtomicU32,
+    iocb: UnsafeCell<Iocb>,
+}
+
+// SAFETY: see "Who may touch what".
+unsafe impl Sync for Watch {}
+
+/// Room for events that a sleeper takes.
+#[derive(Debug)]
+pub struct Bag {
+    events: [MaybeUninit<Event>; BAG],
+    count: usize,
+}
+
+impl Bag {
+    /// Empty.
+    #[inline]
+    pub fn new() -> Bag {
+        Bag { events: [const { MaybeUninit::uninit() }; BAG], count: 0 }
+    }
+
+    /// How many of `count` events a sleeper waits for.
+    pub fn wanted(&self, count: u32) -> usize {
+        (count as usize).clamp(1, BAG)
+    }
+
+    fn for_each(&self, mut visit: impl FnMut(&Event)) {
+        for event in self.events.iter().take(self.count) {
+            // SAFETY: the kernel has written so many of them.
+            visit(unsafe { event.assume_init_ref() });
+        }
+    }
+}
+
+/// What a harvest found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Events of requests.
+    pub events: u32,
+    /// Events that were to wake somebody.
+    pub others: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Instance {
+    /// The `aio_context_t`: where the ring is.
+    context: usize,
+    /// Slots of the ring.
+    nr: u32,
+    /// What is charged against fs.aio-max-nr.
+    charge: u32,
+    /// Requests whose events were not taken.
+    in_flight: AtomicU32,
+    /// How many threads sleep in the kernel.
+    harvest: Lock<u32>,
+    kick: Lock<Iocb>,
+    watches: [Watch; 2],
+}
+
+impl Instance {
+    /// Makes an instance that is charged with `charge` events. It has room for some more: the kernel
+    /// rounds up to twice what the CPUs may need, and to a page.
+    ///
+    /// NOSYS: what is there is not the kernel's AIO as it is known here.
+    fn new(charge: u32) -> Result<Instance> {
+        let context = kaio::setup(charge)?;
+        let kick = Iocb { lio_opcode: IOCB_CMD_PREAD, ..Iocb::default() };
+        let mut instance = Instance {
+            context,
+            nr: 0,
+            charge,
+            in_flight: AtomicU32::new(0),
+            harvest: Lock::new(0),
+            kick: Lock::new(kick),
+            watches: Default::default(),
+        };
+        // Kernels that are not Linux have no ring in memory.
+        let is_known = instance.field(offset_of!(AioRing, magic)).load(Ordering::Relaxed)
+            == AIO_RING_MAGIC
+            && instance.field(offset_of!(AioRing, incompat_features)).load(Ordering::Relaxed) == 0
+            && instance.field(offset_of!(AioRing, header_length)).load(Ordering::Relaxed) as usize
+                == size_of::<AioRing>();
+        instance.nr = instance.field(offset_of!(AioRing, nr)).load(Ordering::Relaxed);
+        if is_known && instance.nr > 2 * RESERVED { Ok(instance) } else { Err(Errno::NOSYS) }
+    }
+
+    /// A field of the header of the ring.
+    fn field(&self, offset: usize) -> &AtomicU32 {
+        let pointer = core::ptr::with_exposed_provenance_mut(self.context + offset);
+        // SAFETY: the kernel has mapped a page with the header there, which stays as long as `self`;
+        // the callers pass offsets of aligned fields.
+        unsafe { AtomicU32::from_ptr(pointer) }
+    }
+
+    fn head(&self) -> &AtomicU32 {
+        self.field(offset_of!(AioRing, head))
+    }
+
+    fn tail(&self) -> &AtomicU32 {
+        self.field(offset_of!(AioRing, tail))
+    }
+
+    /// Requests that may be in flight.
+    pub fn capacity(&self) -> u32 {
+        self.nr - 1 - RESERVED
+    }
+
+    /// Requests whose events were not taken.
+    #[inline]
+    pub fn in_flight(&self) -> &AtomicU32 {
+        &self.in_flight
+    }
+
+    /// Submits `count` iocbs of the program, whose addresses are in its array at `iocbs`; how many were
+    /// accepted.
+    #[inline]
+    pub fn submit(&self, count: usize, iocbs: usize) -> Result<usize> {
+        kaio::submit(self.context, count, iocbs)
+    }
+
+    /// Whether there are events to take.
+    #[inline]
+    pub fn has_events(&self) -> bool {
+        // Acquire, both: pair with the kernel's barrier before the tail, and with our Release of the
+        // head.
+        self.tail().load(Ordering::Acquire) != self.head().load(Ordering::Acquire)
+    }
+
+    /// Takes the events that are there; `take` gets those of requests.
+    pub fn harvest(&self, mut take: impl FnMut(Event)) -> Found {
+        let mut found = Found::default();
+        let sleepers = self.harvest.lock();
+        if *sleepers == 0 {
+            let next = self.read(|event| self.sort(event, &mut found, &mut take));
+            // Release: the events are copied before the kernel uses their slots again.
+            self.head().store(next, Ordering::Release);
+            return found;
+        }
+        const NOW: timespec = timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut bag = Bag::new();
+        while self.has_events() && matches!(self.take(0, &mut bag, Some(&NOW), None), Ok(1..)) {
+            bag.for_each(|event| self.sort(event, &mut found, &mut take));
+        }
+        found
+    }
+
+    /// Passes an event on, if it is a request's.
+    fn sort(&self, event: &Event, found: &mut Found, take: &mut impl FnMut(Event)) {
+        if !self.contains(event.obj) {
+            found.events += 1;
+            return take(*event);
+        }
+        found.others += 1;
+        if let Some(watch) = self.watch_at(event.obj) {
+            // Release: pairs with the Acquire in `watch`, whose turn it is.
+            watch.is_armed.store(false, Ordering::Release);
+        }
+    }
+
+    /// Visits the events of requests that are there.
+    pub fn for_each(&self, mut visit: impl FnMut(&Event)) {
+        let _harvest = self.harvest.lock();
+        self.read(|event| {
+            if !self.contains(event.obj) {
+                visit(event);
+            }
+        });
+    }
+
+    /// Visits the events that are there; where they end. The lock is held.
+    fn read(&self, mut visit: impl FnMut(&Event)) -> u32 {
+        let events = self.context + size_of::<AioRing>();
+        let events = core::ptr::with_exposed_provenance::<Event>(events);
+        let mut index = self.head().load(Ordering::Relaxed) % self.nr;
+        // Acquire: pairs with the kernel's barrier: the events up to the tail are complete.
+        let tail = self.tail().load(Ordering::Acquire) % self.nr;
+        while index != tail {
+            // SAFETY: the ring has `nr` events, and the kernel does not write those up to the tail
+            // before the head has passed them. Any bits are an `Event`.
+            visit(&unsafe { events.add(index as usize).read_volatile() });
+            index = if index + 1 == self.nr { 0 } else { index + 1 };
+        }
+        index
+    }
+
+    /// Whether something at this address is ours.
+    fn contains(&self, address: u64) -> bool {
+        (address as usize).wrapping_sub(core::ptr::from_ref(self).addr()) < size_of::<Instance>()
+    }
+
+    fn watch_at(&self, iocb: u64) -> Option<&Watch> {
+        self.watches.iter().find(|watch| watch.iocb.get().addr() as u64 == iocb)
+    }
+
+    fn take(
+        &self,
+        count: u32,
+        bag: &mut Bag,
+        timeout: Option<&timespec>,
+        mask: Option<&SigSet>,
+    ) -> Result<usize> {
+        bag.count = 0;
+        bag.count = kaio::take(self.context, count as usize, &mut bag.events, timeout, mask)?;
+        Ok(bag.count)
+    }
+
+    /// From here on until [`Instance::wake_up`] the calling thread may sleep.
+    pub fn fall_asleep(&self) {
+        *self.harvest.lock() += 1;
+    }
+
+    /// Sleeps until there are `count` events, or the bag is full, at most `timeout`; takes them. Fewer
+    /// if it took too long or a signal came; EINTR: none, and a signal came.
+    pub fn sleep(
+        &self,
+        count: u32,
+        bag: &mut Bag,
+        timeout: Option<&timespec>,
+        mask: Option<&SigSet>,
+    ) -> Result<usize> {
+        self.take(count.clamp(1, self.nr - 1), bag, timeout, mask)
+    }
+
+    /// The calling thread sleeps no more. `take` gets the events of requests that it has brought.
+    pub fn wake_up(&self, bag: &Bag, mut take: impl FnMut(Event)) -> Found {
+        let mut found = Found::default();
+        bag.for_each(|event| self.sort(event, &mut found, &mut take));
+        *self.harvest.lock() -= 1;
+        found
+    }
+
+    /// Ends the sleep of threads that wait for up to `count` events.
+    pub fn kick(&self, count: u32) {
+        let mut left = count.min(self.nr - 1) as usize;
+        let mut kick = self.kick.lock();
+        while left > 0 {
+            let Some(pipe) = cache::pipe() else { return };
+            kick.fildes = pipe;
+            let chunk = left.min(KICKS);
+            let iocbs = [&raw const *kick; KICKS];
+            match kaio::submit(self.context, chunk, iocbs.as_ptr().addr()) {
+                Ok(count @ 1..) => left = left.saturating_sub(count),
+                // The program has closed the pipe.
+                Err(Errno::BADF) if cache::renew_pipe(pipe) => {}
+                // No room: there are events, or will be. Sleepers look around after a while, too.
+                _ => return,
+            }
+        }
+    }
+
+    /// Lets `descriptor` wake a sleeper when it becomes readable; `number` tells it from those that had
+    /// its place before. False: the kernel cannot, or not yet.
+    pub fn watch(&self, what: Watched, descriptor: i32, number: u32) -> bool {
+        let Some(watch) = self.watches.get(what as usize) else { return false };
+        // Acquire: pairs with the Release in `harvest`.
+        if watch
+            .is_armed
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
+            let is_it = watch.number.load(Ordering::Relaxed) == number;
+            if !is_it {
+                self.forget_watches();
+            }
+            return is_it;
+        }
+        watch.number.store(number, Ordering::Relaxed);
+        let iocb = Iocb {
+            lio_opcode: IOCB_CMD_POLL,
+            fildes: descriptor,
+            buf: POLLIN as u64,
+            ..Iocb::default()
+        };
+        // SAFETY: who has set `is_armed` has the iocb.
+        unsafe { *watch.iocb.get() = iocb };
+        let iocbs = [watch.iocb.get()];
+        let is_submitted = kaio::submit(self.context, 1, iocbs.as_ptr().addr()) == Ok(1);
+        if !is_submitted {
+            watch.is_armed.store(false, Ordering::Relaxed);
+        }
+        is_submitted
+    }
+
+    /// Gives up what is watched: it may be another file by now. The events come.
+    pub fn forget_watches(&self) {
+        for watch in &self.watches {
+            if watch.is_armed.load(Ordering::Relaxed) {
+                // SAFETY: the kernel reads the key, which nobody writes while it is armed.
+                let _ = kaio::cancel(self.context, unsafe { &*watch.iocb.get() });
+            }
+        }
+    }
+
+    /// Whether nothing is in the kernel any more.
+    fn is_idle(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) == 0
+            && self.watches.iter().all(|watch| !watch.is_armed.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = kaio::destroy(self.context);
+    }
+}
+
+#[cfg(test)]
+mod tests;

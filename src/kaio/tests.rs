@@ -1,0 +1,130 @@
+use super::*;
+use crate::sys::fd::{self, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Sleeps, and takes nothing else.
+fn wait(instance: &Instance, count: u32, span: &timespec) -> (Result<usize>, Found) {
+    let mut bag = Bag::new();
+    instance.fall_asleep();
+    let slept = instance.sleep(count, &mut bag, Some(span), None);
+    (slept, instance.wake_up(&bag, |event| assert_eq!(event.res, 1)))
+}
+
+const NOW: timespec = timespec { tv_sec: 0, tv_nsec: 0 };
+const LONG: timespec = timespec { tv_sec: 20, tv_nsec: 0 };
+
+fn instance() -> Option<Box<Instance>> {
+    cache::acquire(0).ok()
+}
+
+/// Reads a byte of /dev/zero so many times; `data` counts from 0.
+fn read(instance: &Instance, count: u64) {
+    let file = std::fs::File::open("/dev/zero").unwrap();
+    let mut byte = 0u8;
+    for data in 0..count {
+        let iocb = Iocb {
+            data,
+            fildes: std::os::fd::AsRawFd::as_raw_fd(&file),
+            buf: (&raw mut byte).addr() as u64,
+            nbytes: 1,
+            ..Iocb::default()
+        };
+        let iocbs = [&raw const iocb];
+        assert_eq!(instance.submit(1, iocbs.as_ptr().addr()), Ok(1));
+    }
+}
+
+#[test]
+fn sleepers_and_harvests_take_all() {
+    let Some(instance) = instance() else { return };
+    assert_eq!(wait(&instance, 1, &NOW), (Ok(0), Found::default()));
+    read(&instance, 5);
+    assert_eq!(wait(&instance, 2, &LONG), (Ok(5), Found { events: 5, others: 0 }));
+    assert!(!instance.has_events());
+    read(&instance, 3);
+    assert_eq!(wait(&instance, 4, &NOW), (Ok(3), Found { events: 3, others: 0 }));
+    for has_sleeper in [false, true] {
+        if has_sleeper {
+            instance.fall_asleep();
+        }
+        read(&instance, 100);
+        let mut found = Vec::new();
+        let harvest = instance.harvest(|event| found.push((event.data, event.res)));
+        assert_eq!(harvest, Found { events: 100, others: 0 });
+        assert!(found.into_iter().eq((0..100).map(|data| (data, 1))));
+    }
+    instance.wake_up(&Bag::new(), |_| {});
+    cache::release(instance);
+}
+
+#[test]
+fn the_ring_wraps() {
+    let Some(instance) = instance() else { return };
+    for _ in 0..20 {
+        read(&instance, 50);
+        let mut next = 0;
+        instance.harvest(|event| {
+            assert_eq!(event.data, next);
+            next += 1;
+        });
+        assert_eq!(next, 50);
+    }
+    cache::release(instance);
+}
+
+#[test]
+fn a_kick_wakes_who_waits_for_many() {
+    let Some(instance) = instance() else { return };
+    thread::scope(|scope| {
+        let sleeper = scope.spawn(|| {
+            let begin = Instant::now();
+            (wait(&instance, 40, &LONG), begin.elapsed())
+        });
+        thread::sleep(Duration::from_millis(20));
+        instance.kick(40);
+        let (result, slept) = sleeper.join().unwrap();
+        assert_eq!(result, (Ok(40), Found { events: 0, others: 40 }));
+        assert!(slept < Duration::from_secs(15), "{slept:?}");
+    });
+    cache::release(instance);
+}
+
+#[test]
+fn a_kick_goes_through_where_the_program_has_taken_the_pipe() {
+    let Some(instance) = instance() else { return };
+    let number = cache::pipe().unwrap();
+    let other = fd::memory_file().unwrap();
+    // SAFETY: both numbers are the test's.
+    unsafe { libc::dup2(other.raw(), number) };
+    instance.kick(1);
+    drop(OwnedFd::from_raw(number));
+    instance.kick(2);
+    let found = instance.harvest(|event| panic!("{event:?}"));
+    assert_eq!(found, Found { events: 0, others: 3 });
+    assert!(cache::pipe().is_some());
+    cache::release(instance);
+}
+
+#[test]
+fn a_watch_fires_once_and_is_given_up_for_another_descriptor() {
+    let Some(instance) = instance() else { return };
+    let (first, second) = (fd::eventfd().unwrap(), fd::eventfd().unwrap());
+    if !instance.watch(Watched::Epoll, first.raw(), 1) {
+        // No IOCB_CMD_POLL before Linux 4.18.
+        return;
+    }
+    assert!(instance.watch(Watched::Epoll, first.raw(), 1), "it is there");
+    assert_eq!(wait(&instance, 1, &NOW).0, Ok(0));
+    fd::eventfd_signal(first.raw());
+    assert_eq!(wait(&instance, 1, &LONG), (Ok(1), Found { events: 0, others: 1 }));
+    fd::eventfd_drain(first.raw());
+    assert!(instance.watch(Watched::Epoll, first.raw(), 1));
+    assert!(!instance.watch(Watched::Epoll, second.raw(), 2), "not at once");
+    assert_eq!(wait(&instance, 1, &LONG).0, Ok(1));
+    assert!(instance.watch(Watched::Epoll, second.raw(), 2));
+    fd::eventfd_signal(second.raw());
+    assert_eq!(wait(&instance, 1, &LONG), (Ok(1), Found { events: 0, others: 1 }));
+    assert!(instance.is_idle());
+    cache::release(instance);
+}
