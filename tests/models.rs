@@ -8,9 +8,14 @@
 
 #[path = "models/completion.rs"]
 mod completion;
+/// `src/engine/idle.rs`.
+#[path = "models/engine.rs"]
+mod engine;
 /// What `src/completion/waiters` takes from `crate::files`.
 #[path = "models/files.rs"]
 mod files;
+#[path = "models/idle.rs"]
+mod idle;
 /// What `src/completion/waiters` takes from `crate::kaio`.
 #[path = "models/kaio.rs"]
 mod kaio;

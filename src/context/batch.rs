@@ -93,6 +93,8 @@ pub(super) struct Batch {
     /// Something was done that may have taken long.
     may_have_slept: bool,
     credentials: Option<Credentials>,
+    /// Requests are on the lane, and nobody has been called for them.
+    pub(super) has_queued: bool,
     files: [Option<File>; FILES],
     next_file: usize,
 }
@@ -119,6 +121,7 @@ impl Batch {
             looked: now,
             may_have_slept: false,
             credentials: None,
+            has_queued: false,
             files: [None; FILES],
             next_file: 0,
         }

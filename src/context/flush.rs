@@ -39,9 +39,18 @@ impl Growth {
 }
 
 impl Context {
-    /// Lets what is queued enter the kernel, and sees to what comes back at once.
+    /// Lets what is queued enter the kernel, or calls workers for it, and sees to what comes back at once.
     #[inline]
     pub(super) fn flush(&'static self, batch: &mut Batch) {
+        self.flush_ring(batch);
+        if core::mem::take(&mut batch.has_queued) {
+            self.lane.call(batch.credentials());
+        }
+    }
+
+    /// The same for what is queued for io_uring only.
+    #[inline]
+    pub(super) fn flush_ring(&'static self, batch: &mut Batch) {
         if batch.queue.count > 0 {
             self.flush_queue(batch);
         }

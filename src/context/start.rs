@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
+use crate::engine::pool::Refused;
 use crate::engine::{Place, choose, work};
 use crate::files::pins::{self, Pin};
 use crate::files::resfd::Resfd;
@@ -44,7 +45,7 @@ impl Context {
             return self.transfer_here(batch, accepted, status, &transfer);
         }
         if !status.is_opened_by_path() || !self.can_use_uring(accepted) {
-            self.flush(batch);
+            self.flush_ring(batch);
             if let Ok(info) = FileInfo::of(fd)
                 && choose::by_blocks(fd, status, &transfer, &info) == Place::Asynchronous
                 && let Ok((file, section)) = pin(fd)
@@ -106,7 +107,7 @@ impl Context {
     ) -> Result<()> {
         let can_use_uring = self.can_use_uring(accepted);
         if !can_use_uring || batch.queue.is_in_the_way_of_syncs() {
-            self.flush(batch);
+            self.flush_ring(batch);
         }
         self.wait_for_rest(batch);
         let fd = accepted.iocb.fildes;
@@ -167,9 +168,15 @@ impl Context {
         give_pin(request, accepted.iocb.fildes, file, identity);
         request.set_size(size);
         drop(section);
-        if self.lane.submit(request, credentials).is_err() && request.state.claim() == Claim::Won {
-            request.set_result(work::perform(request));
-            self.completions.put(request);
+        match self.lane.queue(request, credentials) {
+            Ok(()) => batch.has_queued = true,
+            Err(Refused) if request.state.claim() == Claim::Won => {
+                // What came before starts before.
+                self.flush(batch);
+                request.set_result(work::perform(request));
+                self.completions.put(request);
+            }
+            Err(Refused) => {}
         }
         self.completions.put(request);
         Ok(())

@@ -13,6 +13,7 @@
 use crate::completion::Completions;
 
 pub mod choose;
+mod idle;
 pub mod inline;
 pub mod kernel;
 pub mod pool;

@@ -1,8 +1,12 @@
 //! The pool engine: threads that do what the kernel would do asynchronously.
 //!
-//! One pool serves the process. It grows on demand to a bound; a worker that finds nothing to do for
-//! a second leaves; io_destroy of the last context sends all home. Requests queue in the *lane* of
-//! their context; lanes with work queue for the workers, who take one request from each in turn.
+//! One pool serves the process. Requests queue in the *lane* of their context; lanes with work queue for
+//! the workers, who take one request from each in turn.
+//!
+//! *How many*: the first request brings one worker. One more comes whenever something is queued and all
+//! that are there are at work, most often in the device; up to a bound. A batch calls as many idle
+//! workers as it needs, all at once; none that finds nothing ([`Idle`]). One that nobody calls for a
+//! second leaves; io_destroy of the last context sends all home.
 //!
 //! *Rights*: a worker has those of the thread that started it. A submitter with others does its work
 //! itself ([`Refused`]). glibc changes ids in all threads at once, so a worker compares again before
@@ -14,9 +18,10 @@
 //! *Locks (order)*: `ready` (workers only), then a lane's `queue`. `staff` is taken alone, and only
 //! to start or end a thread. Submission takes no process-wide lock but for that.
 //!
-//! *Orderings*: a submitter queues, then looks for sleepers; a worker says that it sleeps, then looks
-//! at the queue: `queued` and `idle` are SeqCst on both sides, so that one sees the other. The same
-//! holds for `queued` and `workers` when a worker leaves.
+//! *Orderings*: a submitter queues; SeqCst fence; looks who is idle, at work, there. A worker says that it
+//! is idle, has taken a request or leaves; SeqCst fence; looks at the queue. The two fences are ordered,
+//! so that one sees the other: either the submitter calls somebody, or a worker that is awake finds the
+//! request, or calls another one for it.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -24,18 +29,16 @@ use core::ptr;
 use libc::timespec;
 
 use crate::completion::Completions;
+use crate::engine::idle::{Idle, MOST, Rest};
 use crate::engine::work;
 use crate::lock::Lock;
 use crate::request::Request;
 use crate::request::list::List;
 use crate::request::state::Claim;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sys::cred::Credentials;
-use crate::sys::errno::Errno;
 use crate::sys::{clock, futex, thread};
 
-/// The most workers: as many as a disk keeps busy; more only cost.
-const MOST: usize = 16;
 /// How long a worker waits for something to do.
 const PATIENCE: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
 
@@ -71,9 +74,9 @@ impl Lane {
         unsafe { &*self.completions.load(Ordering::Relaxed) }
     }
 
-    /// Queues a request that is pinned, to be done with the rights of `credentials`. Refused: the
-    /// caller does the work; it has claimed nothing.
-    pub fn submit(
+    /// Queues a request that is pinned, to be done with the rights of `credentials`; a [`Lane::call`] is
+    /// due. Refused: the caller does the work; it has claimed nothing.
+    pub fn queue(
         &'static self,
         request: &Request,
         credentials: Credentials,
@@ -82,29 +85,36 @@ impl Lane {
         if !POOL.may_serve(credentials) {
             return Err(Refused);
         }
-        {
-            let mut queue = self.queue.lock();
-            request.state.arm();
-            request.is_queued.store(true, Ordering::Relaxed);
-            queue.requests.push_back(&self.completions().slab, request);
-            // SeqCst: see the module.
-            POOL.queued.fetch_add(1, Ordering::SeqCst);
-            if !core::mem::replace(&mut queue.is_scheduled, true) {
-                POOL.arrive(self);
-            }
+        let mut queue = self.queue.lock();
+        request.state.arm();
+        request.is_queued.store(true, Ordering::Relaxed);
+        queue.requests.push_back(&self.completions().slab, request);
+        POOL.queued.fetch_add(1, Ordering::Relaxed);
+        if !core::mem::replace(&mut queue.is_scheduled, true) {
+            POOL.arrive(self);
         }
-        if POOL.call_worker(credentials) || !self.remove(request) { Ok(()) } else { Err(Refused) }
+        Ok(())
     }
 
-    /// Takes a request off the queue if no worker has it yet. Claims nothing.
-    fn remove(&self, request: &Request) -> bool {
-        let mut queue = self.queue.lock();
-        let removed = request.is_queued.swap(false, Ordering::Relaxed)
-            && queue.requests.remove(&self.completions().slab, request);
-        if removed {
-            POOL.queued.fetch_sub(1, Ordering::Relaxed);
+    /// Sees to it that what was queued is done: by workers, or here if there are none. The caller holds
+    /// no lock.
+    pub fn call(&'static self, credentials: Credentials) {
+        if !POOL.call_workers(Some(credentials)) {
+            while let Some(request) = self.pop(Party::Helper).0 {
+                run(self.completions(), request, Party::Helper);
+            }
         }
-        removed
+    }
+
+    /// Queues a single request and calls for it.
+    pub fn submit(
+        &'static self,
+        request: &Request,
+        credentials: Credentials,
+    ) -> Result<(), Refused> {
+        self.queue(request, credentials)?;
+        self.call(credentials);
+        Ok(())
     }
 
     /// Claims a request that no worker has started. The caller holds a reference and no lock.
@@ -121,23 +131,43 @@ impl Lane {
         claim
     }
 
-    /// The next request, claimed; and whether there are more.
-    fn pop(&self) -> (Option<&'static Request>, bool) {
+    /// The next request, claimed, for `party`, which [`run`]s it; and whether the lane is to be put back.
+    fn pop(&self, party: Party) -> (Option<&'static Request>, bool) {
         let completions = self.completions();
         let mut queue = self.queue.lock();
         let request = queue.requests.first(&completions.slab);
         if let Some(request) = request {
             queue.requests.remove(&completions.slab, request);
             request.is_queued.store(false, Ordering::Relaxed);
-            // Relaxed: `finish_all` reads both, `running` last.
-            POOL.running.fetch_add(1, Ordering::Relaxed);
-            // Release: who sees the queue empty sees the request running.
+            party.at_work().fetch_add(1, Ordering::Relaxed);
+            // Release: who sees the queue empty sees the request at work.
             POOL.queued.fetch_sub(1, Ordering::Release);
             // Whoever claims a queued request takes it off the queue, under the same lock.
             let _ = request.state.claim();
         }
-        queue.is_scheduled = !queue.requests.is_empty();
+        if party == Party::Worker {
+            queue.is_scheduled = !queue.requests.is_empty();
+        }
         (request, queue.is_scheduled)
+    }
+}
+
+/// Who takes a request off a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Party {
+    /// A worker, to whom a lane has come.
+    Worker,
+    /// Somebody else, who has the lane.
+    Helper,
+}
+
+impl Party {
+    /// How many of these are at work on requests.
+    fn at_work(self) -> &'static AtomicU32 {
+        match self {
+            Party::Worker => &POOL.busy,
+            Party::Helper => &POOL.helping,
+        }
     }
 }
 
@@ -151,10 +181,16 @@ struct Ready {
 // SAFETY: lanes stay at their addresses for ever, and their links belong to the holder of the lock.
 unsafe impl Send for Ready {}
 
-/// Threads that were started and have not left.
+/// Threads that were started and have not left, by their numbers.
 #[derive(Debug)]
 struct Staff {
-    threads: [Option<thread::Thread>; MOST],
+    threads: [Option<Employee>; MOST],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Employee {
+    thread: thread::Thread,
+    epoch: u32,
 }
 
 #[derive(Debug)]
@@ -166,13 +202,14 @@ struct Pool {
     /// Requests on all queues.
     queued: AtomicU32,
     /// Requests that workers are at.
-    running: AtomicU32,
-    /// Workers that sleep or are about to.
-    idle: AtomicU32,
+    busy: AtomicU32,
+    /// Requests of queues that others are at.
+    helping: AtomicU32,
+    /// The program ends, and waits for both.
+    is_ending: AtomicBool,
+    idle: Idle,
     /// Workers of this epoch.
     workers: AtomicU32,
-    /// Changes to call sleepers.
-    calls: AtomicU32,
     /// Workers of an older epoch go home.
     epoch: AtomicU32,
     /// Rights of the workers, in two halves; a torn value only sends work back to its submitter, or
@@ -185,10 +222,11 @@ static POOL: Pool = Pool {
     ready: Lock::new(Ready { head: ptr::null(), tail: ptr::null() }),
     staff: Lock::new(Staff { threads: [None; MOST] }),
     queued: AtomicU32::new(0),
-    running: AtomicU32::new(0),
-    idle: AtomicU32::new(0),
+    busy: AtomicU32::new(0),
+    helping: AtomicU32::new(0),
+    is_ending: AtomicBool::new(false),
+    idle: Idle { workers: AtomicU32::new(0), calls: AtomicU32::new(0) },
     workers: AtomicU32::new(0),
-    calls: AtomicU32::new(0),
     epoch: AtomicU32::new(0),
     rights: [AtomicU64::new(0), AtomicU64::new(0)],
 };
@@ -222,42 +260,49 @@ impl Pool {
         }
     }
 
-    /// Sees to it that a worker comes for a request that was queued. False: there is none.
-    fn call_worker(&self, credentials: Credentials) -> bool {
+    /// Sees to it that workers come for what is queued. False: there are none.
+    fn call_workers(&self, credentials: Option<Credentials>) -> bool {
         // SeqCst: see the module.
-        let idle = self.idle.load(Ordering::SeqCst);
-        if idle > 0 {
-            self.calls.fetch_add(1, Ordering::Relaxed);
-            futex::wake(&self.calls, 1);
+        fence(Ordering::SeqCst);
+        // Those that are awake and have nothing yet will find it.
+        let missing = self.queued.load(Ordering::Relaxed).saturating_sub(self.searching());
+        if missing == 0 || self.idle.call(missing) > 0 || self.searching() > 0 {
+            return true;
         }
-        // SeqCst: see the module.
-        let workers = self.workers.load(Ordering::SeqCst) as usize;
-        if workers < MOST && self.queued.load(Ordering::Relaxed) > idle {
-            // Without one more, those that are there come; if there are any.
-            // SeqCst: see the module.
-            return self.hire(credentials) || self.workers.load(Ordering::SeqCst) > 0;
-        }
-        workers > 0
+        let workers = || self.workers.load(Ordering::Relaxed);
+        // Without one more, those that are there come; if there are any.
+        (workers() < MOST as u32 && self.hire(credentials)) || workers() > 0
     }
 
-    /// Starts one more worker, with the rights of the calling thread.
+    /// How many workers are looking for work, or on their way to it.
+    fn searching(&self) -> u32 {
+        let at_work = self.busy.load(Ordering::Relaxed) + self.idle.count();
+        self.workers.load(Ordering::Relaxed).saturating_sub(at_work)
+    }
+
+    /// Starts one more worker, with the rights of the calling thread; none: that is a worker itself.
     #[cold]
-    fn hire(&self, credentials: Credentials) -> bool {
+    fn hire(&self, credentials: Option<Credentials>) -> bool {
         let mut staff = self.staff.lock();
-        let Some(place) = staff.threads.iter_mut().find(|thread| thread.is_none()) else {
+        let mut places = staff.threads.iter_mut().enumerate();
+        let Some((number, place)) = places.find(|(_, place)| place.is_none()) else {
             return false;
         };
         // Passed on: by the time it runs, it may belong to an older epoch already.
         let epoch = self.epoch.load(Ordering::Relaxed);
-        let Ok(thread) = thread::spawn(worker, epoch as usize) else { return false };
-        *place = Some(thread);
-        let [low, high] = credentials.to_words();
-        self.rights[0].store(low, Ordering::Relaxed);
-        self.rights[1].store(high, Ordering::Relaxed);
+        let Ok(thread) = thread::spawn(worker, Badge { number: number as u32, epoch }.to_word())
+        else {
+            return false;
+        };
+        *place = Some(Employee { thread, epoch });
+        if let Some(credentials) = credentials {
+            let [low, high] = credentials.to_words();
+            self.rights[0].store(low, Ordering::Relaxed);
+            self.rights[1].store(high, Ordering::Relaxed);
+        }
         // Counted once it is there, so that nobody relies on a worker that never comes; it cannot
         // have left: `leave` takes the lock that we hold.
-        // SeqCst: see the module.
-        self.workers.fetch_add(1, Ordering::SeqCst);
+        self.workers.fetch_add(1, Ordering::Relaxed);
         true
     }
 
@@ -283,60 +328,54 @@ impl Pool {
             let lane = ready.pop()?;
             // SAFETY: lanes live for ever.
             let lane: &'static Lane = unsafe { &*lane };
-            let (request, has_more) = lane.pop();
+            let (request, has_more) = lane.pop(Party::Worker);
             if has_more {
                 ready.push(lane);
             }
             if let Some(request) = request {
+                drop(ready);
+                self.call_workers(None);
                 return Some((lane, request));
             }
         }
     }
 
     /// Waits for something to do. None: nothing came for too long, or the pool is sent home.
-    fn wait(&self, epoch: u32) -> Option<(&'static Lane, &'static Request)> {
+    fn wait(&self, badge: Badge) -> Option<(&'static Lane, &'static Request)> {
+        let is_sent_home = || self.epoch.load(Ordering::Relaxed) != badge.epoch;
         loop {
-            // Acquire: pairs with the Release in `retire`.
-            if self.epoch.load(Ordering::Acquire) != epoch {
+            if is_sent_home() {
                 return None;
             }
-            let calls = self.calls.load(Ordering::Relaxed);
             if let Some(found) = self.take() {
                 return Some(found);
             }
-            // SeqCst, both: see the module.
-            self.idle.fetch_add(1, Ordering::SeqCst);
-            let slept = match self.queued.load(Ordering::SeqCst) {
-                0 => futex::wait_until(&self.calls, calls, Some(&clock::after(&PATIENCE))),
-                _ => Ok(()),
-            };
-            self.idle.fetch_sub(1, Ordering::Relaxed);
-            if slept == Err(Errno::TIMEDOUT) {
+            let has_work = || self.queued.load(Ordering::Relaxed) > 0 || is_sent_home();
+            if self.idle.sleep(badge.number, &clock::after(&PATIENCE), has_work) == Rest::TimedOut {
                 return None;
             }
         }
     }
 
     /// The calling worker stops being one. False: it has to stay, somebody needs it.
-    fn leave(&self, epoch: u32) -> bool {
+    fn leave(&self, badge: Badge) -> bool {
         {
             let mut staff = self.staff.lock();
-            if self.epoch.load(Ordering::Relaxed) != epoch {
-                // `retire` has our handle and waits for us.
+            if self.epoch.load(Ordering::Relaxed) != badge.epoch {
+                // `retire` waits for us.
                 return true;
             }
+            self.workers.fetch_sub(1, Ordering::Relaxed);
             // SeqCst: see the module.
-            self.workers.fetch_sub(1, Ordering::SeqCst);
-            if self.queued.load(Ordering::SeqCst) == 0 {
-                let own = staff.threads.iter_mut().find(|t| t.is_some_and(|t| t.is_self()));
-                if let Some(own) = own {
+            fence(Ordering::SeqCst);
+            if self.queued.load(Ordering::Relaxed) == 0 {
+                if let Some(own) = staff.threads.get_mut(badge.number as usize) {
                     *own = None;
                 }
                 thread::detach_self();
                 return true;
             }
-            // SeqCst: see the module.
-            self.workers.fetch_add(1, Ordering::SeqCst);
+            self.workers.fetch_add(1, Ordering::Relaxed);
         }
         false
     }
@@ -370,72 +409,101 @@ impl Ready {
     }
 }
 
-extern "C" fn worker(epoch: *mut c_void) -> *mut c_void {
+/// Which worker it is.
+#[derive(Clone, Copy, Debug)]
+struct Badge {
+    /// Its place in the staff; no other living thread of the pool has it, whatever its epoch.
+    number: u32,
+    epoch: u32,
+}
+
+impl Badge {
+    fn to_word(self) -> usize {
+        (self.epoch as usize) << 32 | self.number as usize
+    }
+
+    fn from_word(word: usize) -> Badge {
+        Badge { number: word as u32, epoch: (word >> 32) as u32 }
+    }
+}
+
+extern "C" fn worker(badge: *mut c_void) -> *mut c_void {
     thread::name_self(c"uaio-pool");
-    let epoch = epoch.addr() as u32;
+    let badge = Badge::from_word(badge.addr());
     loop {
-        match POOL.wait(epoch) {
-            Some((lane, request)) => run(lane.completions(), request),
-            None if POOL.leave(epoch) => return ptr::null_mut(),
+        match POOL.wait(badge) {
+            Some((lane, request)) => run(lane.completions(), request, Party::Worker),
+            None if POOL.leave(badge) => return ptr::null_mut(),
             None => {}
         }
     }
 }
 
-/// Does a claimed request and completes it.
-fn run(completions: &Completions, request: &Request) {
+/// Does a request that `party` has taken off a queue, and completes it.
+fn run(completions: &Completions, request: &Request, party: Party) {
     request.set_result(work::perform(request));
     completions.put(request);
-    // Release: what was done is done for `finish_all`.
-    if POOL.running.fetch_sub(1, Ordering::Release) == 1 {
-        futex::wake(&POOL.running, u32::MAX);
+    // SeqCst, both: orders our leaving before our look at the flag; pairs with `finish_all`, which sets
+    // the flag before it counts.
+    let at_work = party.at_work();
+    if at_work.fetch_sub(1, Ordering::SeqCst) == 1 && POOL.is_ending.load(Ordering::SeqCst) {
+        futex::wake(at_work, u32::MAX);
     }
 }
 
 /// Waits until everything that was submitted has been done: the program ends, and the kernel would
 /// finish it (fs/aio.c, exit_aio).
 pub fn finish_all() {
+    // SeqCst: see `run`.
+    POOL.is_ending.store(true, Ordering::SeqCst);
     loop {
-        // Acquire, both: pair with the Release in `pop` and `run`.
+        // Acquire: pairs with the Release in `pop`.
         let queued = POOL.queued.load(Ordering::Acquire);
-        match POOL.running.load(Ordering::Acquire) {
-            0 if queued == 0 => return,
+        // SeqCst: see `run`.
+        let [busy, helping] = [&POOL.busy, &POOL.helping].map(|count| count.load(Ordering::SeqCst));
+        match (busy, helping) {
+            (0, 0) if queued == 0 => break,
             // Between two requests: workers are on their way.
-            0 => thread::give_way(),
-            running => futex::wait(&POOL.running, running),
+            (0, 0) => thread::give_way(),
+            (0, _) => futex::wait(&POOL.helping, helping),
+            _ => futex::wait(&POOL.busy, busy),
         }
     }
+    POOL.is_ending.store(false, Ordering::Relaxed);
 }
 
 /// Sends all workers home and waits until they are gone: there is no context left.
 pub fn retire() {
-    let threads = {
-        let mut staff = POOL.staff.lock();
-        // SeqCst: see the module.
-        if POOL.workers.load(Ordering::SeqCst) == 0 {
+    let gone = {
+        let staff = POOL.staff.lock();
+        if POOL.workers.swap(0, Ordering::Relaxed) == 0 {
             return;
         }
-        POOL.workers.store(0, Ordering::SeqCst);
-        // Release: pairs with the Acquire in `wait`.
-        POOL.epoch.fetch_add(1, Ordering::Release);
-        core::mem::replace(&mut staff.threads, [None; MOST])
+        let epoch = POOL.epoch.fetch_add(1, Ordering::Relaxed);
+        // SeqCst: as in the module, between the end of an epoch and the look who is idle.
+        fence(Ordering::SeqCst);
+        staff.threads.map(|employee| employee.filter(|employee| employee.epoch == epoch))
     };
-    POOL.calls.fetch_add(1, Ordering::Relaxed);
-    futex::wake(&POOL.calls, u32::MAX);
+    POOL.idle.call(u32::MAX);
     // Another thread may have made a context and queued something for the workers that leave.
     serve_late_comers();
-    for thread in threads.into_iter().flatten() {
-        thread.join();
+    for (number, employee) in gone.iter().enumerate() {
+        let Some(employee) = employee else { continue };
+        employee.thread.join();
+        if let Some(place) = POOL.staff.lock().threads.get_mut(number) {
+            *place = None;
+        }
     }
     serve_late_comers();
 }
 
 /// Sees to requests that were queued for workers that have left.
 fn serve_late_comers() {
-    // SeqCst: see the module.
-    if POOL.queued.load(Ordering::SeqCst) > 0 && !POOL.call_worker(Credentials::current()) {
+    // SeqCst: see the module; the workers were taken from it.
+    fence(Ordering::SeqCst);
+    if POOL.queued.load(Ordering::Relaxed) > 0 && !POOL.call_workers(Some(Credentials::current())) {
         while let Some((lane, request)) = POOL.take() {
-            run(lane.completions(), request);
+            run(lane.completions(), request, Party::Worker);
         }
     }
 }
@@ -453,7 +521,8 @@ pub unsafe fn reset_after_fork() {
     *POOL.ready.lock() = Ready { head: ptr::null(), tail: ptr::null() };
     POOL.staff.lock().threads = [None; MOST];
     POOL.arrived.store(ptr::null_mut(), Ordering::Relaxed);
-    for count in [&POOL.queued, &POOL.running, &POOL.idle, &POOL.workers] {
+    for count in [&POOL.queued, &POOL.busy, &POOL.helping, &POOL.workers] {
         count.store(0, Ordering::Relaxed);
     }
+    POOL.idle.reset_after_fork();
 }

@@ -1,6 +1,8 @@
 //! Sleeping on a word of memory and waking who sleeps there.
 
-use libc::{FUTEX_PRIVATE_FLAG, FUTEX_WAIT_BITSET, FUTEX_WAKE, SYS_futex, timespec};
+use libc::{
+    FUTEX_PRIVATE_FLAG, FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, SYS_futex, timespec,
+};
 
 use crate::sync::AtomicU32;
 use crate::sys::errno::Result;
@@ -22,7 +24,11 @@ pub fn wait_until(word: &AtomicU32, value: u32, deadline: Option<&timespec>) -> 
     // kernel/futex/waitwake.c, futex_wait: without a timeout the call restarts after a handler with
     // SA_RESTART; with one it returns EINTR after any handler, and restarts after SIGCONT. So there
     // is always a timeout.
-    let deadline = deadline.unwrap_or(&NEVER);
+    wait_bits(word, value, u32::MAX, deadline.unwrap_or(&NEVER)) // FUTEX_BITSET_MATCH_ANY
+}
+
+/// As [`wait_until`], for who is woken for one of `bits` only.
+pub fn wait_bits(word: &AtomicU32, value: u32, bits: u32, deadline: &timespec) -> Result<()> {
     // SAFETY: both pointers are valid for reads during the call; the kernel writes nothing.
     unsafe {
         syscall!(
@@ -32,7 +38,7 @@ pub fn wait_until(word: &AtomicU32, value: u32, deadline: Option<&timespec>) -> 
             value,
             core::ptr::from_ref(deadline),
             0,
-            u32::MAX, // FUTEX_BITSET_MATCH_ANY
+            bits,
         )
     }
     .map(|_| ())
@@ -40,15 +46,18 @@ pub fn wait_until(word: &AtomicU32, value: u32, deadline: Option<&timespec>) -> 
 
 /// Wakes at most `count` sleepers.
 pub fn wake(word: &AtomicU32, count: u32) {
-    // SAFETY: FUTEX_WAKE uses the address as a key and does not read it.
-    let wake = || unsafe {
-        syscall!(
-            SYS_futex,
-            word.as_ptr(),
-            FUTEX_WAKE | FUTEX_PRIVATE_FLAG,
-            count.min(i32::MAX as u32)
-        )
-    };
+    wake_by(FUTEX_WAKE, word, count, 0);
+}
+
+/// Wakes at most `count` of those that wait for one of `bits`.
+pub fn wake_bits(word: &AtomicU32, count: u32, bits: u32) {
+    wake_by(FUTEX_WAKE_BITSET, word, count, bits);
+}
+
+fn wake_by(operation: i32, word: &AtomicU32, count: u32, bits: u32) {
+    let (operation, count) = (operation | FUTEX_PRIVATE_FLAG, count.min(i32::MAX as u32));
+    // SAFETY: both operations use the address as a key and do not read it.
+    let wake = || unsafe { syscall!(SYS_futex, word.as_ptr(), operation, count, 0, 0, bits) };
     // It does not fail; but a sleeper that is not woken sleeps for ever.
     let _: Result<usize> = wake().or_else(|_| wake());
 }

@@ -105,12 +105,6 @@ pub fn spawn(entry: Entry, argument: usize) -> Result<Thread> {
 }
 
 impl Thread {
-    /// Whether this is the calling thread.
-    pub fn is_self(self) -> bool {
-        // SAFETY: no preconditions.
-        self.0 == unsafe { libc::pthread_self() }
-    }
-
     /// Lets the thread go on without anybody waiting for it.
     pub fn detach(self) {
         // SAFETY: `spawn` made it joinable, and this takes the only handle.

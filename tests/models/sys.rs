@@ -4,6 +4,7 @@ pub mod errno;
 /// The word is the model of the futex, and this the queue of who sleeps on any.
 pub mod futex {
     use crate::sync::{AtomicU32, Ordering};
+    use crate::sys::errno::Result;
 
     loom::lazy_static! {
         static ref QUEUE: loom::sync::Mutex<()> = loom::sync::Mutex::new(());
@@ -15,6 +16,16 @@ pub mod futex {
         while word.load(Ordering::Relaxed) == value {
             queue = WOKEN.wait(queue).unwrap();
         }
+    }
+
+    /// Whoever else is woken sleeps again. No model lets the time pass.
+    pub fn wait_bits(word: &AtomicU32, value: u32, _: u32, _: &libc::timespec) -> Result<()> {
+        wait(word, value);
+        Ok(())
+    }
+
+    pub fn wake_bits(word: &AtomicU32, count: u32, _: u32) {
+        wake(word, count);
     }
 
     pub fn wake(_: &AtomicU32, _: u32) {

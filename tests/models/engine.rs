@@ -1,0 +1,2 @@
+#[path = "../../src/engine/idle.rs"]
+pub mod idle;
