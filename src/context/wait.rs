@@ -338,12 +338,13 @@ impl<'a> Sleeper<'a> {
         }
     }
 
-    /// Whether some of the events may come from elsewhere.
+    /// Whether some of the events may come from elsewhere, or a sleep end without all of them.
     fn have_others(&self, bed: &Bed<'_>) -> bool {
         let in_flight = self.context.completions.in_flight();
         match bed {
             Bed::Ring(_) => in_flight > self.context.uring.in_flight(),
-            Bed::Kernel { is_only, .. } => in_flight > 0 || !is_only,
+            // Task work of io_uring ends a sleep that has an event already.
+            Bed::Kernel { is_only, .. } => in_flight > 0 || !is_only || uring::was_used(),
         }
     }
 

@@ -29,6 +29,7 @@ use crate::sync::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::kaio;
 use crate::sys::poll::SigSet;
+use crate::uring;
 
 /// Slots that requests do not get: for kicks and watches.
 const RESERVED: u32 = 16;
@@ -254,7 +255,8 @@ impl Instance {
         mask: Option<&SigSet>,
     ) -> Result<usize> {
         bag.count = 0;
-        bag.count = kaio::take(self.context, count as usize, &mut bag.events, timeout, mask)?;
+        let (count, is_restarted) = (count as usize, uring::was_used());
+        bag.count = kaio::take(self.context, count, &mut bag.events, timeout, mask, is_restarted)?;
         Ok(bag.count)
     }
 

@@ -48,18 +48,27 @@ pub fn cancel(context: usize, iocb: &Iocb) -> Result<()> {
 
 /// Takes events, and sleeps until there are `count` of them, at most `timeout`, with `mask` in force
 /// meanwhile. Fewer: it took too long, or a signal came. EINTR: a signal came, and there are none.
+///
+/// Task work of the thread counts as a signal. If there are no events then, a sleep with `is_restarted`
+/// begins again.
 pub fn take(
     context: usize,
     count: usize,
     events: &mut [MaybeUninit<Event>],
     timeout: Option<&timespec>,
     mask: Option<&SigSet>,
+    is_restarted: bool,
 ) -> Result<usize> {
     let (room, events) = (events.len(), events.as_mut_ptr());
     let count = count.min(room);
     let timeout = timeout.map_or(core::ptr::null(), core::ptr::from_ref);
     match mask {
+        // fs/aio.c: io_getevents fails with EINTR, io_pgetevents with ERESTARTNOHAND.
         // SAFETY: the kernel reads the timeout and writes at most `room` events.
+        None if is_restarted => unsafe {
+            syscall!(SYS_IO_PGETEVENTS, context, count, room, events, timeout, 0usize)
+        },
+        // SAFETY: as above.
         None => unsafe { syscall!(SYS_io_getevents, context, count, room, events, timeout) },
         Some(mask) => {
             // struct __aio_sigset

@@ -63,6 +63,15 @@ const FLAGS: [u32; 3] = [
 /// Instances that exist. They may take half of the descriptors that the process may have: the
 /// program needs the others.
 static LIVE: AtomicU32 = AtomicU32::new(0);
+/// The id of the next instance.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// Whether this process has ever had an instance. What its requests and its end leave behind runs in
+/// threads that have used it, whenever they are in the kernel.
+#[inline]
+pub fn was_used() -> bool {
+    NEXT.load(Ordering::Relaxed) > 1
+}
 
 fn may_make_more() -> bool {
     let limit = fd::limit(libc::RLIMIT_NOFILE).unwrap_or(u64::MAX);
@@ -156,7 +165,6 @@ impl Instance {
         if !may_make_more() {
             return Err(Errno::AGAIN);
         }
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut made = Err(Errno::INVAL);
         // SAFETY: all-zero is a valid `io_uring_params`: integers.
         let mut params: io_uring_params = unsafe { core::mem::zeroed() };
