@@ -27,7 +27,8 @@ const SLACK: f64 = 0.25;
 /// A system call, and how often a round may make it.
 type Budget = &'static [(&'static str, f64)];
 
-const ON_URING: &[(&str, Budget)] = &[
+/// As the library comes.
+const ON_THE_KERNEL: &[(&str, Budget)] = &[
     // The status flags of the file.
     ("cached_read", &[("fcntl", 1.0), ("preadv2", 1.0)]),
     // And whether the pages of the iocb and of the event are there: one page.
@@ -53,17 +54,7 @@ const ON_URING: &[(&str, Budget)] = &[
     ("direct_reads", DIRECT),
     ("direct_write", DIRECT),
     ("direct_writes", DIRECT),
-    (
-        "sync",
-        &[
-            ("fcntl", 3.0),
-            ("statx", 3.0),
-            ("fstatfs", 1.0),
-            ("close", 1.0),
-            ("io_uring_enter", 2.0),
-            ("io_uring_register", 1.0),
-        ],
-    ),
+    ("sync", &[("io_submit", 1.0), ("io_getevents", 1.0)]),
     ("ready_poll", READY),
     ("ready_polls", READY),
     (
@@ -86,11 +77,32 @@ const ON_URING: &[(&str, Budget)] = &[
 /// anew what the file is. Without strace it does so when an operation has taken longer than 5 µs.
 const CACHED_BATCH: Budget = &[("fcntl", 16.0), ("preadv2", 16.0)];
 
-const DIRECT: Budget = &[("fcntl", 1.0), ("statx", 1.0), ("io_uring_enter", 2.0)];
+const DIRECT: Budget = &[("fcntl", 1.0), ("io_submit", 1.0), ("io_getevents", 1.0)];
 
 const READY: Budget = &[("ppoll", 1.0)];
 
-/// All threads together. The futex calls depend on who runs when.
+/// What is done otherwise there.
+const ON_URING: &[(&str, Budget)] = &[
+    ("direct_read", DIRECT_ON_URING),
+    ("direct_reads", DIRECT_ON_URING),
+    ("direct_write", DIRECT_ON_URING),
+    ("direct_writes", DIRECT_ON_URING),
+    (
+        "sync",
+        &[
+            ("fcntl", 3.0),
+            ("statx", 3.0),
+            ("fstatfs", 1.0),
+            ("close", 1.0),
+            ("io_uring_enter", 2.0),
+            ("io_uring_register", 1.0),
+        ],
+    ),
+];
+
+const DIRECT_ON_URING: Budget = &[("fcntl", 1.0), ("statx", 1.0), ("io_uring_enter", 2.0)];
+
+/// What is done otherwise there, all threads together. The futex calls depend on who runs when.
 const ON_THE_POOL: &[(&str, Budget)] = &[
     (
         "direct_read",
@@ -122,12 +134,45 @@ const ON_THE_POOL: &[(&str, Budget)] = &[
             ("futex", 80.0),
         ],
     ),
+    (
+        "sync",
+        &[
+            ("fcntl", 3.0),
+            ("statx", 4.0),
+            ("fstatfs", 1.0),
+            ("close", 1.0),
+            ("capget", 2.0),
+            ("setfsuid", 2.0),
+            ("setfsgid", 2.0),
+            ("fdatasync", 1.0),
+            ("futex", 12.0),
+        ],
+    ),
+    (
+        "armed_poll",
+        &[
+            ("ppoll", 1.0),
+            // A duplicate of its file.
+            ("fcntl", 2.0),
+            ("close", 1.0),
+            ("epoll_ctl", 1.0),
+            ("epoll_pwait", 1.0),
+            // The program's own.
+            ("read", 1.0),
+            ("write", 1.0),
+        ],
+    ),
 ];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
-    for (setting, budgets) in [(Setting::Default, ON_URING), (Setting::Pool, ON_THE_POOL)] {
+    let all = [
+        (Setting::Default, ON_THE_KERNEL),
+        (Setting::Uring, ON_URING),
+        (Setting::Pool, ON_THE_POOL),
+    ];
+    for (setting, budgets) in all {
         for (work, budget) in budgets {
             let name = format!("{}{work}", setting.prefix());
             trials.push(trial(name, move || keeps_within(setting, work, budget)));

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use libc::c_long;
 use libtest_mimic::Arguments;
-use support::calls::{Call, NEEDED, REPLACED, REPLACED_BY_OLD};
+use support::calls::{Call, KERNEL_AIO, NEEDED, REPLACED, REPLACED_BY_OLD};
 use support::scratch::{self, Scratch};
 use support::setting::Setting;
 use support::{Outcome, c, command, fail, installed, library, repository, shown, trial};
@@ -57,7 +57,8 @@ fn main() -> ExitCode {
     }
     for setting in Setting::ALL {
         let prefix = setting.prefix();
-        let calls = REPLACED.iter().chain(REPLACED_BY_OLD).chain(&needed).copied();
+        let calls =
+            REPLACED.iter().chain(KERNEL_AIO).chain(REPLACED_BY_OLD).chain(&needed).copied();
         for call in calls.chain([("threads", THREAD)]) {
             trials.push(trial(format!("{prefix}{}", call.0), move || sweep(setting, call)));
         }
@@ -174,6 +175,10 @@ fn sweep(setting: Setting, (name, number): Call) -> Outcome {
 
 /// What strace makes fail, in the library as it is shipped: call, error, the how-manieth.
 const CROSS_CHECKS: &[(c_long, &str, u32)] = &[
+    (libc::SYS_io_setup, "EAGAIN", 1),
+    (libc::SYS_io_submit, "ENOMEM", 2),
+    (libc::SYS_io_submit, "ENOSYS", 3),
+    (libc::SYS_io_getevents, "EINTR", 2),
     (libc::SYS_preadv2, "ENOMEM", 3),
     (libc::SYS_pwritev2, "EINTR", 4),
     (libc::SYS_epoll_ctl, "ENOMEM", 4),
@@ -185,7 +190,7 @@ const CROSS_CHECKS: &[(c_long, &str, u32)] = &[
 
 fn name_of(number: c_long) -> &'static str {
     let needed = NEEDED.iter().map(|(call, _)| call);
-    let mut calls = REPLACED.iter().chain(REPLACED_BY_OLD).chain(needed);
+    let mut calls = REPLACED.iter().chain(KERNEL_AIO).chain(REPLACED_BY_OLD).chain(needed);
     calls.find(|(_, known)| *known == number).map_or("", |(name, _)| &name["SYS_".len()..])
 }
 

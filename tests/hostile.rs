@@ -2,7 +2,7 @@
 //!
 //! `c-tests/tools/hostile.c` makes the environment and does the work. Each case runs in every
 //! setting of ours, and on the system's libaio (`system`), which shows that it asks for no more
-//! than the kernel gives.
+//! than the kernel gives. Those that use up the kernel AIO of the whole machine run alone, at the end.
 
 mod support;
 
@@ -55,13 +55,23 @@ const CASES: &[&str] = &[
 /// Not on the system's libaio: each io_destroy takes the kernel 30 ms.
 const OURS_ONLY: &[&str] = &["thousands_of_contexts", "more_contexts_at_work_than_descriptors"];
 
+/// KILL leaves no way to try a forbidden call and go on. A program on libaio may use kernel AIO, and
+/// under a filter io_uring is not tried unasked.
+const KILLING: &[(Setting, &str)] = &[
+    (Setting::Default, "uring"),
+    (Setting::Always, "uring"),
+    (Setting::Uring, "aio"),
+    (Setting::Pool, "aio,uring"),
+];
+
+/// Not on the system's libaio, and not beside other programs that use kernel AIO.
+const ALONE: &[&str] = &["kernel_aio_exhausted", "kernel_aio_exhausted_later"];
+
 #[derive(Clone, Copy)]
 enum Which {
     Ours(Setting),
     System,
 }
-
-const OURS: Which = Which::Ours(Setting::Default);
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -82,21 +92,36 @@ fn main() -> ExitCode {
     for error in ["ENOSYS", "EPERM", "EACCES"] {
         for setting in Setting::ALL {
             let (prefix, ours) = (setting.prefix(), Which::Ours(setting));
-            let filter = move || hostile(ours, &[error, "aio,uring"], "nothing");
-            trials.push(trial(format!("{prefix}forbidden::{error}"), filter));
+            for calls in ["aio,uring", "aio", "uring"] {
+                let filter = move || hostile(ours, &[error, calls], "nothing");
+                trials.push(trial(format!("{prefix}forbidden::{error}::{calls}"), filter));
+            }
             let filter = move || hostile(ours, &[error, "aio,uring"], "no_threads");
             trials.push(trial(format!("{prefix}forbidden::{error}::no_threads"), filter));
         }
     }
-    // KILL leaves no way to try a forbidden call and go on: only the pool never tries io_uring.
     for case in ["nothing", "no_threads"] {
-        let filter = move || hostile(OURS, &["KILL", "aio"], case);
-        trials.push(trial(format!("forbidden::KILL::aio::{case}"), filter));
-        let filter = move || hostile(Which::Ours(Setting::Pool), &["KILL", "aio,uring"], case);
-        trials.push(trial(format!("pool::forbidden::KILL::{case}"), filter));
+        for (setting, calls) in KILLING {
+            let filter = move || hostile(Which::Ours(*setting), &["KILL", calls], case);
+            let name = format!("{}forbidden::KILL::{calls}::{case}", setting.prefix());
+            trials.push(trial(name, filter));
+        }
     }
     trials.push(trial("the_filter_does_forbid", filter_works));
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let mut alone = Vec::new();
+    for setting in Setting::ALL {
+        for case in ALONE {
+            let name = format!("{}{case}", setting.prefix());
+            alone.push(trial(name, move || hostile(Which::Ours(setting), &[], case)));
+        }
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let arguments = Arguments { test_threads: Some(1), ..arguments };
+    let last = libtest_mimic::run(&arguments, alone);
+    match conclusion.has_failed() {
+        true => conclusion.exit_code(),
+        false => last.exit_code(),
+    }
 }
 
 impl Which {
@@ -118,7 +143,7 @@ impl Which {
 
 /// Compiles a program and links it with our library, under the name that every program knows.
 fn build(source: &str, program: &str) -> Outcome<PathBuf> {
-    let stage = OURS.staged()?;
+    let stage = library::staged(&library::ours())?;
     let output = scratch::lasting("hostile").join(program);
     c::compile(source, &output, &["-L", &shown(stage.path()), "-laio", "-ldl"])
 }

@@ -1,12 +1,13 @@
 //! Real programs, unchanged, on our library.
 //!
 //! Each case runs on the system's libaio (`system`), which shows that the command line is right and
-//! does use kernel AIO; with our library preloaded (`preloaded`) and the same on its pool
-//! (`preloaded::pool`), where strace must count not one kernel AIO call; and with io_uring forbidden
-//! by seccomp, by `ENOSYS` and by `EPERM`, where a kernel AIO call ends the process that makes it
-//! (`forbidden`). That each program then fails without our library is shown, too
-//! (`forbidden::control`). Some run in every setting. The witness stands in front of the library in
-//! all of them but the controls: each event once, and none is missing.
+//! does use kernel AIO; with our library preloaded (`preloaded`), and the same on io_uring and on the
+//! pool, where strace must count not one kernel AIO call (`preloaded::uring`, `preloaded::pool`); and with
+//! kernel AIO and io_uring forbidden by seccomp, by `ENOSYS` and by `EPERM` (`forbidden`). One case of
+//! each program runs where a kernel AIO call ends the process that makes it: on io_uring and on the pool
+//! (`killed`), and without our library, where it fails (`killed::control`). Some run in every setting.
+//! Which engine does direct I/O in each setting is shown, too (`engine`). The witness stands in front of
+//! the library in all of them but the controls: each event once, and none is missing.
 
 #[path = "programs/mariadb.rs"]
 mod mariadb;
@@ -81,7 +82,7 @@ const IN_EVERY_SETTING: &[(&str, Body)] = cases![
 ];
 
 /// One of each program.
-const CONTROLS: &[(&str, Body)] = cases![
+const ONE_OF_EACH: &[(&str, Body)] = cases![
     fio_direct,
     fio_four_threads,
     qemu_io_patterns,
@@ -98,9 +99,11 @@ const KILLED: [&str; 3] = ["(SIGSYS)", "got signal=31", "unsuccessful run comple
 enum Mode {
     System,
     Preloaded(Setting),
-    /// Kernel AIO kills, and io_uring fails with this error.
+    /// Kernel AIO and io_uring fail with this error.
     Forbidden(&'static str),
-    /// Kernel AIO kills, and our library is not there.
+    /// Kernel AIO kills.
+    Killed(Setting),
+    /// It does, and our library is not there.
     Control,
 }
 
@@ -111,26 +114,30 @@ impl Mode {
             Mode::Preloaded(Setting::Default) => "preloaded".to_string(),
             Mode::Preloaded(setting) => format!("preloaded::{}", setting.name()),
             Mode::Forbidden(errno) => format!("forbidden::{errno}"),
-            Mode::Control => "forbidden::control".to_string(),
+            Mode::Killed(setting) => format!("killed::{}", setting.name()),
+            Mode::Control => "killed::control".to_string(),
         }
     }
 
     fn setting(self) -> Setting {
         match self {
-            Mode::Preloaded(setting) => setting,
+            Mode::Preloaded(setting) | Mode::Killed(setting) => setting,
             _ => Setting::Default,
         }
     }
 }
 
-const MODES: [(Mode, &[(&str, Body)]); 7] = [
+const MODES: [(Mode, &[(&str, Body)]); 10] = [
     (Mode::System, CASES),
     (Mode::Preloaded(Setting::Default), CASES),
+    (Mode::Preloaded(Setting::Uring), CASES),
     (Mode::Preloaded(Setting::Pool), CASES),
     (Mode::Preloaded(Setting::Always), IN_EVERY_SETTING),
     (Mode::Forbidden("ENOSYS"), CASES),
-    (Mode::Forbidden("EPERM"), CASES),
-    (Mode::Control, CONTROLS),
+    (Mode::Forbidden("EPERM"), IN_EVERY_SETTING),
+    (Mode::Killed(Setting::Uring), ONE_OF_EACH),
+    (Mode::Killed(Setting::Pool), ONE_OF_EACH),
+    (Mode::Control, ONE_OF_EACH),
 ];
 
 fn main() -> ExitCode {
@@ -149,23 +156,41 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Direct I/O goes to io_uring, unless the pool was asked for.
+/// Direct I/O goes to the kernel's AIO, or to what was asked for.
 fn engine_in_use(setting: Setting) -> Outcome {
     setting::needs_uring()?;
-    let run = Run::new(Mode::Preloaded(setting))?;
+    let mut run = Run::new(Mode::Preloaded(setting))?;
+    run.tracing = Tracing::Plain;
     fio_direct(&run)?;
-    let calls = run.traced(&[URING_CALL])?.len();
-    match (setting, calls) {
-        (Setting::Pool, 0) => Ok(()),
-        (Setting::Pool, _) => fail(format!("{calls} calls of {URING_CALL}")),
-        (_, 0) => fail(format!("not one call of {URING_CALL}")),
-        _ => Ok(()),
+    let of_kernel = run.traced(&["io_submit"])?.len();
+    let of_uring = run.traced(&[URING_CALL])?.len();
+    let is_right = match setting {
+        Setting::Default => of_kernel > 0 && of_uring == 0,
+        Setting::Uring => of_kernel == 0 && of_uring > 0,
+        Setting::Pool => of_kernel == 0 && of_uring == 0,
+        Setting::Always => of_kernel + of_uring > 0,
+    };
+    if is_right {
+        return Ok(());
     }
+    fail(format!("{of_kernel} calls of io_submit, {of_uring} of {URING_CALL}"))
+}
+
+/// How strace looks at a program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tracing {
+    /// Not at all.
+    None,
+    /// It stops at each call.
+    Plain,
+    /// By a filter, with which it is quick. Under a filter our library does not use io_uring unasked.
+    Filter,
 }
 
 /// The commands of one case in one mode, all in one directory.
 struct Run {
     mode: Mode,
+    tracing: Tracing,
     directory: Scratch,
     /// Where our library is called `libaio.so.1`.
     stage: Scratch,
@@ -183,15 +208,14 @@ impl Run {
         let stage = library::staged(&library::ours())?;
         let directory = Scratch::new("program");
         let report = Report::new(directory.path());
-        Ok(Run { mode, directory, stage, report, unwanted: Cell::new(0) })
+        let tracing = match mode {
+            Mode::System | Mode::Preloaded(Setting::Uring | Setting::Pool) => Tracing::Filter,
+            _ => Tracing::None,
+        };
+        Ok(Run { mode, tracing, directory, stage, report, unwanted: Cell::new(0) })
     }
 
     fn through(&self, body: Body) -> Outcome {
-        if let Mode::Forbidden(_) = self.mode {
-            // Whatever called the kernel has been killed; that the program then fails, see CONTROLS.
-            body(self)?;
-            return self.witnessed();
-        }
         if let Mode::Control = self.mode {
             return match body(self) {
                 Ok(()) => fail("the program got by without our library"),
@@ -201,6 +225,10 @@ impl Run {
         }
         body(self)?;
         self.witnessed()?;
+        if self.tracing == Tracing::None {
+            // Whose call of the kernel was killed does not come here: see `killed::control`.
+            return Ok(());
+        }
         let calls = self.traced(&CALLS)?;
         match self.mode {
             Mode::System if !calls.iter().any(|call| call == "io_submit") => {
@@ -222,19 +250,23 @@ impl Run {
     /// Runs a program in this mode to its successful end.
     fn program(&self, program: &str, arguments: &[&str]) -> Outcome<Ended> {
         let program = installed(program)?;
-        let mut line: Vec<OsString> = match self.mode {
-            Mode::System | Mode::Preloaded(_) => {
-                vec![strace()?.into(), "-f".into(), "--seccomp-bpf".into(), "-qq".into()]
-                    .into_iter()
-                    .chain(["-A".into(), "-o".into(), self.path("trace").into()])
-                    .chain(["-e".into(), format!("trace={},{URING_CALL}", CALLS.join(",")).into()])
-                    .collect()
+        let mut line: Vec<OsString> = Vec::new();
+        if self.tracing != Tracing::None {
+            line.extend([strace()?.into(), "-f".into(), "-qq".into(), "-A".into()]);
+            line.extend(["-o".into(), self.path("trace").into(), "-e".into()]);
+            line.push(format!("trace={},{URING_CALL}", CALLS.join(",")).into());
+        }
+        if self.tracing == Tracing::Filter {
+            line.push("--seccomp-bpf".into());
+        }
+        match self.mode {
+            Mode::Forbidden(errno) => {
+                line.extend([forbid()?.into(), errno.into(), "aio,uring".into()]);
             }
-            Mode::Forbidden(errno) => vec![forbid()?.into(), errno.into(), "uring".into()],
-            Mode::Control => Vec::new(),
-        };
-        if matches!(self.mode, Mode::Forbidden(_) | Mode::Control) {
-            line.extend([forbid()?.into(), "KILL".into(), "aio".into()]);
+            Mode::Killed(_) | Mode::Control => {
+                line.extend([forbid()?.into(), "KILL".into(), "aio".into()]);
+            }
+            Mode::System | Mode::Preloaded(_) => {}
         }
         if self.mode != Mode::Control {
             // By env, so that neither strace nor the launcher has the libraries in it.

@@ -17,7 +17,7 @@ use std::time::Duration;
 use libc::c_long;
 use libtest_mimic::Arguments;
 use support::calls::{
-    Allowance, Call, NEEDED, OLD_REPLACEMENTS, REPLACED, REPLACED_BY_OLD, REPLACEMENTS,
+    Allowance, Call, KERNEL_AIO, NEEDED, OLD_REPLACEMENTS, REPLACED, REPLACED_BY_OLD, REPLACEMENTS,
 };
 use support::command;
 use support::scratch::{self, Scratch};
@@ -43,7 +43,8 @@ fn main() -> ExitCode {
         trial("system::the_work_is_what_the_kernel_does", system),
     ];
     let mut table: Vec<(Call, Allowance)> = Vec::new();
-    table.extend(REPLACED.iter().chain(REPLACEMENTS).chain(OLD_REPLACEMENTS).map(nothing));
+    let replaced = REPLACED.iter().chain(KERNEL_AIO).chain(REPLACEMENTS).chain(OLD_REPLACEMENTS);
+    table.extend(replaced.map(nothing));
     let is_old = !OLD_REPLACEMENTS.is_empty();
     let by_old = if is_old { Allowance::Nothing } else { Allowance::Polls };
     table.extend(REPLACED_BY_OLD.iter().map(|call| (*call, by_old)));
@@ -172,7 +173,7 @@ fn table_is_complete() -> Outcome {
         }
     }
     let needed: Vec<_> = NEEDED.iter().map(|(call, _)| *call).collect();
-    let table = [REPLACED, REPLACEMENTS, OLD_REPLACEMENTS, REPLACED_BY_OLD, &needed];
+    let table = [REPLACED, KERNEL_AIO, REPLACEMENTS, OLD_REPLACEMENTS, REPLACED_BY_OLD, &needed];
     let table: BTreeSet<_> =
         table.into_iter().flatten().map(|(name, _)| name.to_string()).collect();
     let missing: Vec<_> = found.difference(&table).collect();

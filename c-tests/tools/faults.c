@@ -279,6 +279,54 @@ static int waits(io_context_t ctx, const struct smoke *job)
 	return 0;
 }
 
+/* Many direct reads at once, waited for beside a poll that is cancelled then. */
+static int crowd(const struct smoke *job)
+{
+	static char block[BLOCK] __attribute__((aligned(BLOCK)));
+	static struct operation operations[MOST];
+	static struct io_event events[MOST];
+	struct timespec limit = { 10, 0 };
+	io_context_t ctx = 0;
+	int left = MOST - 1, error = io_setup(MOST, &ctx);
+	char byte = 'x';
+
+	if (error && was_injected())
+		error = io_setup(MOST, &ctx);
+	CHECK_EQ(error, 0);
+	for (int i = 0; i < MOST; i++) {
+		prep(&operations[i], i ? BLOCK : POLLIN);
+		if (i)
+			io_prep_pread(&operations[i].iocb, job->source, block, BLOCK,
+				      i % BLOCKS * BLOCK);
+		else
+			io_prep_poll(&operations[i].iocb, job->pipe[0], POLLIN);
+	}
+	if (submit_all(ctx, operations, MOST))
+		return 1;
+	while (left > 0) {
+		int n = io_getevents(ctx, left, left, events, &limit);
+
+		if (n == -EINTR && plan->error == EINTR)
+			continue;
+		if (n <= 0)
+			CHECK_EQ(n, left);
+		left -= n;
+		for (int i = 0; i < n; i++)
+			if (complete(&events[i]))
+				return 1;
+	}
+	/* Whoever looked at the polls in the kernel's place does so until the end. */
+	operations[0].wanted = 0;
+	if (io_cancel(ctx, &operations[0].iocb, events) == -EINPROGRESS)
+		return reap_all(ctx, operations, MOST) || io_destroy(ctx);
+	CHECK(was_injected());
+	CHECK_EQ(write(job->pipe[1], &byte, 1), 1);
+	if (reap_all(ctx, operations, MOST))
+		return 1;
+	CHECK_EQ(read(job->pipe[0], &byte, 1), 1);
+	return io_destroy(ctx);
+}
+
 /* io_destroy while requests are in flight. */
 static int leave(io_context_t ctx, const struct smoke *job)
 {
@@ -318,7 +366,7 @@ static int work(const struct smoke *job)
 	return set_up(&ctx) ||
 	       transfers(ctx, job, job->source_buffered, job->target_buffered) ||
 	       transfers(ctx, job, job->source, job->target) || polls(ctx, job) || streams(ctx) || oddities(ctx, job) ||
-	       waits(ctx, job) || sleepers(ctx, job) || leave(ctx, job);
+	       waits(ctx, job) || sleepers(ctx, job) || crowd(job) || leave(ctx, job);
 }
 
 /* Threads of ours, not the kernel's workers for them, which stay for seconds. */

@@ -6,6 +6,7 @@
  * Exit status: 0 done, 1 not done, 2 no such case, 77 this machine cannot be made hostile so.
  * Prints the file that io_submit came from. Works in the current directory.
  */
+#include "hostile_kernel_aio.h"
 #include "hostile_life.h"
 #include "hostile_limits.h"
 
@@ -43,6 +44,8 @@ static const struct {
 	CASE(replaced),
 	CASE(replacement),
 	CASE(small_stack),
+	CASE(kernel_aio_exhausted),
+	CASE(kernel_aio_exhausted_later),
 };
 
 int main(int argc, char **argv)

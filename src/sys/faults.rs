@@ -111,7 +111,7 @@ fn shortened(number: c_long, mut args: [usize; 6], part: &mut iovec) -> Option<[
             (args[1], args[2]) = (core::ptr::from_ref(part).expose_provenance(), 1);
         }
         libc::SYS_read | libc::SYS_pread64 | libc::SYS_pwrite64 if args[2] > 8 => args[2] /= 2,
-        libc::SYS_io_uring_enter if args[1] > 1 => args[1] /= 2,
+        libc::SYS_io_uring_enter | libc::SYS_io_submit if args[1] > 1 => args[1] /= 2,
         libc::SYS_epoll_pwait if args[2] > 1 => args[2] = 1,
         _ => return None,
     }

@@ -52,6 +52,22 @@ pub const REPLACED: &[Call] = calls![
     SYS_timerfd_create SYS_timerfd_gettime SYS_timerfd_settime SYS_write
 ];
 
+/// The kernel's AIO, of which the same is true.
+pub const KERNEL_AIO: &[Call] = &[
+    ("SYS_io_setup", libc::SYS_io_setup),
+    ("SYS_io_submit", libc::SYS_io_submit),
+    ("SYS_io_getevents", libc::SYS_io_getevents),
+    ("SYS_IO_PGETEVENTS", PGETEVENTS),
+    ("SYS_io_cancel", libc::SYS_io_cancel),
+    ("SYS_io_destroy", libc::SYS_io_destroy),
+];
+/// io_pgetevents(2), which the libc crate does not have.
+#[cfg(target_arch = "x86_64")]
+const PGETEVENTS: c_long = 333;
+/// io_pgetevents(2), which the libc crate does not have.
+#[cfg(not(target_arch = "x86_64"))]
+const PGETEVENTS: c_long = 292;
+
 /// Calls that take the place of others.
 pub const REPLACEMENTS: &[Call] = calls![
     SYS_close_range SYS_dup SYS_epoll_pwait2 SYS_preadv SYS_process_vm_writev
