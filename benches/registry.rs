@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use aio::registry;
+use aio::registry::{self, Caller};
 
 /// How many contexts there are, one line each.
 const CONTEXTS: [usize; 4] = [1, 1000, 10_000, 65_000];
@@ -79,7 +79,8 @@ fn measure(rounds: usize, look_ups: usize) -> Result<(), &'static str> {
     for count in CONTEXTS {
         while contexts.len() < count {
             let mut context = 0usize;
-            registry::setup(1, (&raw mut context).addr()).map_err(|_| "io_setup failed")?;
+            registry::setup(1, (&raw mut context).addr(), Caller::Library)
+                .map_err(|_| "io_setup failed")?;
             contexts.push(context);
         }
         let mut shuffled = contexts.clone();

@@ -1,3 +1,4 @@
+/* not: kernel: with an eventfd the polls are the kernel's, and no descriptor is ours */
 /* only: uaio: the kernel's AIO has no descriptors */
 /* Description: polls with an eventfd wait, the program calls nothing, and one of the library's epolls is
  * closed, or each of them: the events come, and the eventfd counts them. */

@@ -1,3 +1,4 @@
+/* not: kernel: with an eventfd the polls are the kernel's, and no descriptor is ours */
 /* only: uaio: the kernel's AIO has no descriptors */
 /* Description: polls with an eventfd wait, the program calls nothing, and it puts an epoll of its own,
  * in which something is ready, under the number of one of the library's epolls, or of each: the events

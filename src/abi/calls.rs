@@ -5,7 +5,7 @@
 
 use core::ffi::c_long;
 
-use crate::context::Reap;
+use crate::context::{Caller, Reap};
 use crate::memory::user;
 use crate::process::reentrancy;
 use crate::registry;
@@ -31,8 +31,8 @@ fn uninterrupted(call: impl FnOnce() -> Result<usize>) -> Result<usize> {
 }
 
 /// io_setup.
-pub fn setup(requested: u32, target: usize) -> Result<usize> {
-    uninterrupted(|| registry::setup(requested, target).map(|()| 0))
+pub fn setup(requested: u32, target: usize, caller: Caller) -> Result<usize> {
+    uninterrupted(|| registry::setup(requested, target, caller).map(|()| 0))
 }
 
 /// io_destroy.
@@ -46,7 +46,7 @@ pub fn submit(context: usize, nr: c_long, iocbs: usize) -> Result<usize> {
     guarded(Errno::AGAIN, || {
         // fs/aio.c, io_submit: the context is looked up after the sign of nr; both are EINVAL.
         let nr = usize::try_from(nr).map_err(|_| Errno::INVAL)?;
-        registry::find(context)?.context().submit(nr, iocbs)
+        registry::submit(context, nr, iocbs)
     })
 }
 
@@ -55,7 +55,7 @@ pub fn cancel(context: usize, iocb: usize) -> Result<usize> {
     guarded(Errno::AGAIN, || {
         // fs/aio.c, io_cancel: the key is read before the context is looked up.
         user::check_cancel_key(iocb)?;
-        registry::find(context)?.cancel(iocb)?;
+        registry::cancel(context, iocb)?;
         Err(Errno::INPROGRESS)
     })
 }

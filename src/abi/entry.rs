@@ -74,7 +74,7 @@ fn fold(result: Result<usize>) -> c_int {
 /// # Safety
 /// None beyond C's: `ctxp` is probed before use.
 pub unsafe extern "C" fn io_setup(maxevents: c_int, ctxp: *mut io_context_t) -> c_int {
-    fold(calls::setup(maxevents as u32, ctxp.addr()))
+    fold(calls::setup(maxevents as u32, ctxp.addr(), Caller::Library))
 }
 
 /// Destroys a context.
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn io_queue_init(maxevents: c_int, ctxp: *mut io_context_t
             return Err(Errno::INVAL);
         }
         user::write_word(ctxp.addr(), 0)?;
-        calls::setup(maxevents as u32, ctxp.addr())
+        calls::setup(maxevents as u32, ctxp.addr(), Caller::Library)
     })())
 }
 

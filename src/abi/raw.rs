@@ -145,7 +145,7 @@ fn call(number: c_long, [a, b, c, d, e, f]: [usize; 6]) -> Result<usize> {
         caller: Caller::Raw,
     };
     match number {
-        SYS_io_setup => calls::setup(a as u32, b),
+        SYS_io_setup => calls::setup(a as u32, b, Caller::Raw),
         SYS_io_destroy => calls::destroy(a),
         SYS_io_submit => calls::submit(a, b as c_long, c),
         SYS_io_cancel => calls::cancel(a, b),

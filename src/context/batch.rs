@@ -84,6 +84,9 @@ pub(super) struct Batch {
     pub(super) pages: Pages,
     pub(super) interruption: Interruption,
     pub(super) queue: Queue,
+    /// The context becomes the kernel's not for now; and: it should.
+    pub(super) stays: bool,
+    pub(super) wants_in_place: bool,
     /// The last eventfd.
     signal: Option<Target>,
     /// When what is known was asked, at the latest.
@@ -116,6 +119,8 @@ impl Batch {
                 rest: None,
                 behind: [None; BEHIND],
             },
+            stays: false,
+            wants_in_place: false,
             signal: None,
             since: now,
             looked: now,

@@ -51,6 +51,7 @@ impl Context {
     /// Undoes a call of the calling thread.
     pub fn undo(&self, owner: Owner) {
         self.kernel.doubt();
+        self.in_place.doubt();
         while let Some(leftover) = take(|| self.completions.waiters.undo(owner)) {
             self.settle(&leftover);
         }
@@ -120,6 +121,7 @@ impl Context {
             match whereabouts(&sleeper) {
                 Whereabouts::Gone => {
                     self.kernel.doubt();
+                    self.in_place.doubt();
                     if let Some(leftover) = take(|| waiters.undo_dead(&sleeper)) {
                         self.settle(&leftover);
                         gone += 1;

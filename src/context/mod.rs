@@ -14,6 +14,7 @@ mod cancel;
 mod destroy;
 mod flush;
 mod getevents;
+mod in_place;
 mod left;
 mod polls;
 mod start;
@@ -24,6 +25,7 @@ use crate::completion::Completions;
 use crate::config;
 use crate::engine::Harvest;
 use crate::engine::kernel::Kernel;
+use crate::engine::kernel::in_place::InPlace;
 use crate::engine::pool::Lane;
 use crate::engine::uring::Uring;
 use crate::harvester::{self, Source};
@@ -33,6 +35,8 @@ use crate::sync::{AtomicBool, Ordering};
 use crate::sys::{fd, thread};
 
 pub use getevents::{Caller, MaskArgument, Reap, Wait, deliver};
+pub use in_place::{is_empty, is_kernels};
+pub use submit::Submitted;
 
 /// See the module. All-zero memory is a closed context that was never opened.
 #[derive(Debug)]
@@ -42,9 +46,12 @@ pub struct Context {
     poller: Poller,
     lane: Lane,
     kernel: Kernel,
+    in_place: InPlace,
     uring: Uring,
     /// Completions come to the ring without a call from now on.
     is_background: AtomicBool,
+    /// Its program makes system calls by itself.
+    is_raw: AtomicBool,
     /// The last array of io_submit lay in one page with its first iocb.
     has_iocbs_beside_array: AtomicBool,
     /// io_destroy has begun.
@@ -52,8 +59,10 @@ pub struct Context {
 }
 
 impl Context {
-    /// Ready for requests; the ring is open.
-    pub fn open(&'static self) {
+    /// Ready for requests; the ring is open. `maker`: who has called io_setup.
+    pub fn open(&'static self, maker: Caller) {
+        self.in_place.open();
+        self.is_raw.store(maker == Caller::Raw, Ordering::Relaxed);
         self.lane.open(&self.completions);
         self.poller.open(&self.completions);
         self.kernel.open(&self.completions);
@@ -143,6 +152,7 @@ impl Context {
     pub unsafe fn close_after_fork(&self, own: u32) {
         self.poller.close_after_fork();
         self.kernel.forget();
+        self.in_place.forget();
         self.uring.close_after_fork();
         self.completions.slab.for_each_pin(fd::close_inherited);
         // SAFETY: the caller's promise.

@@ -17,17 +17,31 @@ use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::StatusFlags;
 
+/// What became of an io_submit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is over.
+    Done(Result<usize>),
+    /// Nothing was done: the context may become the kernel's first.
+    NotInPlace,
+}
+
 impl Context {
     /// Submits up to `nr` iocbs, whose addresses are in the array at `iocbs`. Returns how many were
-    /// accepted; the error of the first one, if none was.
-    pub fn submit(&'static self, nr: usize, iocbs: usize) -> Result<usize> {
+    /// accepted; the error of the first one, if none was. `stays`: the context becomes the kernel's not
+    /// for now.
+    pub fn submit(&'static self, nr: usize, iocbs: usize, stays: bool) -> Submitted {
         // fs/aio.c, io_submit: more than the ring holds are silently left.
         let nr = nr.min(self.completions.ring.nr() as usize);
         let mut batch = Batch::new(nr);
+        batch.stays = stays;
         let submitted = self.submit_batch(&mut batch, nr, iocbs);
         self.flush(&mut batch);
         batch.end(&self.completions.resfds);
-        submitted
+        match batch.wants_in_place {
+            true => Submitted::NotInPlace,
+            false => Submitted::Done(submitted),
+        }
     }
 
     fn submit_batch(&'static self, batch: &mut Batch, nr: usize, iocbs: usize) -> Result<usize> {
@@ -51,6 +65,12 @@ impl Context {
                     break;
                 }
             };
+            let is_served = accepted.has_resfd() || self.is_raw.load(Ordering::Relaxed);
+            if is_served && index == 0 && !batch.stays && self.may_go_in_place() {
+                self.completions.ring.unreserve();
+                batch.wants_in_place = true;
+                return Ok(0);
+            }
             let kind = self.kind(batch, &accepted);
             // What came before is submitted before.
             let mut result = Ok(());

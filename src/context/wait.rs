@@ -2,8 +2,8 @@
 //!
 //! - Requests are in the kernel's AIO or in io_uring: in io_getevents or io_uring_enter, until as many
 //!   have completed as are missing ([`Sleeper::watch`]). See [`crate::completion::waiters`] for what
-//!   happens if other events come all the same. In the kernel's AIO a sleeper can watch the epoll and
-//!   the io_uring instance as well.
+//!   happens if other events come all the same. In the kernel's AIO a sleeper can watch the epoll as
+//!   well.
 //! - Polls are armed: one of the sleepers, the leader, sleeps in ppoll on the epoll and on the
 //!   descriptor of the io_uring instance, and completes what becomes ready ([`Sleeper::lead`]). A
 //!   leader that leaves calls another one.
@@ -22,7 +22,7 @@ use crate::completion::waiters::{Place, Sleep, Waiter};
 use crate::context::Context;
 use crate::context::getevents::Wait;
 use crate::engine::Harvest;
-use crate::kaio::{self, Bag, Watched};
+use crate::kaio::{self, Bag};
 use crate::poller::leader::Leader;
 use crate::process::fork_generation;
 use crate::process::reentrancy;
@@ -220,13 +220,17 @@ impl<'a> Sleeper<'a> {
         (self.occupancy() >= need).then_some(Awake::Enough)
     }
 
-    /// Whether a sleep in the kernel's AIO would have to end before there are enough events, under a
-    /// mask. fs/aio.c, io_pgetevents: a handler that the mask lets through runs also if events end the
-    /// sleep; nobody would know that the call has to end, too.
+    /// Whether a sleep in the kernel's AIO would end for reasons that look like a signal, or hide one.
+    ///
+    /// - Completions of io_uring end calls of the thread that has submitted the requests.
+    /// - fs/aio.c, io_pgetevents: a handler that the mask lets through runs also if events end the sleep
+    ///   before there are enough, and nobody would know that the call has to end, too.
     fn cannot_watch(&self, need: u32) -> bool {
-        need > 1
-            && self.mask().is_some()
-            && (self.context.completions.in_flight() > 0 || self.context.poller.needs_harvest())
+        let Context { completions, poller, uring, .. } = self.context;
+        uring.in_flight() > 0
+            || (need > 1
+                && self.mask().is_some()
+                && (completions.in_flight() > 0 || poller.needs_harvest()))
     }
 
     /// Sleeps in the kernel until requests complete.
@@ -249,7 +253,7 @@ impl<'a> Sleeper<'a> {
             if kicks > PATIENCE {
                 let _ = poll::wait(&mut [], Some(&PAUSE), None);
             }
-            if !self.is_made(bed) {
+            if !self.is_made(bed, need) {
                 return Awake::NewRole;
             }
             let occupancy = self.occupancy();
@@ -257,14 +261,14 @@ impl<'a> Sleeper<'a> {
                 true => 1,
                 false => need.saturating_sub(occupancy).max(1),
             };
-            let is_blind = !self.arm_watches(bed);
+            let is_blind = !self.arm_watch(bed);
             let (span, is_last) = self.span(if is_blind { STEP } else { MOMENT });
             waiter.ask(asked);
             let is_changed = waiter.is_woken()
                 || bed.has_events()
                 || self.occupancy() != occupancy
                 || self.news(need).is_some()
-                || !self.is_made(bed);
+                || !self.is_made(bed, need);
             let waited = match is_changed {
                 true => Ok(()),
                 false => match self.doze_in(bed, &waiter, asked, span.as_ref()) {
@@ -319,8 +323,8 @@ impl<'a> Sleeper<'a> {
         }
     }
 
-    /// Whether a bed is the right one still.
-    fn is_made(&self, bed: &Bed<'_>) -> bool {
+    /// Whether a bed is the right one still, for who waits for `need` events.
+    fn is_made(&self, bed: &Bed<'_>, need: u32) -> bool {
         let Context { poller, kernel, uring, .. } = self.context;
         match bed {
             Bed::Ring(_) => uring.needs_watch() && !poller.needs_harvest() && !kernel.needs_watch(),
@@ -330,6 +334,7 @@ impl<'a> Sleeper<'a> {
                     None => !poller.needs_harvest() || poller.is_led(),
                 };
                 is_led
+                    && !self.cannot_watch(need)
                     && kernel.needs_watch()
                     && kernel
                         .bed()
@@ -348,21 +353,12 @@ impl<'a> Sleeper<'a> {
         }
     }
 
-    /// Sees to it that the sleeper in a bed is woken by the rest. False: it has to look now and then.
-    fn arm_watches(&self, bed: &Bed<'_>) -> bool {
-        let Context { poller, uring, .. } = self.context;
+    /// Sees to it that the sleeper in a bed is woken by polls, if that is its task. False: it has to look
+    /// now and then.
+    fn arm_watch(&self, bed: &Bed<'_>) -> bool {
         let Bed::Kernel { instance, is_only, leader } = bed else { return true };
-        let mut is_armed = *is_only;
-        if leader.is_some()
-            && let Some((epoll, number)) = poller.numbered_epoll()
-        {
-            is_armed &= instance.watch(Watched::Epoll, epoll, number);
-        }
-        if uring.needs_watch() {
-            is_armed &=
-                uring.descriptor().is_some_and(|ring| instance.watch(Watched::Uring, ring, 0));
-        }
-        is_armed
+        let epoll = self.context.poller.numbered_epoll().filter(|_| leader.is_some());
+        *is_only && epoll.is_none_or(|(epoll, number)| instance.watch(epoll, number))
     }
 
     /// Sleeps on the epoll, completing polls, as the only thread that does.

@@ -15,8 +15,9 @@ use crate::sys::fd::{self, OwnedFd};
 use crate::sys::file_info::Identity;
 use crate::sys::thread;
 
-/// The most instances that wait.
+/// The most instances that wait, and what they are charged with at most.
 const MOST: usize = 16;
+const MOST_CHARGE: u32 = 1024;
 
 static CACHE: Lock<[Option<Box<Instance>>; MOST]> = Lock::new([const { None }; MOST]);
 /// Instances that shall be destroyed; and whether a thread does it.
@@ -48,20 +49,40 @@ pub fn charged() -> u64 {
 /// An instance with room for `capacity` requests, or the smallest one for 0. ENOSYS: there are none for
 /// good; EAGAIN: there is no room on the host.
 pub fn acquire(capacity: u32) -> Result<Box<Instance>> {
-    if !may_work() {
-        return Err(Errno::NOSYS);
+    let is_fit = |kept: &Instance| kept.capacity() >= capacity;
+    match take(is_fit) {
+        Some(kept) => Ok(kept),
+        None => make(capacity.max(1)),
     }
-    let is_fit = |kept: &mut Box<Instance>| kept.capacity() >= capacity;
-    let kept = CACHE.lock().iter_mut().find_map(|kept| kept.take_if(is_fit));
-    if let Some(kept) = kept {
+}
+
+/// An instance made for `requested` events, or one like it: the ring has `nr` slots. Errors: as for
+/// [`acquire`]; EINVAL: the kernel makes others.
+pub fn acquire_exact(requested: u32, nr: u32) -> Result<Box<Instance>> {
+    if let Some(kept) = take(|kept| kept.nr() == nr) {
         return Ok(kept);
     }
-    let charge = capacity.max(1);
+    let made = make(requested)?;
+    if made.nr() == nr {
+        return Ok(made);
+    }
+    release(made);
+    Err(Errno::INVAL)
+}
+
+fn take(mut is_fit: impl FnMut(&Instance) -> bool) -> Option<Box<Instance>> {
+    let mut is_fit = |kept: &Instance| is_fit(kept) && kept.is_idle();
+    let kept = CACHE.lock().iter_mut().find_map(|kept| kept.take_if(|kept| is_fit(kept)));
+    kept.or_else(|| {
+        let mut surplus = SURPLUS.lock();
+        let place = surplus.0.iter().position(&mut is_fit)?;
+        Some(Box::new(surplus.0.swap_remove(place)))
+    })
+}
+
+fn make(charge: u32) -> Result<Box<Instance>> {
     match Instance::new(charge) {
-        Ok(instance) => {
-            CHARGED.fetch_add(charge, Ordering::Relaxed);
-            Ok(Box::new(instance))
-        }
+        Ok(instance) => Ok(Box::new(instance)),
         Err(error @ (Errno::AGAIN | Errno::NOMEM)) => Err(error),
         Err(_) => {
             refuse();
@@ -70,25 +91,37 @@ pub fn acquire(capacity: u32) -> Result<Box<Instance>> {
     }
 }
 
+/// An instance is made.
+pub(super) fn charge(count: u32) {
+    CHARGED.fetch_add(count, Ordering::Relaxed);
+}
+
+/// An instance is gone.
+pub(super) fn give_back(count: u32) {
+    CHARGED.fetch_sub(count, Ordering::Relaxed);
+}
+
 /// Takes an instance back. If it is not known to be idle, the kernel sees to the rest.
 pub fn release(instance: Box<Instance>) {
     let mut surplus = Some(instance);
     if surplus.as_ref().is_some_and(|instance| instance.is_idle()) {
         let mut cache = CACHE.lock();
-        if let Some(place) = cache.iter_mut().find(|place| place.is_none()) {
+        let charge: u32 = cache.iter().flatten().chain(&surplus).map(|kept| kept.charge).sum();
+        if charge <= MOST_CHARGE
+            && let Some(place) = cache.iter_mut().find(|place| place.is_none())
+        {
             *place = surplus.take();
         }
     }
     if let Some(instance) = surplus {
-        discard(instance);
+        discard(*instance);
     }
 }
 
-fn discard(instance: Box<Instance>) {
-    CHARGED.fetch_sub(instance.charge, Ordering::Relaxed);
+fn discard(instance: Instance) {
     let is_running = {
         let mut surplus = SURPLUS.lock();
-        surplus.0.push(*instance);
+        surplus.0.push(instance);
         core::mem::replace(&mut surplus.1, true)
     };
     if is_running {

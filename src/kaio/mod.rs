@@ -7,10 +7,10 @@
 //!
 //! - *kicks* get threads out of their sleep. A kick is a read of no bytes from a pipe of ours, which is
 //!   over at once. Should the program have put a file of its own there, it does no harm.
-//! - *watches* tell when another descriptor becomes readable, so that one sleep is enough for both.
+//! - the *watch* tells when another descriptor becomes readable, so that one sleep is enough for both.
 //!
 //! *Who may touch what*: the head of the ring, under `harvest`, while no thread sleeps; while one does,
-//! the kernel moves it, for everybody. The iocb of a watch belongs to who has set `is_armed`.
+//! the kernel moves it, for everybody. The iocb of the watch belongs to who has set `is_armed`.
 //!
 //! *Orderings*: the kernel is the partner. Events are read after an Acquire load of the tail
 //! (fs/aio.c, aio_complete has the barrier), and before the Release store of the head, which the kernel
@@ -28,6 +28,7 @@ use crate::lock::Lock;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::kaio;
+use crate::sys::mmap::{self, Protection};
 use crate::sys::poll::SigSet;
 use crate::uring;
 
@@ -37,15 +38,6 @@ const RESERVED: u32 = 16;
 const KICKS: usize = 32;
 /// How many events a sleeper takes at most.
 const BAG: usize = 64;
-
-/// What else a sleeper can be woken by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watched {
-    /// The epoll instance of the context.
-    Epoll = 0,
-    /// Its instance of io_uring.
-    Uring = 1,
-}
 
 /// A poll of a descriptor of ours, in the kernel. It fires once.
 #[derive(Debug, Default)]
@@ -100,6 +92,8 @@ pub struct Found {
 pub struct Instance {
     /// The `aio_context_t`: where the ring is.
     context: usize,
+    /// What the kernel calls it in the header of the ring.
+    id: u32,
     /// Slots of the ring.
     nr: u32,
     /// What is charged against fs.aio-max-nr.
@@ -109,7 +103,7 @@ pub struct Instance {
     /// How many threads sleep in the kernel.
     harvest: Lock<u32>,
     kick: Lock<Iocb>,
-    watches: [Watch; 2],
+    watch: Watch,
 }
 
 impl Instance {
@@ -120,14 +114,16 @@ impl Instance {
     fn new(charge: u32) -> Result<Instance> {
         let context = kaio::setup(charge)?;
         let kick = Iocb { lio_opcode: IOCB_CMD_PREAD, ..Iocb::default() };
+        cache::charge(charge);
         let mut instance = Instance {
             context,
+            id: 0,
             nr: 0,
             charge,
             in_flight: AtomicU32::new(0),
             harvest: Lock::new(0),
             kick: Lock::new(kick),
-            watches: Default::default(),
+            watch: Watch::default(),
         };
         // Kernels that are not Linux have no ring in memory.
         let is_known = instance.field(offset_of!(AioRing, magic)).load(Ordering::Relaxed)
@@ -135,6 +131,7 @@ impl Instance {
             && instance.field(offset_of!(AioRing, incompat_features)).load(Ordering::Relaxed) == 0
             && instance.field(offset_of!(AioRing, header_length)).load(Ordering::Relaxed) as usize
                 == size_of::<AioRing>();
+        instance.id = instance.field(offset_of!(AioRing, id)).load(Ordering::Relaxed);
         instance.nr = instance.field(offset_of!(AioRing, nr)).load(Ordering::Relaxed);
         if is_known && instance.nr > 2 * RESERVED { Ok(instance) } else { Err(Errno::NOSYS) }
     }
@@ -206,9 +203,9 @@ impl Instance {
             return take(*event);
         }
         found.others += 1;
-        if let Some(watch) = self.watch_at(event.obj) {
+        if event.obj == self.watch.iocb.get().addr() as u64 {
             // Release: pairs with the Acquire in `watch`, whose turn it is.
-            watch.is_armed.store(false, Ordering::Release);
+            self.watch.is_armed.store(false, Ordering::Release);
         }
     }
 
@@ -241,10 +238,6 @@ impl Instance {
     /// Whether something at this address is ours.
     fn contains(&self, address: u64) -> bool {
         (address as usize).wrapping_sub(core::ptr::from_ref(self).addr()) < size_of::<Instance>()
-    }
-
-    fn watch_at(&self, iocb: u64) -> Option<&Watch> {
-        self.watches.iter().find(|watch| watch.iocb.get().addr() as u64 == iocb)
     }
 
     fn take(
@@ -306,8 +299,8 @@ impl Instance {
 
     /// Lets `descriptor` wake a sleeper when it becomes readable; `number` tells it from those that had
     /// its place before. False: the kernel cannot, or not yet.
-    pub fn watch(&self, what: Watched, descriptor: i32, number: u32) -> bool {
-        let Some(watch) = self.watches.get(what as usize) else { return false };
+    pub fn watch(&self, descriptor: i32, number: u32) -> bool {
+        let watch = &self.watch;
         // Acquire: pairs with the Release in `harvest`.
         if watch
             .is_armed
@@ -316,7 +309,7 @@ impl Instance {
         {
             let is_it = watch.number.load(Ordering::Relaxed) == number;
             if !is_it {
-                self.forget_watches();
+                self.forget_watch();
             }
             return is_it;
         }
@@ -337,26 +330,83 @@ impl Instance {
         is_submitted
     }
 
-    /// Gives up what is watched: it may be another file by now. The events come.
-    pub fn forget_watches(&self) {
-        for watch in &self.watches {
-            if watch.is_armed.load(Ordering::Relaxed) {
-                // SAFETY: the kernel reads the key, which nobody writes while it is armed.
-                let _ = kaio::cancel(self.context, unsafe { &*watch.iocb.get() });
+    /// Gives up what is watched: it may be another file by now. The event comes.
+    fn forget_watch(&self) {
+        if self.watch.is_armed.load(Ordering::Relaxed) {
+            let _ = kaio::cancel(self.context, self.watch.iocb.get().addr());
+        }
+    }
+
+    /// What the header of the ring says.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Slots of the ring.
+    pub fn nr(&self) -> u32 {
+        self.nr
+    }
+
+    /// Where the next event goes.
+    pub fn posted(&self) -> u32 {
+        // Acquire: as in `has_events`.
+        self.tail().load(Ordering::Acquire) % self.nr
+    }
+
+    /// Moves the ring to an address.
+    ///
+    /// # Safety
+    /// What is there is not used any more.
+    pub unsafe fn move_to(&mut self, address: usize, len: usize) -> Result<()> {
+        // SAFETY: the caller's promise; the ring is used by its new address from here on.
+        unsafe { mmap::move_onto(self.context, len, address) }?;
+        self.context = address;
+        Ok(())
+    }
+
+    /// The program has moved the ring to an address.
+    pub fn moved_to(&mut self, address: usize) {
+        self.context = address;
+    }
+
+    /// Moves the ring to an address of its own.
+    pub fn move_away(&mut self, len: usize) -> Result<()> {
+        let address = mmap::anonymous(len, Protection::None)?;
+        // SAFETY: the address was reserved for it.
+        unsafe { self.move_to(address, len) }.inspect_err(|_| {
+            // SAFETY: as above.
+            let _ = unsafe { mmap::unmap(address, len) };
+        })
+    }
+
+    /// Gives up what is watched, and takes all events, for nobody: the context that it served is gone.
+    pub fn clear(&self) {
+        const TRIES: usize = 10;
+        const MOMENT: timespec = timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+        self.forget_watch();
+        for _ in 0..TRIES {
+            self.harvest(|_| {});
+            if self.is_idle() {
+                return;
             }
+            // fs/aio.c, aio_poll_cancel: the event comes from a thread of the kernel.
+            let mut bag = Bag::new();
+            self.fall_asleep();
+            let _ = self.sleep(1, &mut bag, Some(&MOMENT), None);
+            self.wake_up(&bag, |_| {});
         }
     }
 
     /// Whether nothing is in the kernel any more.
     fn is_idle(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) == 0
-            && self.watches.iter().all(|watch| !watch.is_armed.load(Ordering::Relaxed))
+        self.in_flight.load(Ordering::Relaxed) == 0 && !self.watch.is_armed.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
         let _ = kaio::destroy(self.context);
+        cache::give_back(self.charge);
     }
 }
 

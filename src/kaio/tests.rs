@@ -110,19 +110,19 @@ fn a_kick_goes_through_where_the_program_has_taken_the_pipe() {
 fn a_watch_fires_once_and_is_given_up_for_another_descriptor() {
     let Some(instance) = instance() else { return };
     let (first, second) = (fd::eventfd().unwrap(), fd::eventfd().unwrap());
-    if !instance.watch(Watched::Epoll, first.raw(), 1) {
+    if !instance.watch(first.raw(), 1) {
         // No IOCB_CMD_POLL before Linux 4.18.
         return;
     }
-    assert!(instance.watch(Watched::Epoll, first.raw(), 1), "it is there");
+    assert!(instance.watch(first.raw(), 1), "it is there");
     assert_eq!(wait(&instance, 1, &NOW).0, Ok(0));
     fd::eventfd_signal(first.raw());
     assert_eq!(wait(&instance, 1, &LONG), (Ok(1), Found { events: 0, others: 1 }));
     fd::eventfd_drain(first.raw());
-    assert!(instance.watch(Watched::Epoll, first.raw(), 1));
-    assert!(!instance.watch(Watched::Epoll, second.raw(), 2), "not at once");
+    assert!(instance.watch(first.raw(), 1));
+    assert!(!instance.watch(second.raw(), 2), "not at once");
     assert_eq!(wait(&instance, 1, &LONG).0, Ok(1));
-    assert!(instance.watch(Watched::Epoll, second.raw(), 2));
+    assert!(instance.watch(second.raw(), 2));
     fd::eventfd_signal(second.raw());
     assert_eq!(wait(&instance, 1, &LONG), (Ok(1), Found { events: 0, others: 1 }));
     assert!(instance.is_idle());

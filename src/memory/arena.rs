@@ -40,6 +40,8 @@ pub enum View {
     Moved(usize),
     /// It is gone, or something else is there.
     Gone,
+    /// The same, but the program has done nothing: it was given away, and somebody was quicker than us.
+    Lost,
 }
 
 /// A range of pages mapped twice.
@@ -53,6 +55,10 @@ struct Arena {
     /// Pages of `used` that are not coming back.
     lost: usize,
     taken: [u64; WORDS],
+    /// Pages of the program's view that are not ours any more.
+    foreign: [u64; WORDS],
+    /// The program may have taken others along.
+    is_torn: bool,
     /// One ring larger than the bitmap has the arena for itself.
     is_single: bool,
     /// All of the program's view can be touched: a sandbox refuses to take it away.
@@ -63,9 +69,18 @@ impl Arena {
     fn new(pages: usize, is_single: bool) -> Result<Arena> {
         let len = pages * PAGE;
         let (user, library) = mmap::twins(len)?;
-        let taken = [0; WORDS];
-        let mut arena =
-            Arena { user, library, pages, used: 0, lost: 0, taken, is_single, is_open: false };
+        let mut arena = Arena {
+            user,
+            library,
+            pages,
+            used: 0,
+            lost: 0,
+            taken: [0; WORDS],
+            foreign: [0; WORDS],
+            is_torn: false,
+            is_single,
+            is_open: false,
+        };
         match mmap::protect(user, len, Protection::None) {
             Err(Errno::NOMEM) => {
                 arena.unmap();
@@ -152,6 +167,10 @@ impl Arena {
                 let _ = unsafe { mmap::unmap(addr, len) };
             }
             self.lost += region.pages;
+            self.is_torn |= view != View::Lost;
+            for page in (first..first + region.pages).take_while(|_| !self.is_single) {
+                self.foreign[page / 64] |= 1 << (page % 64);
+            }
         }
         // Giving a page back and taking it again costs more than to clear it.
         if region.pages > KEPT_PAGES || view != View::AtHome {
@@ -167,16 +186,35 @@ impl Arena {
     /// what it took along and what is there by now: those addresses are left, without memory.
     fn unmap(&self) {
         let len = self.pages * PAGE;
-        let unmap = |addr| {
-            // SAFETY: no region of the arena is in use.
-            let _ = unsafe { mmap::unmap(addr, len) };
-        };
-        if self.lost == 0 {
-            unmap(self.user);
-        } else {
+        if self.is_torn || (self.is_single && self.lost > 0) {
             let _ = mmap::discard(self.library, len);
+        } else {
+            self.unmap_view();
         }
-        unmap(self.library);
+        // SAFETY: no region of the arena is in use.
+        let _ = unsafe { mmap::unmap(self.library, len) };
+    }
+
+    /// Unmaps the program's view, as far as it is ours.
+    fn unmap_view(&self) {
+        let is_foreign =
+            |page: usize| !self.is_single && self.foreign[page / 64] & 1 << (page % 64) != 0;
+        let mut first = 0;
+        while first < self.pages {
+            let is_gap = is_foreign(first);
+            let end = match self.lost {
+                0 => self.pages,
+                _ => (first..self.pages)
+                    .find(|page| is_foreign(*page) != is_gap)
+                    .unwrap_or(self.pages),
+            };
+            if !is_gap {
+                let addr = self.user + first * PAGE;
+                // SAFETY: no region of the arena is in use.
+                let _ = unsafe { mmap::unmap(addr, (end - first) * PAGE) };
+            }
+            first = end;
+        }
     }
 }
 
@@ -305,6 +343,30 @@ mod tests {
             arenas.release(region, View::AtHome);
         }
         assert!(arenas.arenas.is_empty());
+    }
+
+    #[test]
+    fn what_was_lost_is_left_and_all_else_is_unmapped() {
+        let mut arenas = Arenas::new();
+        let regions: Vec<Region> = (0..4).map(|_| arenas.allocate(1).unwrap()).collect();
+        let lost = regions[1].user;
+        // SAFETY: nobody uses the view.
+        unsafe { mmap::unmap(lost, PAGE) }.unwrap();
+        let other = mmap::anonymous(PAGE, Protection::ReadWrite).unwrap();
+        // SAFETY: the page is the test's, and nothing is at the other address.
+        unsafe { mmap::move_onto(other, PAGE, lost) }.unwrap();
+        poke(lost, 7);
+        for (index, region) in regions.iter().enumerate() {
+            arenas.release(region, if index == 1 { View::Lost } else { View::AtHome });
+        }
+        assert!(arenas.arenas.is_empty());
+        assert_eq!(peek(lost), 7);
+        let neighbours = [lost - PAGE, lost + PAGE];
+        for neighbour in neighbours {
+            assert_eq!(mmap::show_again(lost, PAGE, neighbour), Err(Errno::INVAL), "it is free");
+        }
+        // SAFETY: the test's own.
+        unsafe { mmap::unmap(lost, PAGE) }.unwrap();
     }
 
     #[test]

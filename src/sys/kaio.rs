@@ -6,7 +6,7 @@ use libc::{
     SYS_io_cancel, SYS_io_destroy, SYS_io_getevents, SYS_io_setup, SYS_io_submit, c_long, timespec,
 };
 
-use crate::aio_abi::{Event, Iocb};
+use crate::aio_abi::Event;
 use crate::sys::errno::Result;
 use crate::sys::poll::SigSet;
 use crate::sys::raw::syscall;
@@ -39,11 +39,43 @@ pub fn submit(context: usize, count: usize, iocbs: usize) -> Result<usize> {
     unsafe { syscall!(SYS_io_submit, context, count, iocbs) }
 }
 
-/// Cancels a request. EINPROGRESS: its event will come; EINVAL: it cannot be.
-pub fn cancel(context: usize, iocb: &Iocb) -> Result<()> {
+/// Cancels the request that was made of the iocb at an address. EINPROGRESS: its event will come; EINVAL:
+/// it cannot be.
+pub fn cancel(context: usize, iocb: usize) -> Result<()> {
     let mut unused = Event::default();
-    // SAFETY: the kernel reads the key of the iocb; no kernel writes the event any more.
-    unsafe { syscall!(SYS_io_cancel, context, &raw const *iocb, &raw mut unused) }.map(|_| ())
+    // SAFETY: the kernel reads the key of the iocb, if it is there; and writes at most the event.
+    unsafe { syscall!(SYS_io_cancel, context, iocb, &raw mut unused) }.map(|_| ())
+}
+
+/// The arguments of io_getevents and io_pgetevents as the program has given them.
+#[derive(Clone, Copy, Debug)]
+pub struct GetEvents {
+    /// The context.
+    pub context: usize,
+    /// Events to wait for.
+    pub min_nr: c_long,
+    /// Room for events.
+    pub nr: c_long,
+    /// Address of the events.
+    pub events: usize,
+    /// Address of the timeout, or 0.
+    pub timeout: usize,
+    /// Address of a `struct __aio_sigset`, or 0; none: io_getevents.
+    pub mask: Option<usize>,
+}
+
+/// Calls io_getevents or io_pgetevents for the program.
+#[inline]
+pub fn getevents(arguments: &GetEvents) -> Result<usize> {
+    let GetEvents { context, min_nr, nr, events, timeout, mask } = *arguments;
+    match mask {
+        // SAFETY: the program's own call: the kernel checks its addresses.
+        None => unsafe { syscall!(SYS_io_getevents, context, min_nr, nr, events, timeout) },
+        // SAFETY: as above.
+        Some(mask) => unsafe {
+            syscall!(SYS_IO_PGETEVENTS, context, min_nr, nr, events, timeout, mask)
+        },
+    }
 }
 
 /// Takes events, and sleeps until there are `count` of them, at most `timeout`, with `mask` in force

@@ -1,10 +1,10 @@
 //! Mappings.
 
 use libc::{
-    MADV_DONTFORK, MADV_REMOVE, MADV_WIPEONFORK, MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE,
-    MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MREMAP_MAYMOVE, PROT_NONE, PROT_READ, PROT_WRITE,
-    SYS_madvise, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap, SYS_process_vm_readv, c_int,
-    iovec,
+    MADV_DONTFORK, MADV_REMOVE, MADV_WIPEONFORK, MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED_NOREPLACE,
+    MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MREMAP_FIXED, MREMAP_MAYMOVE, PROT_NONE,
+    PROT_READ, PROT_WRITE, SYS_madvise, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap,
+    SYS_process_vm_readv, c_int, iovec,
 };
 
 use crate::sys::errno::{Errno, Result};
@@ -88,6 +88,36 @@ fn twins_of_memfd(len: usize) -> Result<(usize, usize)> {
             Err(error)
         }
     }
+}
+
+/// Moves a mapping onto another one, which goes.
+///
+/// # Safety
+/// Nothing uses either of the addresses until this is over, and the old one afterwards.
+pub unsafe fn move_onto(addr: usize, len: usize, to: usize) -> Result<()> {
+    let flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+    // SAFETY: the caller's promise.
+    unsafe { syscall!(SYS_mremap, addr, len, len, flags, to) }.map(|_| ())
+}
+
+/// Shows shared memory a second time at an address where nothing is. EEXIST: something is there.
+pub fn show_again(addr: usize, len: usize, at: usize) -> Result<()> {
+    // Takes the address first: mremap would replace what another thread has mapped there meanwhile.
+    let taken = map(at, len, Protection::None, MAP_PRIVATE | MAP_FIXED_NOREPLACE)?;
+    if taken != at {
+        // Linux before 4.17 takes the address for a wish.
+        // SAFETY: mapped above, known to nobody.
+        let _ = unsafe { unmap(taken, len) };
+        return Err(Errno::EXIST);
+    }
+    let flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+    // SAFETY: what is replaced was mapped above. An old size of 0 leaves the old mapping in place.
+    let shown = unsafe { syscall!(SYS_mremap, addr, 0, len, flags, at) };
+    if shown.is_err() {
+        // SAFETY: mapped above, known to nobody.
+        let _ = unsafe { unmap(at, len) };
+    }
+    shown.map(|_| ())
 }
 
 /// Gives addresses back.

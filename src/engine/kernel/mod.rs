@@ -14,6 +14,8 @@
 //!
 //! *Orderings*: see `needs_watch`.
 
+pub mod in_place;
+
 use core::ptr;
 
 use libc::timespec;
@@ -151,7 +153,7 @@ impl Kernel {
         }
         // SeqCst: see `needs_watch`. Before the submission, which may complete at once.
         let before = instance.in_flight().fetch_add(count, Ordering::SeqCst);
-        let submitted = reentrancy::asleep(|| instance.submit(count as usize, iocbs));
+        let submitted = reentrancy::lifted(|| instance.submit(count as usize, iocbs));
         let rest = count - submitted.unwrap_or(0) as u32;
         if rest > 0 {
             instance.in_flight().fetch_sub(rest, Ordering::Relaxed);
@@ -244,8 +246,7 @@ impl Kernel {
             if !instance.is_null() {
                 // SAFETY: `enlarge` took it out of a box, and nobody uses it any more.
                 let instance = unsafe { Box::from_raw(instance) };
-                instance.forget_watches();
-                instance.harvest(|_| {});
+                instance.clear();
                 match self.is_in_doubt.load(Ordering::Relaxed) {
                     // The kernel waits for what is in flight.
                     true => drop(instance),

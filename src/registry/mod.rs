@@ -15,14 +15,20 @@
 //! *Orderings*: a slot is filled before the Release store of its leaf; references are taken with
 //! Acquire and dropped with Release, io_destroy waits for them with Acquire.
 
+mod calls;
+mod destroy;
+mod moved;
+
+pub use calls::{cancel, reap, submit};
+pub use destroy::destroy;
+
+pub use crate::context::Caller;
+
 use core::ptr;
 
-use libc::timespec;
-
-use crate::aio_abi::AioRing;
 use crate::completion::ring::Geometry;
 use crate::config;
-use crate::context::{Caller, Context, Reap, Wait, deliver};
+use crate::context::Context;
 use crate::engine::pool;
 use crate::files::pins;
 use crate::harvester;
@@ -30,7 +36,7 @@ use crate::kaio;
 use crate::lock::Lock;
 use crate::memory::arena::{Arenas, PAGE, Region, View};
 use crate::memory::chunked::{Chunked, Zeroed};
-use crate::memory::radix::{self, Radix};
+use crate::memory::radix::Radix;
 use crate::memory::user;
 use crate::process::fork_gate;
 use crate::process::fork_generation;
@@ -38,11 +44,13 @@ use crate::process::reentrancy::{self, Left};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::Protection;
-use crate::sys::{clock, futex, host, mmap};
+use crate::sys::{futex, host, mmap};
 use crate::uring;
 
 /// io_destroy has begun, or the slot is free. (A slot that was never used has no address.)
 const DEAD: u32 = 1 << 31;
+/// The context is about to become the kernel's: who comes waits for that, under `SETUP`.
+const BUSY: u32 = 1 << 29;
 /// io_destroy has ended, and left the memory to calls that are inside: the last one gives it back.
 const ABANDONED: u32 = 1 << 30;
 
@@ -79,13 +87,6 @@ impl Slot {
 struct Epoch {
     slots: Radix<Slot>,
 }
-
-/// How long io_destroy waits for calls before it looks whether they were left; it doubles that from round
-/// to round.
-const FIRST_WAIT: timespec = timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-const MOST_ROUNDS: u32 = 7;
-/// After so many rounds it waits for no call in io_getevents.
-const PATIENCE: u32 = 4;
 
 static EPOCH: AtomicPtr<Epoch> = AtomicPtr::new(ptr::null_mut());
 static SLOTS: Chunked<Slot> = Chunked::new();
@@ -146,9 +147,16 @@ fn leave(slot: &'static Slot) {
     if references & DEAD != 0 {
         futex::wake(&slot.references, u32::MAX);
         if references == DEAD | ABANDONED | 1 {
-            reclaim(slot);
+            destroy::reclaim(slot);
         }
     }
+}
+
+/// Whether a living context at `address` only has to be waited for.
+fn is_busy(address: usize) -> bool {
+    // SAFETY: as in `look_up`.
+    let slot = epoch().and_then(|epoch| unsafe { epoch.slots.get(address).as_ref() });
+    slot.is_some_and(|slot| slot.references.load(Ordering::Relaxed) & DEAD == 0)
 }
 
 /// Undoes a call of the calling thread that was left.
@@ -167,7 +175,7 @@ pub fn undo(left: Left) {
 pub fn find(address: usize) -> Result<Reference> {
     match look_up(address) {
         Some(reference) => Ok(reference),
-        None => find_moved(address),
+        None => moved::find(address),
     }
 }
 
@@ -192,7 +200,7 @@ fn epoch() -> Option<&'static Epoch> {
 fn enter(slot: &'static Slot, address: usize) -> Option<Reference> {
     // Acquire: pairs with the Release that brings a slot to life in `setup`.
     let references = slot.references.fetch_add(1, Ordering::Acquire);
-    let is_it = references & DEAD == 0
+    let is_it = references & (DEAD | BUSY) == 0
         && slot.address.load(Ordering::Relaxed) == address
         // fs/aio.c, lookup_ioctx goes by the id in the ring: a program that changes it loses the
         // context until it is restored.
@@ -294,12 +302,12 @@ unsafe fn forget_parent(setup: &mut Setup, own: u32) {
 
 /// io_setup: a context for `requested` events, whose address goes to the program's variable at
 /// `target`.
-pub fn setup(requested: u32, target: usize) -> Result<()> {
+pub fn setup(requested: u32, target: usize, caller: Caller) -> Result<()> {
     if user::read_word(target)? != 0 || requested == 0 {
         return Err(Errno::INVAL);
     }
     let geometry = Geometry::new(requested, host::possible_cpus())?;
-    let slot = open(requested, geometry)?;
+    let slot = open(requested, geometry, caller)?;
     let address = slot.address.load(Ordering::Relaxed);
     user::write_word(target, address).inspect_err(|_| {
         let _ = destroy(address);
@@ -322,7 +330,7 @@ fn may_request(requested: u32, sum: u64) -> bool {
     requested <= DEFAULT_MAX_NR || host::aio_max_nr().is_some_and(|limit| requested <= limit)
 }
 
-fn open(requested: u32, geometry: Geometry) -> Result<&'static Slot> {
+fn open(requested: u32, geometry: Geometry, caller: Caller) -> Result<&'static Slot> {
     let mut setup = SETUP.lock();
     if !may_request(requested, setup.requested) {
         return Err(Errno::AGAIN);
@@ -339,7 +347,7 @@ fn open(requested: u32, geometry: Geometry) -> Result<&'static Slot> {
     let region = setup.arenas.allocate(geometry.pages).map_err(|_| Errno::NOMEM)?;
     // The id only has to be ours: a moved ring is found by it. It is never 0.
     slot.context.completions.ring.open(&region, geometry, index + 1);
-    slot.context.open();
+    slot.context.open(caller);
     *slot.region.lock() = region;
     slot.index.store(index, Ordering::Relaxed);
     slot.requested.store(requested, Ordering::Relaxed);
@@ -365,93 +373,6 @@ fn open(requested: u32, geometry: Geometry) -> Result<&'static Slot> {
     Ok(slot)
 }
 
-/// io_destroy: EINVAL if there is no such context, also when another thread destroys it.
-pub fn destroy(address: usize) -> Result<()> {
-    let reference = find(address)?;
-    let slot = reference.slot;
-    // Acquire: we see what the set-up did. Only one thread finds the flag unset.
-    if slot.references.fetch_or(DEAD, Ordering::Acquire) & DEAD != 0 {
-        return Err(Errno::INVAL);
-    }
-    slot.context.kill();
-    drop(reference);
-    // Calls that a signal handler, which this is, has interrupted do not end before we do.
-    let interrupted = reentrancy::noted(ptr::from_ref(slot).addr());
-    let left_inside = wait_for_calls(slot, interrupted);
-    slot.context.tear_down(left_inside > 0);
-    let is_last = {
-        let mut setup = SETUP.lock();
-        let current = slot.address.swap(0, Ordering::Relaxed);
-        remove(current, slot);
-        slot.last_address.store(current, Ordering::Relaxed);
-        setup.requested -= u64::from(slot.requested.load(Ordering::Relaxed));
-        setup.live -= 1;
-        setup.live == 0
-    };
-    if left_inside == 0 {
-        give_back(slot);
-    } else {
-        // They go on in this memory, so nobody gets it yet.
-        // AcqRel: pairs with the Release in `leave`, and with the Acquire in `reclaim`.
-        let references = slot.references.fetch_or(ABANDONED, Ordering::AcqRel);
-        if references == DEAD {
-            reclaim(slot);
-        }
-    }
-    if is_last {
-        retire();
-    }
-    Ok(())
-}
-
-/// Waits until all calls but `interrupted`, of the calling thread, have left a dead context, or are given
-/// up; how many may still be inside.
-///
-/// fs/aio.c, free_ioctx_users comes when all callers have left. Those in io_getevents have been woken;
-/// those in a signal handler have left, for the kernel.
-fn wait_for_calls(slot: &'static Slot, interrupted: u32) -> u32 {
-    let mut rounds = 0;
-    loop {
-        // Acquire: pairs with the Release in `leave`.
-        let references = slot.references.load(Ordering::Acquire);
-        // Counted afterwards: a call gives its node back, then its reference.
-        let inside = interrupted + slot.context.given_up();
-        if references <= DEAD + inside {
-            return references - DEAD;
-        }
-        let span = FIRST_WAIT.tv_nsec << rounds;
-        let deadline = clock::after(&timespec { tv_sec: 0, tv_nsec: span });
-        if futex::wait_until(&slot.references, references, Some(&deadline)) == Err(Errno::TIMEDOUT)
-        {
-            let gone = slot.context.give_up(rounds >= PATIENCE);
-            (0..gone).for_each(|_| leave(slot));
-            rounds = (rounds + 1).min(MOST_ROUNDS);
-        }
-    }
-}
-
-/// The memory of a dead context that nobody is inside any more can be used again.
-fn give_back(slot: &'static Slot) {
-    slot.context.clear();
-    let mut setup = SETUP.lock();
-    let region = *slot.region.lock();
-    let view = view(slot, &region, slot.last_address.load(Ordering::Relaxed));
-    setup.arenas.release(&region, view);
-    slot.next_free.store(setup.free, Ordering::Relaxed);
-    setup.free = slot.index.load(Ordering::Relaxed) + 1;
-}
-
-/// The last call that io_destroy did not wait for is over.
-#[cold]
-fn reclaim(slot: &'static Slot) {
-    // Acquire: pairs with the Release of io_destroy. Late look-ups count for a moment, too: only one of
-    // them finds the flag set.
-    if slot.references.fetch_and(!ABANDONED, Ordering::Acquire) & ABANDONED != 0 {
-        slot.context.close();
-        give_back(slot);
-    }
-}
-
 /// Waits until nothing is in io_uring in any context.
 pub fn finish_all() {
     SLOTS.for_each(|_, slot| {
@@ -462,114 +383,6 @@ pub fn finish_all() {
             reference.finish();
         }
     });
-}
-
-/// There is no context left: no thread or descriptor of ours shall be.
-fn retire() {
-    pool::retire();
-    harvester::retire();
-    kaio::cache::close_pipe();
-    uring::cache::clear();
-}
-
-/// What is at the address that a context had last.
-fn view(slot: &Slot, region: &Region, current: usize) -> View {
-    match () {
-        () if !shows_ring(slot, current) => View::Gone,
-        () if current == region.user => View::AtHome,
-        () => View::Moved(current),
-    }
-}
-
-/// Whether `address` shows the ring of `slot`: what we change in our view changes there. The field
-/// is one that no program looks at; a thread inside another call does not notice.
-fn shows_ring(slot: &Slot, address: usize) -> bool {
-    let ring = &slot.context.completions.ring;
-    let field = ring.shared_compat_features();
-    let candidate = address + core::mem::offset_of!(AioRing, compat_features);
-    let shows = |value| {
-        field.store(value, Ordering::Relaxed);
-        mmap::read_safely::<u32>(candidate) == Ok(value)
-    };
-    let before = field.load(Ordering::Relaxed);
-    let is_it = shows(!before) && shows(before);
-    field.store(before, Ordering::Relaxed);
-    is_it
-}
-
-/// A ring that the program has moved (mremap) is found at its new address from now on.
-///
-/// fs/aio.c, aio_ring_mremap does that while moving. What is not readable, or begins with 0, is
-/// refused without the lock; other strangers wait for it.
-/// divergence: the old address answers until the new one is used.
-#[cold]
-fn find_moved(address: usize) -> Result<Reference> {
-    let Some(epoch) = epoch().filter(|_| radix::is_possible(address) && address != 0) else {
-        return Err(Errno::INVAL);
-    };
-    if epoch.slots.is_empty() {
-        return Err(Errno::INVAL);
-    }
-    let header: AioRing = mmap::read_safely(address).map_err(|_| Errno::INVAL)?;
-    let index = header.id.checked_sub(1).ok_or(Errno::INVAL)?;
-    let setup = SETUP.lock();
-    if index >= setup.high {
-        return Err(Errno::INVAL);
-    }
-    let slot = SLOTS.get(index).ok_or(Errno::INVAL)?;
-    // SAFETY: as in `open`.
-    let slot: &'static Slot = unsafe { &*ptr::from_ref(slot) };
-    let old = slot.address.load(Ordering::Relaxed);
-    // Acquire: pairs with the Release in `open`.
-    let is_alive = slot.references.load(Ordering::Acquire) & DEAD == 0 && old != 0;
-    if !is_alive || !shows_ring(slot, address) {
-        return Err(Errno::INVAL);
-    }
-    epoch.slots.set(address, ptr::from_ref(slot).cast_mut()).map_err(|_| Errno::INVAL)?;
-    slot.address.store(address, Ordering::Relaxed);
-    if old != address {
-        remove(old, slot);
-    }
-    drop(setup);
-    enter(slot, address).ok_or(Errno::INVAL)
-}
-
-/// io_getevents and io_pgetevents, with the order of checks of the wrapper or of the system call.
-pub fn reap(address: usize, reap: &Reap) -> Result<usize> {
-    let (timeout, is_plain_zero) = reap.timeout()?;
-    let reference = find(address);
-    if is_plain_zero && reap.caller == Caller::Library {
-        // src/aio_ring.h of libaio: nothing else is looked at when the ring is empty.
-        let is_empty = match &reference {
-            Ok(reference) => reference.occupancy() == 0,
-            Err(_) => is_inherited_and_empty(address),
-        };
-        if is_empty {
-            return Ok(0);
-        }
-    }
-    let mask = reap.mask()?;
-    match (reference, mask) {
-        (Ok(reference), mask) => reference.reap(reap, &Wait { timeout, mask }),
-        (Err(error), Some(mask)) => deliver(mask, Err(error)),
-        (Err(error), None) => Err(error),
-    }
-}
-
-/// A forked child sees its parent's rings, and libaio's wrapper looks no further.
-#[cold]
-fn is_inherited_and_empty(address: usize) -> bool {
-    let Ok(ring) = (match fork_generation::has_parent() {
-        true => mmap::read_safely::<AioRing>(address),
-        false => Err(Errno::INVAL),
-    }) else {
-        return false;
-    };
-    ring.header_length as usize == size_of::<AioRing>()
-        && ring.compat_features == 1
-        && ring.incompat_features == 0
-        && ring.nr > 0
-        && ring.head == ring.tail
 }
 
 #[cfg(test)]

@@ -1,0 +1,106 @@
+//! The calls on a context that is looked up.
+
+use crate::aio_abi::AioRing;
+use crate::context::{Caller, Reap, Submitted, Wait, deliver, is_empty};
+use crate::process::fork_generation;
+use crate::registry::{BUSY, Reference, SETUP, find};
+use crate::sync::Ordering;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::mmap;
+
+/// io_submit.
+#[inline]
+pub fn submit(address: usize, nr: usize, iocbs: usize) -> Result<usize> {
+    let reference = find(address)?;
+    let context = reference.context();
+    if context.is_in_place() {
+        return context.submit_in_place(address, nr, iocbs);
+    }
+    let mut submitted = context.submit(nr, iocbs, false);
+    if submitted == Submitted::NotInPlace {
+        if go_in_place(&reference) {
+            return context.submit_in_place(address, nr, iocbs);
+        }
+        submitted = context.submit(nr, iocbs, true);
+    }
+    match submitted {
+        Submitted::Done(result) => result,
+        Submitted::NotInPlace => Err(Errno::AGAIN),
+    }
+}
+
+/// Makes a context the kernel's, at its own address, unless other calls are inside.
+#[cold]
+fn go_in_place(reference: &Reference) -> bool {
+    let slot = reference.slot;
+    // Who comes now waits for the lock.
+    let _setup = SETUP.lock();
+    // Acquire: pairs with the Release in `leave`: what other calls did is done.
+    let is_alone =
+        slot.references.compare_exchange(1, 1 | BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok();
+    if !is_alone {
+        return false;
+    }
+    let region = *slot.region.lock();
+    let is_done = slot.address.load(Ordering::Relaxed) == region.user
+        && slot.context.go_in_place(&region, slot.requested.load(Ordering::Relaxed));
+    // Release: pairs with the Acquire in `enter`.
+    slot.references.fetch_and(!BUSY, Ordering::Release);
+    is_done
+}
+
+/// io_cancel.
+pub fn cancel(address: usize, iocb: usize) -> Result<()> {
+    let reference = find(address)?;
+    match reference.is_in_place() {
+        true => reference.cancel_in_place(address, iocb),
+        false => reference.cancel(iocb),
+    }
+}
+
+/// io_getevents and io_pgetevents, with the order of checks of the wrapper or of the system call.
+pub fn reap(address: usize, reap: &Reap) -> Result<usize> {
+    let reference = find(address);
+    if let Ok(reference) = &reference
+        && reference.is_in_place()
+    {
+        let is_short_cut = reap.caller == Caller::Library && reap.timeout()?.1;
+        if is_short_cut && is_empty(address) {
+            return Ok(0);
+        }
+        return reference.reap_in_place(address, reap);
+    }
+    let (timeout, is_plain_zero) = reap.timeout()?;
+    if is_plain_zero && reap.caller == Caller::Library {
+        // src/aio_ring.h of libaio: nothing else is looked at when the ring is empty.
+        let is_empty = match &reference {
+            Ok(reference) => reference.occupancy() == 0,
+            Err(_) => is_inherited_and_empty(address),
+        };
+        if is_empty {
+            return Ok(0);
+        }
+    }
+    let mask = reap.mask()?;
+    match (reference, mask) {
+        (Ok(reference), mask) => reference.reap(reap, &Wait { timeout, mask }),
+        (Err(error), Some(mask)) => deliver(mask, Err(error)),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// A forked child sees its parent's rings, and libaio's wrapper looks no further.
+#[cold]
+fn is_inherited_and_empty(address: usize) -> bool {
+    let Ok(ring) = (match fork_generation::has_parent() {
+        true => mmap::read_safely::<AioRing>(address),
+        false => Err(Errno::INVAL),
+    }) else {
+        return false;
+    };
+    ring.header_length as usize == size_of::<AioRing>()
+        && ring.compat_features == 1
+        && ring.incompat_features == 0
+        && ring.nr > 0
+        && ring.head == ring.tail
+}
