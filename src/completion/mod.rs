@@ -13,6 +13,7 @@ pub mod waiters;
 use crate::aio_abi::Event;
 use crate::completion::ring::Ring;
 use crate::completion::waiters::Waiters;
+use crate::files::holds::Holds;
 use crate::files::pins;
 use crate::files::resfd::{Resfd, Resfds, Signal, Signals};
 use crate::lock::assert_no_context_lock;
@@ -34,6 +35,8 @@ pub struct Completions {
     pub waiters: Waiters,
     /// Eventfds of requests in flight.
     pub resfds: Resfds,
+    /// Pins that requests in flight share.
+    pub holds: Holds,
     /// Requests in `slab` that are not completely gone.
     in_flight: AtomicU32,
     /// io_destroy waits for `in_flight` to become 0.
@@ -151,6 +154,12 @@ impl Completions {
     }
 
     fn unpin(&self, request: &Request) {
+        if let Some(share) = request.take_share() {
+            self.holds.release(share);
+        }
+        if request.pin().is_none() {
+            return;
+        }
         let _section = fork_gate::enter();
         if let Some(pin) = request.unpin() {
             pins::release(pin);

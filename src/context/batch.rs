@@ -6,9 +6,11 @@ use crate::aio_abi::{Event, IOCB_FLAG_RESFD, Iocb};
 use crate::completion::waiters::{Errand, Waiters};
 use crate::engine::inline;
 use crate::engine::stream::{Desk, Interruption};
+use crate::files::holds::{Holds, Share};
 use crate::files::resfd::{Resfd, Resfds, Signal};
 use crate::memory::user::{KeyAccess, Pages};
 use crate::process::fork_gate::{self, Section};
+use crate::process::fork_generation;
 use crate::request::Request;
 use crate::request::decode::Transfer;
 use crate::sys::clock;
@@ -16,7 +18,7 @@ use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::Direction;
-use crate::sys::file_info::Identity;
+use crate::sys::file_info::{FileInfo, Identity};
 
 /// How many requests enter the kernel together at most.
 pub(super) const QUEUED: usize = 32;
@@ -52,7 +54,7 @@ impl Accepted {
 struct File {
     number: i32,
     status: StatusFlags,
-    identity: Option<Identity>,
+    info: Option<FileInfo>,
     /// Whether RWF_NOWAIT is for it.
     has_nowait: Option<bool>,
 }
@@ -100,6 +102,10 @@ pub(super) struct Batch {
     pub(super) has_queued: bool,
     files: [Option<File>; FILES],
     next_file: usize,
+    /// Pins that requests of the batch share, by the program's descriptors.
+    holds: [Option<(i32, Share)>; FILES],
+    /// The descriptors may mean other files by now.
+    are_pins_old: bool,
 }
 
 impl Batch {
@@ -129,6 +135,8 @@ impl Batch {
             has_queued: false,
             files: [None; FILES],
             next_file: 0,
+            holds: [None; FILES],
+            are_pins_old: false,
         }
     }
 
@@ -174,6 +182,7 @@ impl Batch {
     pub(super) fn forget(&mut self) {
         self.pages = Pages::new();
         self.files = [None; FILES];
+        self.are_pins_old = true;
         self.credentials = None;
         if let Some(target) = &mut self.signal {
             target.is_current = false;
@@ -190,7 +199,7 @@ impl Batch {
         }
         let status = fd::status_flags(number)?;
         if let Some(place) = self.files.get_mut(self.next_file % FILES) {
-            *place = Some(File { number, status, identity: None, has_nowait: None });
+            *place = Some(File { number, status, info: None, has_nowait: None });
             self.next_file += 1;
         }
         Ok(status)
@@ -198,11 +207,72 @@ impl Batch {
 
     /// Which file is behind a descriptor, asked for once in a batch.
     pub(super) fn identity(&mut self, number: i32) -> Option<Identity> {
-        let file = self.files.iter_mut().flatten().find(|file| file.number == number)?;
-        if file.identity.is_none() {
-            file.identity = Identity::of(number).ok();
+        self.info(number).ok().map(|info| info.identity)
+    }
+
+    /// The same, and what it is.
+    pub(super) fn info(&mut self, number: i32) -> Result<FileInfo> {
+        match self.files.iter_mut().flatten().find(|file| file.number == number) {
+            Some(File { info: Some(info), .. }) => Ok(*info),
+            Some(file) => FileInfo::of(number).inspect(|info| file.info = Some(*info)),
+            None => FileInfo::of(number),
         }
-        file.identity
+    }
+
+    /// A file may have another size now.
+    pub(super) fn forget_sizes(&mut self) {
+        for file in self.files.iter_mut().flatten() {
+            file.info = None;
+        }
+    }
+
+    /// The pin of a file that the batch has for all its requests, made by `make` if there is none.
+    pub(super) fn hold(
+        &mut self,
+        number: i32,
+        holds: &Holds,
+        make: impl FnOnce() -> Result<Share>,
+    ) -> Result<Share> {
+        if let Some((_, share)) = self.holds.iter().flatten().find(|(held, _)| *held == number) {
+            return Ok(holds.share(share));
+        }
+        let share = make()?;
+        match self.holds.iter_mut().find(|place| place.is_none()) {
+            Some(place) => {
+                *place = Some((number, share));
+                Ok(holds.share(&share))
+            }
+            // It is for one request.
+            None => Ok(share),
+        }
+    }
+
+    /// Gives up the batch's own shares of pins, if their descriptors may mean other files by now.
+    pub(super) fn let_old_pins_go(&mut self, holds: &Holds) {
+        if self.holds.iter().all(Option::is_none) {
+            return;
+        }
+        self.looked = clock::now();
+        if clock::between(&self.since, &self.looked) > BELIEF {
+            self.forget();
+        }
+        if core::mem::take(&mut self.are_pins_old) {
+            self.let_go(holds);
+        }
+    }
+
+    /// Gives up the batch's own shares of pins.
+    pub(super) fn let_go(&mut self, holds: &Holds) {
+        if self.holds.iter().all(Option::is_none) {
+            return;
+        }
+        if fork_generation::is_forked() {
+            // A handler has forked, and this is the child, which has closed them.
+            self.holds = [None; FILES];
+        }
+        for (_, share) in self.holds.iter_mut().filter_map(Option::take) {
+            holds.release(share);
+        }
     }
 
     /// Looks up and holds the eventfd of an iocb, if it has one: EBADF, EINVAL.

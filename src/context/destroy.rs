@@ -61,6 +61,7 @@ impl Context {
         // SAFETY: every request is gone, no call is inside, and no worker holds a request.
         unsafe {
             self.completions.slab.clear();
+            self.completions.holds.clear();
             self.completions.waiters.clear();
         }
     }

@@ -43,6 +43,8 @@ impl Context {
     #[inline]
     pub(super) fn flush(&'static self, batch: &mut Batch) {
         self.flush_ring(batch);
+        // First: who has an event finds the file closed if the program has closed it.
+        batch.let_go(&self.completions.holds);
         if core::mem::take(&mut batch.has_queued) {
             self.lane.call(batch.credentials());
         }

@@ -138,6 +138,9 @@ impl Context {
                 Err(error) => return if taken > 0 { Ok(taken) } else { Err(error) },
             }
             if taken >= min || wait.timeout == Timeout::Zero {
+                if taken == 0 {
+                    self.lane.note_wait(false);
+                }
                 return Ok(taken);
             }
             let awake = sleeper.sleep(u32::try_from(min - taken).unwrap_or(u32::MAX));

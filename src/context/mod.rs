@@ -14,6 +14,7 @@ mod cancel;
 mod destroy;
 mod flush;
 mod getevents;
+mod help;
 mod in_place;
 mod left;
 mod polls;
@@ -155,6 +156,7 @@ impl Context {
         self.in_place.forget();
         self.uring.close_after_fork();
         self.completions.slab.for_each_pin(fd::close_inherited);
+        self.completions.holds.for_each_pin(fd::close_inherited);
         // SAFETY: the caller's promise.
         unsafe {
             let goes_on = |owner: Owner| owner.task == own && !reentrancy::is_left(owner.frame);

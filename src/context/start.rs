@@ -1,9 +1,11 @@
 //! Starting what completes asynchronously: in io_uring, in the pool, or after all here.
 
+use crate::completion::Completions;
 use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
 use crate::engine::pool::Refused;
 use crate::engine::{Place, choose, work};
+use crate::files::holds::Share;
 use crate::files::pins::{self, Pin};
 use crate::files::resfd::Resfd;
 use crate::process::fork_gate::{self, Section};
@@ -11,16 +13,15 @@ use crate::request::decode::Transfer;
 use crate::request::state::Claim;
 use crate::request::{Request, Task, Work};
 use crate::sync::Ordering;
+use crate::sys::clock;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{self, StatusFlags};
+use crate::sys::fd::{self, OwnedFd, StatusFlags};
 use crate::sys::file::Direction;
 use crate::sys::file_info::{FileInfo, Identity};
 
 /// What a request for a worker holds.
 struct Held {
-    file: Pin,
-    /// Which file it was a moment before.
-    identity: Identity,
+    file: Share,
     resfd: Option<Resfd>,
     section: Section,
     /// See [`Request::set_size`].
@@ -46,15 +47,12 @@ impl Context {
         }
         if !status.is_opened_by_path() || !self.can_use_uring(accepted) {
             self.flush_ring(batch);
-            if let Ok(info) = FileInfo::of(fd)
+            batch.let_old_pins_go(&self.completions.holds);
+            if let Ok(info) = batch.info(fd)
                 && choose::by_blocks(fd, status, &transfer, &info) == Place::Asynchronous
-                && let Ok((file, section)) = pin(fd)
-                && let Ok(resfd) = batch.share_signal(accepted, &self.completions.resfds, &section)
+                && let Ok(held) = self.hold(batch, accepted, info.identity, info.end())
             {
-                let task = Task::Transfer(transfer);
-                let (identity, size) = (info.identity, info.end());
-                let held = Held { file, identity, resfd, section, size };
-                return self.submit_to_pool(batch, accepted, held, task);
+                return self.submit_to_pool(batch, accepted, held, Task::Transfer(transfer));
             }
             return self.transfer_here(batch, accepted, status, &transfer);
         }
@@ -110,6 +108,14 @@ impl Context {
             self.flush_ring(batch);
         }
         self.wait_for_rest(batch);
+        let task = Task::Sync { data_only };
+        if !can_use_uring {
+            batch.let_old_pins_go(&self.completions.holds);
+            return match self.hold(batch, accepted, identity, u64::MAX) {
+                Ok(held) => self.submit_to_pool(batch, accepted, held, task),
+                Err(_) => self.sync_here(batch, accepted, data_only),
+            };
+        }
         let fd = accepted.iocb.fildes;
         // A sync in io_uring goes to a worker of the kernel, which looks for the file when it starts.
         let held = pin(fd).and_then(|(file, section)| {
@@ -119,11 +125,6 @@ impl Context {
         let Ok((file, resfd, section)) = held else {
             return self.sync_here(batch, accepted, data_only);
         };
-        let task = Task::Sync { data_only };
-        if !can_use_uring {
-            let held = Held { file, identity, resfd, section, size: u64::MAX };
-            return self.submit_to_pool(batch, accepted, held, task);
-        }
         let request = self.begin(accepted, resfd, task)?;
         give_pin(request, accepted.iocb.fildes, file, identity);
         drop(section);
@@ -154,18 +155,53 @@ impl Context {
         self.completions.begin(work, resfd)
     }
 
+    /// What a request for a worker needs; `identity`: which file it was a moment before, and `size` where
+    /// that ended.
+    fn hold(
+        &'static self,
+        batch: &mut Batch,
+        accepted: &Accepted,
+        identity: Identity,
+        size: u64,
+    ) -> Result<Held> {
+        let Completions { holds, resfds, .. } = &self.completions;
+        let number = accepted.iocb.fildes;
+        let section = fork_gate::enter();
+        let file = batch.hold(number, holds, || {
+            let pin = Pin::new(duplicate(number)?);
+            let file = pins::look(pin.raw(), number, Some(identity)).map(|info| info.identity);
+            let now = clock::nanoseconds(&clock::now());
+            holds.begin(pin.into_inner().ok_or(Errno::BADF)?, file, now, &section)
+        })?;
+        match batch.share_signal(accepted, resfds, &section) {
+            Ok(resfd) => Ok(Held { file, resfd, section, size }),
+            Err(error) => {
+                drop(section);
+                holds.release(file);
+                Err(error)
+            }
+        }
+    }
+
     /// Hands a request to the workers; without any, does it here.
     #[cold]
     fn submit_to_pool(
         &'static self,
         batch: &mut Batch,
         accepted: &Accepted,
-        Held { file, identity, resfd, section, size }: Held,
+        Held { file, resfd, section, size }: Held,
         task: Task,
     ) -> Result<()> {
         let credentials = batch.credentials();
-        let request = self.begin(accepted, resfd, task)?;
-        give_pin(request, accepted.iocb.fildes, file, identity);
+        let request = match self.begin(accepted, resfd, task) {
+            Ok(request) => request,
+            Err(error) => {
+                drop(section);
+                self.completions.holds.release(file);
+                return Err(error);
+            }
+        };
+        request.set_share(file);
         request.set_size(size);
         drop(section);
         match self.lane.queue(request, credentials) {
@@ -173,7 +209,7 @@ impl Context {
             Err(Refused) if request.state.claim() == Claim::Won => {
                 // What came before starts before.
                 self.flush(batch);
-                request.set_result(work::perform(request));
+                request.set_result(work::perform(request, &self.completions.holds));
                 self.completions.put(request);
             }
             Err(Refused) => {}
@@ -193,9 +229,12 @@ fn give_pin(request: &Request, fd: i32, pin: Pin, before: Identity) {
 /// A descriptor that holds the file behind `fd`, to be noted before the section ends.
 fn pin(fd: i32) -> Result<(Pin, Section)> {
     let section = fork_gate::enter();
-    let file = match pins::reuse(fd) {
-        Some(kept) => kept,
-        None => fd::duplicate(fd)?,
-    };
-    Ok((Pin::new(file), section))
+    Ok((Pin::new(duplicate(fd)?), section))
+}
+
+fn duplicate(fd: i32) -> Result<OwnedFd> {
+    match pins::reuse(fd) {
+        Some(kept) => Ok(kept),
+        None => fd::duplicate(fd),
+    }
 }

@@ -16,6 +16,7 @@ use crate::request::decode::{self, Operation, Transfer};
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::StatusFlags;
+use crate::sys::file::Direction;
 
 /// What became of an io_submit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,6 +255,9 @@ impl Context {
         batch.set_desk(accepted, &self.completions.waiters);
         let fd = accepted.iocb.fildes;
         let res = inline::transfer(fd, status, transfer, &mut batch.interruption);
+        if transfer.direction == Direction::Write {
+            batch.forget_sizes();
+        }
         batch.interruption.desk = None;
         if is_forked(batch) {
             return Ok(());

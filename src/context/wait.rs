@@ -7,6 +7,8 @@
 //! - Polls are armed: one of the sleepers, the leader, sleeps in ppoll on the epoll and on the
 //!   descriptor of the io_uring instance, and completes what becomes ready ([`Sleeper::lead`]). A
 //!   leader that leaves calls another one.
+//! - Requests are queued for the pool, and nothing else is in flight: they are done here
+//!   ([`super::help`]).
 //! - Else others bring the events (the leader, the harvester, workers, submitters): on a futex
 //!   ([`Sleeper::follow`]).
 //!
@@ -94,8 +96,8 @@ impl Bed<'_> {
 
 /// A call of io_getevents.
 pub(super) struct Sleeper<'a> {
-    context: &'a Context,
-    timeout: Timeout,
+    pub(super) context: &'a Context,
+    pub(super) timeout: Timeout,
     /// Known from the first sleep on.
     deadline: Cell<Option<Option<timespec>>>,
     mask: Option<SigSet>,
@@ -138,7 +140,7 @@ impl<'a> Sleeper<'a> {
     }
 
     /// The signal mask to be in force while it sleeps, if another one is.
-    fn mask(&self) -> Option<SigSet> {
+    pub(super) fn mask(&self) -> Option<SigSet> {
         self.mask.or_else(reentrancy::mask)
     }
 
@@ -183,6 +185,8 @@ impl<'a> Sleeper<'a> {
                 && let Some(instance) = uring.instance()
             {
                 self.watch(need, &Bed::Ring(instance))
+            } else if let Some(awake) = self.help(need) {
+                awake
             } else {
                 self.follow(need)
             };
@@ -204,12 +208,12 @@ impl<'a> Sleeper<'a> {
         self.context.completions.ring.occupancy()
     }
 
-    fn join(&self, need: u32, sleep: Sleep) -> Option<Place<'a>> {
+    pub(super) fn join(&self, need: u32, sleep: Sleep) -> Option<Place<'a>> {
         self.context.completions.waiters.join(reentrancy::owner(), need, sleep)
     }
 
     /// What ends a wait for `need` events, if something does.
-    fn news(&self, need: u32) -> Option<Awake> {
+    pub(super) fn news(&self, need: u32) -> Option<Awake> {
         if fork_generation::is_forked() {
             // A handler has forked, and this is the child, which has no ring.
             return Some(Awake::Interrupted);
@@ -529,7 +533,7 @@ impl Drop for Sleeper<'_> {
 }
 
 /// Sleeps; `Err` if the call has to end.
-fn doze<R>(
+pub(super) fn doze<R>(
     waiter: &Waiter,
     sleep: impl FnOnce() -> Result<R>,
 ) -> core::result::Result<Result<R>, Awake> {

@@ -348,7 +348,7 @@ impl Uring {
     pub fn submit_elsewhere(&self, request: &Request, credentials: Credentials) {
         if self.lane().submit(request, credentials).is_err() && request.state.claim() == Claim::Won
         {
-            request.set_result(work::perform(request));
+            request.set_result(work::perform(request, &self.completions().holds));
             self.completions().put(request);
         }
     }

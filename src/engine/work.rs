@@ -9,6 +9,7 @@
 use libc::{RWF_NOWAIT, iovec, timespec};
 
 use crate::engine::inline;
+use crate::files::holds::Holds;
 use crate::request::decode::Transfer;
 use crate::request::{Request, Task};
 use crate::sync::{AtomicU32, Ordering};
@@ -16,10 +17,66 @@ use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::file::{self, Direction, RWF_NOAPPEND};
 use crate::sys::file_info::FileInfo;
-use crate::sys::{fd, poll, signal, thread};
+use crate::sys::poll::SigSet;
+use crate::sys::{clock, fd, poll, signal, thread};
 
 /// How often a pin that is closed in mid-work is made anew.
 const TRIES: usize = 8;
+
+/// What a thread that works has seen to.
+#[derive(Clone, Copy, Debug)]
+pub struct Shield {
+    /// The thread's signal mask. Now all signals are blocked, also those by which glibc changes the ids of
+    /// all threads: who changes them waits until the mask is set back, and until then the thread's rights
+    /// stay what they are.
+    mask: SigSet,
+    /// The thread's rights.
+    own: Credentials,
+    /// When that began.
+    since: timespec,
+}
+
+/// How long others may have to wait for a thread that works: to change ids.
+const TURN: i64 = 1_000_000;
+
+impl Shield {
+    /// Blocks all signals in the calling thread.
+    pub fn raise() -> Shield {
+        let mask = signal::block_all();
+        Shield { mask, own: Credentials::current(), since: clock::now() }
+    }
+
+    /// Sets the mask back.
+    pub fn lower(self) {
+        signal::set_mask(self.mask);
+    }
+
+    /// The mask before.
+    pub fn mask(&self) -> SigSet {
+        self.mask
+    }
+
+    /// The rights of the thread.
+    pub fn rights(&self) -> Credentials {
+        self.own
+    }
+
+    /// Lets signals come that have waited for long, before the thread goes on; whether its rights have
+    /// changed.
+    pub fn breathe(&mut self) -> bool {
+        if clock::between(&self.since, &clock::now()) <= TURN {
+            return false;
+        }
+        self.lower();
+        let before = core::mem::replace(self, Shield::raise());
+        before.own != self.own
+    }
+
+    /// Signals were let in.
+    pub fn renew(&mut self) {
+        self.own = Credentials::current();
+    }
+}
 
 /// Does the work of a request that the caller has claimed; its result.
 ///
@@ -27,32 +84,48 @@ const TRIES: usize = 8;
 /// O_DIRECT is what the file has at this moment; a read finds nothing where the file was cut off; a file
 /// that was cut off and made longer again gets the data of a write; and buffers are not held, so that
 /// one that the program has unmapped gives EFAULT. The kernel looks at all that in io_submit.
-pub fn perform(request: &Request) -> i64 {
-    let mut result = perform_once(request);
+pub fn perform(request: &Request, holds: &Holds) -> i64 {
+    let shield = Shield::raise();
+    let result = perform_shielded(request, holds, &shield);
+    shield.lower();
+    result
+}
+
+/// The same by a thread that works on.
+pub fn perform_shielded(request: &Request, holds: &Holds, shield: &Shield) -> i64 {
+    let now = clock::nanoseconds(&clock::now());
+    let is_believed = request.share().is_some_and(|share| holds.is_believed(&share, now));
+    let mut result = match is_believed || is_held(request, holds, now) {
+        true => perform_once(request, shield.own),
+        false => Err(Errno::BADF),
+    };
     for _ in 0..TRIES {
-        if result != Err(Errno::BADF) || request.is_pin_intact() {
+        if result.is_ok() || request.is_pin_intact() || !is_held(request, holds, now) {
             break;
         }
-        // The program has closed the pin just now: nothing was done.
-        result = perform_once(request);
+        // The program has closed the pin just now: nothing was done to the file.
+        result = perform_once(request, shield.own);
     }
     result.map_or_else(Errno::to_res, |count| count as i64)
 }
 
-fn perform_once(request: &Request) -> Result<usize> {
-    // First: it may bring another pin.
-    if !request.hold_again() {
-        return Err(Errno::BADF);
+/// Whether the request holds its file, if need be by another pin.
+fn is_held(request: &Request, holds: &Holds, now: u64) -> bool {
+    let is_held = request.hold_again();
+    if let Some(share) = request.share().filter(|_| is_held) {
+        holds.note_sight(&share, now);
     }
+    is_held
+}
+
+fn perform_once(request: &Request, own: Credentials) -> Result<usize> {
     let (work, fd) = (request.work().ok_or(Errno::BADF)?, request.pin().ok_or(Errno::BADF)?);
     match &work.task {
-        Task::Transfer(transfer) => undisturbed(|| {
-            with_rights(request.credentials(), || {
-                with_priority(transfer.priority, || move_bytes(fd, transfer, request.size()))
-            })
+        Task::Transfer(transfer) => with_rights(own, request.credentials(), || {
+            with_priority(transfer.priority, || move_bytes(fd, transfer, request.size()))
         }),
         Task::Sync { data_only } => {
-            with_rights(request.credentials(), || file::sync(fd, *data_only).map(|()| 0))
+            with_rights(own, request.credentials(), || file::sync(fd, *data_only).map(|()| 0))
         }
         Task::Poll { .. } => Err(Errno::INVAL),
     }
@@ -166,23 +239,13 @@ fn with_priority<R>(wanted: Option<u16>, work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Runs `work` with the rights of the submitter.
-fn with_rights<R>(wanted: Credentials, work: impl FnOnce() -> R) -> R {
-    let own = Credentials::current();
+/// Runs `work` with the rights of the submitter, in a thread that has its own.
+fn with_rights<R>(own: Credentials, wanted: Credentials, work: impl FnOnce() -> R) -> R {
     if own == wanted {
         return work();
     }
     wanted.adopt();
     let result = work();
     own.adopt();
-    result
-}
-
-/// Runs `work` without a change of ids in between. glibc makes one by a signal to every thread, and
-/// waits for each: it has to wait until `work` is done, which would go on with other rights.
-fn undisturbed<R>(work: impl FnOnce() -> R) -> R {
-    let mask = signal::block_all();
-    let result = work();
-    signal::set_mask(mask);
     result
 }

@@ -22,6 +22,7 @@ pub mod state;
 
 use core::cell::UnsafeCell;
 
+use crate::files::holds::Share;
 use crate::files::resfd::Resfd;
 use crate::lock::Lock;
 use crate::memory::chunked::{Chunked, Zeroed};
@@ -96,6 +97,9 @@ pub struct Request {
     /// The file, if it was noted: what is behind the pin, unless the program has closed our descriptor
     /// and opened its own.
     pinned: UnsafeCell<Option<Identity>>,
+    /// What the request has of a pin that others use, too; then `pin` is only its number, unless the
+    /// program has closed that.
+    share: UnsafeCell<Option<Share>>,
     /// See [`Request::size`].
     size: AtomicU64,
     result: AtomicU64,
@@ -159,6 +163,29 @@ impl Request {
         unsafe { *self.pinned.get() = identity };
         // Relaxed: a forked child reads it, in a copy of this thread's memory.
         self.pin.store(file.into_raw() + 1, Ordering::Relaxed);
+    }
+
+    /// As [`Request::set_pin`], with a pin that others use, too.
+    pub fn set_share(&self, share: Share) {
+        // SAFETY: as in `set_pin`.
+        unsafe { (*self.share.get(), *self.pinned.get()) = (Some(share), share.file) };
+        // Relaxed: as in `set_pin`.
+        self.pin.store(share.pin + 1, Ordering::Relaxed);
+    }
+
+    /// The share, as long as the file is held by that. The caller is the only one at work on the request.
+    pub fn share(&self) -> Option<Share> {
+        // SAFETY: see `set_pin`.
+        unsafe { *self.share.get() }.filter(|share| self.pin() == Some(share.pin))
+    }
+
+    /// Takes the share out. The caller dropped the last reference.
+    pub fn take_share(&self) -> Option<Share> {
+        if self.share().is_some() {
+            self.pin.store(0, Ordering::Relaxed);
+        }
+        // SAFETY: see `set_pin`.
+        unsafe { (*self.share.get()).take() }
     }
 
     /// Our duplicate of the file.
@@ -291,7 +318,7 @@ impl Slab {
         request.registration.store(0, Ordering::Relaxed);
         request.watch.store(0, Ordering::Relaxed);
         // SAFETY: the place is free, so nobody else looks at the cell.
-        unsafe { *request.pinned.get() = None };
+        unsafe { (*request.pinned.get(), *request.share.get()) = (None, None) };
         request.is_queued.store(false, Ordering::Relaxed);
         request.ring.is_inside.store(false, Ordering::Relaxed);
         request.ring.is_cancelled.store(false, Ordering::Relaxed);

@@ -22,6 +22,11 @@ pub fn after(span: &timespec) -> timespec {
     }
 }
 
+/// Nanoseconds since the clock's beginning.
+pub fn nanoseconds(moment: &timespec) -> u64 {
+    (moment.tv_sec as u64).saturating_mul(SECOND as u64).saturating_add(moment.tv_nsec as u64)
+}
+
 /// Nanoseconds from one moment to a later one.
 pub fn between(from: &timespec, to: &timespec) -> i64 {
     (to.tv_sec - from.tv_sec).saturating_mul(SECOND).saturating_add(to.tv_nsec - from.tv_nsec)

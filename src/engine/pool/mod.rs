@@ -8,6 +8,11 @@
 //! workers as it needs, all at once; none that finds nothing ([`Idle`]). One that nobody calls for a
 //! second leaves; io_destroy of the last context sends all home.
 //!
+//! *Waits that work*: a program that submits one request and waits for it does it itself, in the wait
+//! ([`Lane::help`]); a worker that is called for it all the same would only be in the way. So for a
+//! thread that has come to wait again and again nobody is called ([`Lane::call`]), as long as a worker
+//! looks after a millisecond whether it has come this time, too: the *watchman*.
+//!
 //! *Rights*: a worker has those of the thread that started it. A submitter with others does its work
 //! itself ([`Refused`]). glibc changes ids in all threads at once, so a worker compares again before
 //! it starts, and adopts the submitter's if they differ.
@@ -23,6 +28,8 @@
 //! so that one sees the other: either the submitter calls somebody, or a worker that is awake finds the
 //! request, or calls another one for it.
 
+mod lane;
+
 use core::ffi::c_void;
 use core::ptr;
 
@@ -30,146 +37,26 @@ use libc::timespec;
 
 use crate::completion::Completions;
 use crate::engine::idle::{Idle, MOST, Rest};
-use crate::engine::work;
+use crate::engine::work::{self, Shield};
 use crate::lock::Lock;
 use crate::request::Request;
-use crate::request::list::List;
-use crate::request::state::Claim;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sys::cred::Credentials;
 use crate::sys::{clock, futex, thread};
+use lane::Party;
+
+pub use lane::Lane;
 
 /// How long a worker waits for something to do.
 const PATIENCE: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
+/// How long a request waits for a thread that does not come to do it; and how long a worker that has
+/// nothing to do keeps signals off.
+const LOOK: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
 /// The pool does not take the request: the caller has to do it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Refused;
-
-#[derive(Debug)]
-struct Queue {
-    requests: List,
-    /// The lane waits for a worker, or a worker is about to put it back.
-    is_scheduled: bool,
-}
-
-/// The queue of one context. It stays at its address for ever. All-zero memory is one without work.
-#[derive(Debug)]
-pub struct Lane {
-    queue: Lock<Queue, true>,
-    /// The next lane on `arrived` or `ready`.
-    next: AtomicPtr<Lane>,
-    completions: AtomicPtr<Completions>,
-}
-
-impl Lane {
-    /// Says where the events of this lane go.
-    pub fn open(&self, completions: &'static Completions) {
-        self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
-    }
-
-    fn completions(&self) -> &'static Completions {
-        // SAFETY: `open` came before the first request and stored a `&'static`.
-        unsafe { &*self.completions.load(Ordering::Relaxed) }
-    }
-
-    /// Queues a request that is pinned, to be done with the rights of `credentials`; a [`Lane::call`] is
-    /// due. Refused: the caller does the work; it has claimed nothing.
-    pub fn queue(
-        &'static self,
-        request: &Request,
-        credentials: Credentials,
-    ) -> Result<(), Refused> {
-        request.set_credentials(credentials);
-        if !POOL.may_serve(credentials) {
-            return Err(Refused);
-        }
-        let mut queue = self.queue.lock();
-        request.state.arm();
-        request.is_queued.store(true, Ordering::Relaxed);
-        queue.requests.push_back(&self.completions().slab, request);
-        POOL.queued.fetch_add(1, Ordering::Relaxed);
-        if !core::mem::replace(&mut queue.is_scheduled, true) {
-            POOL.arrive(self);
-        }
-        Ok(())
-    }
-
-    /// Sees to it that what was queued is done: by workers, or here if there are none. The caller holds
-    /// no lock.
-    pub fn call(&'static self, credentials: Credentials) {
-        if !POOL.call_workers(Some(credentials)) {
-            while let Some(request) = self.pop(Party::Helper).0 {
-                run(self.completions(), request, Party::Helper);
-            }
-        }
-    }
-
-    /// Queues a single request and calls for it.
-    pub fn submit(
-        &'static self,
-        request: &Request,
-        credentials: Credentials,
-    ) -> Result<(), Refused> {
-        self.queue(request, credentials)?;
-        self.call(credentials);
-        Ok(())
-    }
-
-    /// Claims a request that no worker has started. The caller holds a reference and no lock.
-    pub fn cancel(&self, request: &Request) -> Claim {
-        let mut queue = self.queue.lock();
-        if !request.is_queued.swap(false, Ordering::Relaxed) {
-            // A worker has it, or a submitter; or it is on its way from one to the other.
-            return Claim::Lost;
-        }
-        let claim = request.state.claim();
-        if claim == Claim::Won && queue.requests.remove(&self.completions().slab, request) {
-            POOL.queued.fetch_sub(1, Ordering::Relaxed);
-        }
-        claim
-    }
-
-    /// The next request, claimed, for `party`, which [`run`]s it; and whether the lane is to be put back.
-    fn pop(&self, party: Party) -> (Option<&'static Request>, bool) {
-        let completions = self.completions();
-        let mut queue = self.queue.lock();
-        let request = queue.requests.first(&completions.slab);
-        if let Some(request) = request {
-            queue.requests.remove(&completions.slab, request);
-            request.is_queued.store(false, Ordering::Relaxed);
-            party.at_work().fetch_add(1, Ordering::Relaxed);
-            // Release: who sees the queue empty sees the request at work.
-            POOL.queued.fetch_sub(1, Ordering::Release);
-            // Whoever claims a queued request takes it off the queue, under the same lock.
-            let _ = request.state.claim();
-        }
-        if party == Party::Worker {
-            queue.is_scheduled = !queue.requests.is_empty();
-        }
-        (request, queue.is_scheduled)
-    }
-}
-
-/// Who takes a request off a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Party {
-    /// A worker, to whom a lane has come.
-    Worker,
-    /// Somebody else, who has the lane.
-    Helper,
-}
-
-impl Party {
-    /// How many of these are at work on requests.
-    fn at_work(self) -> &'static AtomicU32 {
-        match self {
-            Party::Worker => &POOL.busy,
-            Party::Helper => &POOL.helping,
-        }
-    }
-}
 
 /// Lanes that wait for workers, in order.
 #[derive(Debug)]
@@ -210,6 +97,12 @@ struct Pool {
     idle: Idle,
     /// Workers of this epoch.
     workers: AtomicU32,
+    /// Requests for which nobody was called.
+    uncalled: AtomicU32,
+    /// How many there were when a worker has looked last.
+    looked: AtomicU32,
+    /// There is a watchman.
+    has_watchman: AtomicBool,
     /// Workers of an older epoch go home.
     epoch: AtomicU32,
     /// Rights of the workers, in two halves; a torn value only sends work back to its submitter, or
@@ -227,6 +120,9 @@ static POOL: Pool = Pool {
     is_ending: AtomicBool::new(false),
     idle: Idle { workers: AtomicU32::new(0), calls: AtomicU32::new(0) },
     workers: AtomicU32::new(0),
+    uncalled: AtomicU32::new(0),
+    looked: AtomicU32::new(0),
+    has_watchman: AtomicBool::new(false),
     epoch: AtomicU32::new(0),
     rights: [AtomicU64::new(0), AtomicU64::new(0)],
 };
@@ -260,18 +156,33 @@ impl Pool {
         }
     }
 
-    /// Sees to it that workers come for what is queued. False: there are none.
-    fn call_workers(&self, credentials: Option<Credentials>) -> bool {
+    /// Calls as many idle workers as are missing for what is queued. False: there are not enough, and
+    /// nobody else is on the way.
+    fn call_idle(&self) -> bool {
         // SeqCst: see the module.
         fence(Ordering::SeqCst);
         // Those that are awake and have nothing yet will find it.
         let missing = self.queued.load(Ordering::Relaxed).saturating_sub(self.searching());
-        if missing == 0 || self.idle.call(missing) > 0 || self.searching() > 0 {
-            return true;
-        }
-        let workers = || self.workers.load(Ordering::Relaxed);
-        // Without one more, those that are there come; if there are any.
-        (workers() < MOST as u32 && self.hire(credentials)) || workers() > 0
+        missing == 0 || self.idle.call(missing) > 0 || self.searching() > 0
+    }
+
+    /// For a request for which nobody is to be called: whether the watchman looks after it. If not, who
+    /// is called instead becomes one.
+    fn is_watched(&self) -> bool {
+        self.uncalled.fetch_add(1, Ordering::Relaxed);
+        // SeqCst: see the module; the watchman leaves before it looks how many there were.
+        fence(Ordering::SeqCst);
+        self.has_watchman.load(Ordering::Relaxed)
+    }
+
+    /// Starts one more worker, if there are not too many.
+    fn add_worker(&self, credentials: Option<Credentials>) -> bool {
+        self.workers.load(Ordering::Relaxed) < MOST as u32 && self.hire(credentials)
+    }
+
+    /// Whether somebody comes for what is queued, sooner or later.
+    fn has_workers(&self) -> bool {
+        self.workers.load(Ordering::Relaxed) > 0
     }
 
     /// How many workers are looking for work, or on their way to it.
@@ -296,9 +207,7 @@ impl Pool {
         };
         *place = Some(Employee { thread, epoch });
         if let Some(credentials) = credentials {
-            let [low, high] = credentials.to_words();
-            self.rights[0].store(low, Ordering::Relaxed);
-            self.rights[1].store(high, Ordering::Relaxed);
+            self.note_rights(credentials);
         }
         // Counted once it is there, so that nobody relies on a worker that never comes; it cannot
         // have left: `leave` takes the lock that we hold.
@@ -328,21 +237,21 @@ impl Pool {
             let lane = ready.pop()?;
             // SAFETY: lanes live for ever.
             let lane: &'static Lane = unsafe { &*lane };
-            let (request, has_more) = lane.pop(Party::Worker);
+            let (request, has_more) = lane.pop(Party::Worker, |_| true);
             if has_more {
                 ready.push(lane);
             }
             if let Some(request) = request {
-                drop(ready);
-                self.call_workers(None);
                 return Some((lane, request));
             }
         }
     }
 
     /// Waits for something to do. None: nothing came for too long, or the pool is sent home.
-    fn wait(&self, badge: Badge) -> Option<(&'static Lane, &'static Request)> {
+    fn wait(&self, badge: Badge, shield: &mut Shield) -> Option<(&'static Lane, &'static Request)> {
         let is_sent_home = || self.epoch.load(Ordering::Relaxed) != badge.epoch;
+        // Who comes back soon need not let signals in, and ask for its rights afterwards.
+        let mut is_short = true;
         loop {
             if is_sent_home() {
                 return None;
@@ -350,10 +259,50 @@ impl Pool {
             if let Some(found) = self.take() {
                 return Some(found);
             }
+            if is_short {
+                // Who reaps what this worker has just done may bring the next.
+                thread::give_way();
+                if let Some(found) = self.take() {
+                    return Some(found);
+                }
+            }
             let has_work = || self.queued.load(Ordering::Relaxed) > 0 || is_sent_home();
-            if self.idle.sleep(badge.number, &clock::after(&PATIENCE), has_work) == Rest::TimedOut {
+            let uncalled = self.uncalled.load(Ordering::Relaxed);
+            let is_watchman = self.looked.swap(uncalled, Ordering::Relaxed) != uncalled
+                && !self.has_watchman.swap(true, Ordering::Relaxed);
+            is_short |= is_watchman;
+            let deadline = clock::after(if is_short { &LOOK } else { &PATIENCE });
+            if !is_short {
+                shield.lower();
+            }
+            let rest = self.idle.sleep(badge.number, &deadline, has_work);
+            if is_watchman {
+                self.has_watchman.store(false, Ordering::Relaxed);
+                // SeqCst: see the module, before the look at the queue, or how many were not called for.
+                fence(Ordering::SeqCst);
+            }
+            if !is_short || rest == Rest::TimedOut {
+                shield.lower();
+                self.renew(shield);
+            }
+            if rest == Rest::TimedOut && !core::mem::take(&mut is_short) {
                 return None;
             }
+        }
+    }
+
+    /// After a time in which a worker's rights may have changed.
+    fn renew(&self, shield: &mut Shield) {
+        let before = shield.rights();
+        *shield = Shield::raise();
+        if shield.rights() != before {
+            self.note_rights(shield.rights());
+        }
+    }
+
+    fn note_rights(&self, credentials: Credentials) {
+        for (word, value) in self.rights.iter().zip(credentials.to_words()) {
+            word.store(value, Ordering::Relaxed);
         }
     }
 
@@ -430,18 +379,33 @@ impl Badge {
 extern "C" fn worker(badge: *mut c_void) -> *mut c_void {
     thread::name_self(c"uaio-pool");
     let badge = Badge::from_word(badge.addr());
+    let mut shield = Shield::raise();
+    POOL.note_rights(shield.rights());
     loop {
-        match POOL.wait(badge) {
-            Some((lane, request)) => run(lane.completions(), request, Party::Worker),
-            None if POOL.leave(badge) => return ptr::null_mut(),
+        match POOL.wait(badge, &mut shield) {
+            Some((lane, request)) => {
+                // glibc sets its own mask when it starts a thread.
+                if !POOL.call_idle() && POOL.add_worker(None) {
+                    POOL.renew(&mut shield);
+                }
+                run(lane.completions(), request, Party::Worker, &shield);
+                if shield.breathe() {
+                    POOL.note_rights(shield.rights());
+                }
+            }
+            None if POOL.leave(badge) => {
+                // glibc may wait for its signal at the end of a thread.
+                shield.lower();
+                return ptr::null_mut();
+            }
             None => {}
         }
     }
 }
 
 /// Does a request that `party` has taken off a queue, and completes it.
-fn run(completions: &Completions, request: &Request, party: Party) {
-    request.set_result(work::perform(request));
+fn run(completions: &Completions, request: &Request, party: Party, shield: &Shield) {
+    request.set_result(work::perform_shielded(request, &completions.holds, shield));
     completions.put(request);
     // SeqCst, both: orders our leaving before our look at the flag; pairs with `finish_all`, which sets
     // the flag before it counts.
@@ -501,11 +465,19 @@ pub fn retire() {
 fn serve_late_comers() {
     // SeqCst: see the module; the workers were taken from it.
     fence(Ordering::SeqCst);
-    if POOL.queued.load(Ordering::Relaxed) > 0 && !POOL.call_workers(Some(Credentials::current())) {
-        while let Some((lane, request)) = POOL.take() {
-            run(lane.completions(), request, Party::Worker);
-        }
+    if POOL.queued.load(Ordering::Relaxed) == 0
+        || POOL.call_idle()
+        || POOL.add_worker(Some(Credentials::current()))
+        || POOL.has_workers()
+    {
+        return;
     }
+    let mut shield = Shield::raise();
+    while let Some((lane, request)) = POOL.take() {
+        run(lane.completions(), request, Party::Worker, &shield);
+        shield.breathe();
+    }
+    shield.lower();
 }
 
 /// A forked child has no workers.
@@ -525,4 +497,5 @@ pub unsafe fn reset_after_fork() {
         count.store(0, Ordering::Relaxed);
     }
     POOL.idle.reset_after_fork();
+    POOL.has_watchman.store(false, Ordering::Relaxed);
 }

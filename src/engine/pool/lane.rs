@@ -1,0 +1,205 @@
+//! The queue of one context: what submitters, waits and cancellation do with it.
+
+use core::ptr;
+
+use crate::completion::Completions;
+use crate::engine::pool::{POOL, Refused, run};
+use crate::engine::work::Shield;
+use crate::lock::Lock;
+use crate::process::reentrancy;
+use crate::request::Request;
+use crate::request::list::List;
+use crate::request::state::Claim;
+use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+use crate::sys::cred::Credentials;
+
+/// How often in a row a thread has to have come to wait.
+const HABIT: u32 = 8;
+
+#[derive(Debug)]
+struct Queue {
+    requests: List,
+    /// The lane waits for a worker, or a worker is about to put it back.
+    is_scheduled: bool,
+}
+
+/// The queue of one context. It stays at its address for ever. All-zero memory is one without work.
+#[derive(Debug)]
+pub struct Lane {
+    queue: Lock<Queue, true>,
+    /// Requests on it.
+    waiting: AtomicU32,
+    /// The thread that has called last.
+    caller: AtomicU32,
+    /// How often in a row it has come to wait for its only request.
+    habit: AtomicU32,
+    /// The next lane on `arrived` or `ready`.
+    pub(super) next: AtomicPtr<Lane>,
+    completions: AtomicPtr<Completions>,
+}
+
+impl Lane {
+    /// Says where the events of this lane go.
+    pub fn open(&self, completions: &'static Completions) {
+        self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
+        self.habit.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn completions(&self) -> &'static Completions {
+        // SAFETY: `open` came before the first request and stored a `&'static`.
+        unsafe { &*self.completions.load(Ordering::Relaxed) }
+    }
+
+    /// Queues a request that is pinned, to be done with the rights of `credentials`; a [`Lane::call`] is
+    /// due. Refused: the caller does the work; it has claimed nothing.
+    pub fn queue(
+        &'static self,
+        request: &Request,
+        credentials: Credentials,
+    ) -> Result<(), Refused> {
+        request.set_credentials(credentials);
+        if !POOL.may_serve(credentials) {
+            return Err(Refused);
+        }
+        let mut queue = self.queue.lock();
+        request.state.arm();
+        request.is_queued.store(true, Ordering::Relaxed);
+        queue.requests.push_back(&self.completions().slab, request);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        POOL.queued.fetch_add(1, Ordering::Relaxed);
+        if !core::mem::replace(&mut queue.is_scheduled, true) {
+            POOL.arrive(self);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that what was queued is done: by workers, or here if there are none. The caller holds
+    /// no lock.
+    ///
+    /// divergence: if the thread that is expected to do it does not come, the request starts late.
+    pub fn call(&'static self, credentials: Credentials) {
+        if self.will_help() && POOL.is_watched() {
+            return;
+        }
+        if POOL.call_idle() || POOL.add_worker(Some(credentials)) || POOL.has_workers() {
+            return;
+        }
+        let mut shield = Shield::raise();
+        while let Some(request) = self.pop(Party::Helper, |_| true).0 {
+            run(self.completions(), request, Party::Helper, &shield);
+            shield.breathe();
+        }
+        shield.lower();
+    }
+
+    /// Queues a single request and calls for it.
+    pub fn submit(
+        &'static self,
+        request: &Request,
+        credentials: Credentials,
+    ) -> Result<(), Refused> {
+        self.queue(request, credentials)?;
+        self.call(credentials);
+        Ok(())
+    }
+
+    /// Claims a request that no worker has started. The caller holds a reference and no lock.
+    pub fn cancel(&self, request: &Request) -> Claim {
+        let mut queue = self.queue.lock();
+        if !request.is_queued.swap(false, Ordering::Relaxed) {
+            // A worker has it, or a submitter; or it is on its way from one to the other.
+            return Claim::Lost;
+        }
+        let claim = request.state.claim();
+        if claim == Claim::Won && queue.requests.remove(&self.completions().slab, request) {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            POOL.queued.fetch_sub(1, Ordering::Relaxed);
+        }
+        claim
+    }
+
+    /// Whether the calling thread, which has submitted the only request, is likely to do it.
+    fn will_help(&self) -> bool {
+        let completions = self.completions();
+        let caller = reentrancy::owner().task;
+        let is_same = self.caller.swap(caller, Ordering::Relaxed) == caller;
+        let habit = self.habit.load(Ordering::Relaxed);
+        if is_same && (self.waiting(), completions.in_flight()) == (1, 1) {
+            return habit >= HABIT && completions.waiters.is_empty();
+        }
+        // Once it happens: a worker whose event has been taken may not have left its request.
+        self.habit.store(habit.min(HABIT) / 2, Ordering::Relaxed);
+        false
+    }
+
+    /// The calling thread is about to wait for requests, one of which may be on the lane; `can_help`: it
+    /// would do that.
+    pub fn note_wait(&self, can_help: bool) {
+        let is_caller = || self.caller.load(Ordering::Relaxed) == reentrancy::owner().task;
+        if can_help && self.completions().in_flight() == 1 && is_caller() {
+            self.habit.fetch_add(1, Ordering::Relaxed);
+        } else if self.waiting() > 0 && self.habit.swap(0, Ordering::Relaxed) >= HABIT {
+            POOL.call_idle();
+        }
+    }
+
+    /// Requests that nobody is at.
+    pub fn waiting(&self) -> u32 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Does the next request in a thread of the program's that waits, if it has the rights for it, and
+    /// the request is such as it wants.
+    pub fn help(&self, shield: &Shield, is_wanted: impl Fn(&Request) -> bool) -> bool {
+        let rights = shield.rights();
+        let may_do = |request: &Request| request.credentials() == rights && is_wanted(request);
+        let Some(request) = self.pop(Party::Helper, may_do).0 else { return false };
+        run(self.completions(), request, Party::Helper, shield);
+        true
+    }
+
+    /// The first request, claimed, for `party`, which [`run`]s it, if that is wanted; and whether the lane is to be put back.
+    pub(super) fn pop(
+        &self,
+        party: Party,
+        is_wanted: impl Fn(&Request) -> bool,
+    ) -> (Option<&'static Request>, bool) {
+        let completions = self.completions();
+        let mut queue = self.queue.lock();
+        let first = queue.requests.first(&completions.slab);
+        let request = first.filter(|request| is_wanted(request));
+        if let Some(request) = request {
+            queue.requests.remove(&completions.slab, request);
+            request.is_queued.store(false, Ordering::Relaxed);
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            party.at_work().fetch_add(1, Ordering::Relaxed);
+            // Release: who sees the queue empty sees the request at work.
+            POOL.queued.fetch_sub(1, Ordering::Release);
+            // Whoever claims a queued request takes it off the queue, under the same lock.
+            let _ = request.state.claim();
+        }
+        if party == Party::Worker {
+            queue.is_scheduled = !queue.requests.is_empty();
+        }
+        (request, queue.is_scheduled)
+    }
+}
+
+/// Who takes a request off a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Party {
+    /// A worker, to whom a lane has come.
+    Worker,
+    /// Somebody else, who has the lane.
+    Helper,
+}
+
+impl Party {
+    /// How many of these are at work on requests.
+    pub(super) fn at_work(self) -> &'static AtomicU32 {
+        match self {
+            Party::Worker => &POOL.busy,
+            Party::Helper => &POOL.helping,
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Pins that the requests of a batch share: one for each file of the batch, closed when the last of them
+//! has completed.
+//!
+//! A pin may be closed by the program, and its number used again; so its file is looked at from time to
+//! time ([`Holds::is_believed`]), and before it is closed. A request that finds it lost makes one of its
+//! own.
+//!
+//! *Who may touch what*: `file` is written before the hold is shared, and only read until the last user
+//! has left.
+//!
+//! *Locks*: `free` is a leaf.
+
+use core::cell::UnsafeCell;
+
+use crate::files::pins;
+use crate::lock::Lock;
+use crate::memory::chunked::{Chunked, Zeroed};
+use crate::process::fork_gate::{self, Section};
+use crate::sync::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fd::OwnedFd;
+use crate::sys::file_info::Identity;
+
+/// How long a look at a pin is believed, in nanoseconds: as long as io_submit believes what it has asked.
+const BELIEF: u64 = 50_000;
+
+/// A pin that is shared.
+#[derive(Debug, Default)]
+struct Hold {
+    /// Descriptor + 1; 0 without one. A forked child reads it.
+    pin: AtomicI32,
+    users: AtomicU32,
+    /// When the pin was last seen to hold the file, in nanoseconds.
+    seen: AtomicU64,
+    /// Index + 1 of the next free one, under the lock.
+    next_free: AtomicU32,
+    file: UnsafeCell<Option<Identity>>,
+}
+
+// SAFETY: `file` follows the rule of the module; everything else is atomic.
+unsafe impl Sync for Hold {}
+
+// SAFETY: atomics allow zero; `file` is written before it is first read.
+unsafe impl Zeroed for Hold {}
+
+#[derive(Debug, Default)]
+struct Free {
+    /// Index + 1 of the first free one; 0 is none.
+    head: u32,
+    /// Holds below this index exist.
+    high: u32,
+}
+
+/// A user's share of a pin, to be given back with [`Holds::release`].
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    index: u32,
+    /// The descriptor.
+    pub pin: i32,
+    /// The file behind it, if it is known.
+    pub file: Option<Identity>,
+}
+
+/// The shared pins of one context. All-zero memory has none.
+#[derive(Debug, Default)]
+pub struct Holds {
+    free: Lock<Free>,
+    holds: Chunked<Hold>,
+}
+
+impl Holds {
+    /// Shares `pin`, which was seen to hold `file` at the time `now`. EAGAIN: no memory.
+    pub fn begin(
+        &self,
+        pin: OwnedFd,
+        file: Option<Identity>,
+        now: u64,
+        _section: &Section,
+    ) -> Result<Share> {
+        let Ok((index, hold)) = self.take_free() else {
+            pins::release(pin);
+            return Err(Errno::AGAIN);
+        };
+        let pin = pin.into_raw();
+        // SAFETY: nobody else knows of it yet.
+        unsafe { hold.file.get().write(file) };
+        hold.users.store(1, Ordering::Relaxed);
+        hold.seen.store(now, Ordering::Relaxed);
+        hold.pin.store(pin + 1, Ordering::Relaxed);
+        Ok(Share { index, pin, file })
+    }
+
+    fn take_free(&self) -> Result<(u32, &Hold)> {
+        let mut free = self.free.lock();
+        let Some(index) = free.head.checked_sub(1) else {
+            let index = free.high;
+            let hold = self.holds.reserve(index)?;
+            free.high += 1;
+            return Ok((index, hold));
+        };
+        let hold = self.holds.get(index).ok_or(Errno::NOMEM)?;
+        free.head = hold.next_free.load(Ordering::Relaxed);
+        Ok((index, hold))
+    }
+
+    /// One more share, by who has one.
+    pub fn share(&self, share: &Share) -> Share {
+        if let Some(hold) = self.holds.get(share.index) {
+            hold.users.fetch_add(1, Ordering::Relaxed);
+        }
+        *share
+    }
+
+    /// Whether the pin was seen to hold its file a moment before `now`.
+    pub fn is_believed(&self, share: &Share, now: u64) -> bool {
+        let seen = self.holds.get(share.index).map_or(0, |hold| hold.seen.load(Ordering::Relaxed));
+        now.saturating_sub(seen) < BELIEF
+    }
+
+    /// The pin was seen to hold its file.
+    pub fn note_sight(&self, share: &Share, now: u64) {
+        if let Some(hold) = self.holds.get(share.index) {
+            hold.seen.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives a share back; the last one closes the pin, if it is ours still.
+    pub fn release(&self, share: Share) {
+        let Some(hold) = self.holds.get(share.index) else { return };
+        // AcqRel: the last one comes after everything that the others did with the pin.
+        if hold.users.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        {
+            let _section = fork_gate::enter();
+            if share.file.is_none_or(|file| file.is_behind(share.pin)) {
+                pins::release(OwnedFd::from_raw(share.pin));
+            }
+            hold.pin.store(0, Ordering::Relaxed);
+        }
+        let mut free = self.free.lock();
+        hold.next_free.store(free.head, Ordering::Relaxed);
+        free.head = share.index + 1;
+    }
+
+    /// Calls `visit` with every descriptor that is shared: for a forked child.
+    pub fn for_each_pin(&self, mut visit: impl FnMut(i32)) {
+        self.holds.for_each(|_, hold| {
+            if let Some(pin) = hold.pin.load(Ordering::Relaxed).checked_sub(1).filter(|p| *p >= 0) {
+                // SAFETY: written before the pin was.
+                let file = unsafe { *hold.file.get() };
+                if file.is_none_or(|file| file.is_behind(pin)) {
+                    visit(pin);
+                }
+            }
+        });
+    }
+
+    /// Gives all memory back.
+    ///
+    /// # Safety
+    /// Nothing is shared and no other thread is inside.
+    pub unsafe fn clear(&self) {
+        *self.free.lock() = Free::default();
+        // SAFETY: the caller's promise.
+        unsafe { self.holds.clear() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fd;
+
+    #[test]
+    fn the_last_share_closes_the_pin() {
+        let holds = Holds::default();
+        let file = fd::memory_file().unwrap();
+        let identity = Identity::of(file.raw()).unwrap();
+        let pin = fd::duplicate(file.raw()).unwrap();
+        let first = holds.begin(pin, Some(identity), 1_000_000, &fork_gate::enter()).unwrap();
+        let second = holds.share(&first);
+        assert!(holds.is_believed(&second, 1_040_000));
+        assert!(!holds.is_believed(&second, 1_060_000));
+        holds.note_sight(&second, 1_060_000);
+        assert!(holds.is_believed(&first, 1_060_000));
+        let mut pins = Vec::new();
+        holds.release(first);
+        holds.for_each_pin(|pin| pins.push(pin));
+        assert_eq!(pins, [second.pin]);
+        assert!(identity.is_behind(second.pin));
+        holds.release(second);
+        assert!(!identity.is_behind(second.pin));
+        holds.for_each_pin(|_| unreachable!());
+    }
+
+    #[test]
+    fn what_the_program_has_put_there_stays() {
+        let holds = Holds::default();
+        let (file, other) = (fd::memory_file().unwrap(), fd::memory_file().unwrap());
+        let identity = Identity::of(file.raw()).unwrap();
+        let pin = fd::duplicate(file.raw()).unwrap();
+        let share = holds.begin(pin, Some(identity), 1, &fork_gate::enter()).unwrap();
+        // SAFETY: both numbers are the test's.
+        unsafe { libc::dup2(other.raw(), share.pin) };
+        holds.release(share);
+        assert!(Identity::of(other.raw()).unwrap().is_behind(share.pin));
+        drop(OwnedFd::from_raw(share.pin));
+    }
+}
