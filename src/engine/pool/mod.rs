@@ -4,9 +4,9 @@
 //! the workers, who take one request from each in turn.
 //!
 //! *How many*: the first request brings one worker. One more comes whenever something is queued and all
-//! that are there are at work, most often in the device; up to a bound. A batch calls as many idle
-//! workers as it needs, all at once; none that finds nothing ([`Idle`]). One that nobody calls for a
-//! second leaves; io_destroy of the last context sends all home.
+//! that are there are at work, most often in the device; up to a bound, which is higher while much is
+//! queued. A batch calls as many idle workers as it needs, all at once; none that finds nothing
+//! ([`Idle`]). One that nobody calls for a second leaves; io_destroy of the last context sends all home.
 //!
 //! *Waits that work*: a program that submits one request and waits for it does it itself, in the wait
 //! ([`Lane::help`]); a worker that is called for it all the same would only be in the way. So for a
@@ -47,6 +47,9 @@ use lane::Party;
 
 pub use lane::Lane;
 
+/// How many workers there are at most, unless more requests than that are queued besides: some twenty do
+/// what a disk can, and more sleep and are called more often.
+const MANY: u32 = 16;
 /// How long a worker waits for something to do.
 const PATIENCE: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
 /// How long a request waits for a thread that does not come to do it; and how long a worker that has
@@ -177,7 +180,9 @@ impl Pool {
 
     /// Starts one more worker, if there are not too many.
     fn add_worker(&self, credentials: Option<Credentials>) -> bool {
-        self.workers.load(Ordering::Relaxed) < MOST as u32 && self.hire(credentials)
+        let workers = self.workers.load(Ordering::Relaxed);
+        let most = if self.queued.load(Ordering::Relaxed) > workers { MOST as u32 } else { MANY };
+        workers < most && self.hire(credentials)
     }
 
     /// Whether somebody comes for what is queued, sooner or later.
