@@ -43,7 +43,8 @@ impl Context {
 
     /// Becomes the kernel's. The caller has the context to itself. False: it stays as it is.
     pub fn go_in_place(&'static self, region: &Region, requested: u32) -> bool {
-        if !self.is_idle() || !self.in_place.enter(region, requested, self.completions.ring.nr()) {
+        let ring = &self.completions.ring;
+        if !self.is_idle() || !self.in_place.enter(region, requested, ring.nr(), ring.position()) {
             return false;
         }
         harvester::release(Source::Poller(&self.poller));

@@ -29,6 +29,7 @@ use crate::engine::kernel::Kernel;
 use crate::engine::kernel::in_place::InPlace;
 use crate::engine::pool::Lane;
 use crate::engine::uring::Uring;
+use crate::files::beliefs::Beliefs;
 use crate::harvester::{self, Source};
 use crate::poller::Poller;
 use crate::process::reentrancy::{self, Owner};
@@ -51,6 +52,7 @@ pub struct Context {
     uring: Uring,
     /// Completions come to the ring without a call from now on.
     is_background: AtomicBool,
+    beliefs: Beliefs,
     /// Its program makes system calls by itself.
     is_raw: AtomicBool,
     /// The last array of io_submit lay in one page with its first iocb.
@@ -63,6 +65,7 @@ impl Context {
     /// Ready for requests; the ring is open. `maker`: who has called io_setup.
     pub fn open(&'static self, maker: Caller) {
         self.in_place.open();
+        self.beliefs.clear();
         self.is_raw.store(maker == Caller::Raw, Ordering::Relaxed);
         self.lane.open(&self.completions);
         self.poller.open(&self.completions);

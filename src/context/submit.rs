@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
 use crate::context::polls::Polls;
 use crate::engine::{choose, inline};
-use crate::memory::user;
+use crate::memory::user::{self, KeyAccess};
 use crate::process::fork_generation;
 use crate::request::decode::{self, Operation, Transfer};
 use crate::sync::Ordering;
@@ -72,7 +72,7 @@ impl Context {
                 batch.wants_in_place = true;
                 return Ok(0);
             }
-            let kind = self.kind(batch, &accepted);
+            let kind = self.kind(batch, &accepted, index + 1 == nr);
             // What came before is submitted before.
             let mut result = Ok(());
             if kind != Kind::Poll {
@@ -88,6 +88,16 @@ impl Context {
                     polls.push(accepted);
                     if polls.is_full() {
                         result = self.submit_polls(batch, &mut polls, &mut submitted);
+                    }
+                }
+                Kind::Attempt(believed) => {
+                    result = match self.attempt(batch, &accepted, believed) {
+                        true => Ok(()),
+                        false => self.submit_one(batch, &accepted),
+                    };
+                    match result {
+                        Ok(()) => submitted += 1,
+                        Err(_) => self.completions.ring.unreserve(),
                     }
                 }
                 Kind::Other => {
@@ -108,22 +118,70 @@ impl Context {
         answer(submitted, last.err().or(failure))
     }
 
-    /// How an iocb is submitted.
+    /// How an iocb is submitted. What is believed of its file decides if the kernel looks at it in any
+    /// case before something is done: it gets the iocb as it is, or nothing follows it.
     #[inline]
-    fn kind(&'static self, batch: &mut Batch, accepted: &Accepted) -> Kind {
+    fn kind(&'static self, batch: &mut Batch, accepted: &Accepted, is_last: bool) -> Kind {
         let iocb = &accepted.iocb;
         if decode::is_poll(iocb) {
             return Kind::Poll;
         }
-        let is_for_kernel = match decode::direction(iocb) {
-            Some(_) => batch.status(iocb.fildes).is_ok_and(StatusFlags::is_direct),
-            None => decode::is_sync(iocb),
-        };
-        let is_possible = is_for_kernel
-            && !accepted.has_resfd()
-            && !self.is_background()
-            && self.kernel.is_ready();
-        if is_possible { Kind::Kernel } else { Kind::Other }
+        let may_be_kernel =
+            !accepted.has_resfd() && !self.is_background() && self.kernel.is_ready();
+        if decode::direction(iocb).is_none() {
+            let is_for_kernel = may_be_kernel && decode::is_sync(iocb);
+            return if is_for_kernel { Kind::Kernel } else { Kind::Other };
+        }
+        match self.beliefs.status(iocb.fildes) {
+            Some(believed) if believed.is_direct() && may_be_kernel => return Kind::Kernel,
+            Some(believed) if is_last && believed.is_opened_by_path() && !believed.is_direct() => {
+                return Kind::Attempt(believed);
+            }
+            _ => {}
+        }
+        match self.status(batch, iocb.fildes) {
+            Ok(status) if status.is_direct() && may_be_kernel => Kind::Kernel,
+            _ => Kind::Other,
+        }
+    }
+
+    /// The status flags of an iocb's file: EBADF.
+    #[inline]
+    fn status(&self, batch: &mut Batch, number: i32) -> Result<StatusFlags> {
+        let status = batch.status(number)?;
+        self.beliefs.note(number, status);
+        Ok(status)
+    }
+
+    /// Does a transfer at once, by what is believed of its file. False: nothing was done, and what the
+    /// file is has to be asked.
+    #[inline]
+    fn attempt(
+        &'static self,
+        batch: &mut Batch,
+        accepted: &Accepted,
+        believed: StatusFlags,
+    ) -> bool {
+        if accepted.has_resfd() || accepted.key != KeyAccess::Writable {
+            return false;
+        }
+        let operation = decode::operation(&accepted.iocb, believed, &mut batch.pages);
+        let Ok(Operation::Transfer(transfer)) = operation else { return false };
+        self.flush(batch);
+        self.wait_for_rest(batch);
+        batch.may_sleep();
+        batch.set_desk(accepted, &self.completions.waiters);
+        let fd = accepted.iocb.fildes;
+        let attempted = inline::attempt(fd, &transfer, &mut batch.interruption);
+        batch.interruption.desk = None;
+        if is_forked(batch) {
+            return true;
+        }
+        let Some(res) = attempted else { return false };
+        // It cannot fail: that is known beforehand.
+        let _ = user::write_key(accepted.address, accepted.key);
+        self.completions.post(accepted.event(res), None);
+        true
     }
 
     /// Gives a run to the kernel's AIO. What that refuses is looked at here: it is refused here, too, or
@@ -220,7 +278,7 @@ impl Context {
     #[inline]
     fn submit_one(&'static self, batch: &mut Batch, accepted: &Accepted) -> Result<()> {
         let fd = accepted.iocb.fildes;
-        let status = batch.status(fd)?;
+        let status = self.status(batch, fd)?;
         batch.check_signal(accepted, &self.completions.resfds)?;
         user::write_key(accepted.address, accepted.key)?;
         let operation = decode::operation(&accepted.iocb, status, &mut batch.pages)
@@ -289,6 +347,8 @@ enum Kind {
     Poll,
     /// By the kernel's AIO, with its neighbours.
     Kernel,
+    /// By itself, if the file is what it is believed to be.
+    Attempt(StatusFlags),
     /// By itself.
     Other,
 }

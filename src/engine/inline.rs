@@ -42,25 +42,62 @@ pub fn transfer(
     if transfer.buffer.is_empty() {
         return empty_transfer(fd, status, transfer, interruption);
     }
-    let detector = match transfer.direction {
-        Direction::Read => READ_DETECTOR,
-        Direction::Write if may_use_nosignal() => RWF_NOSIGNAL,
-        // Where the kernel does not know that, it must be asked beforehand.
-        Direction::Write if has_iter(fd, Direction::Write) => 0,
-        Direction::Write => return Err(Errno::INVAL),
-    };
-    let flags = transfer.flags.bits() | detector;
-    // SAFETY: the elements are a private copy; the buffers are the program's.
-    let moved = unsafe {
-        file::vectored(transfer.direction, fd, transfer.buffer.as_slice(), transfer.offset, flags)
-    };
-    match moved {
+    // Where the kernel does not know the flag, it must be asked beforehand.
+    if transfer.direction == Direction::Write
+        && !may_use_nosignal()
+        && !has_iter(fd, Direction::Write)
+    {
+        return Err(Errno::INVAL);
+    }
+    match perform(fd, transfer) {
         Ok(count) => Ok(count as i64),
         Err(Errno::SPIPE) => stream::transfer(fd, status, transfer, interruption),
         Err(error) => {
             interruption.note(error, transfer);
             refused(fd, transfer, error)
         }
+    }
+}
+
+/// Does a read or write of a file of which nothing is known. `None`: nothing was done, and the file has
+/// to be looked at to say what is wrong.
+#[inline]
+pub fn attempt(fd: c_int, transfer: &Transfer, interruption: &mut Interruption) -> Option<i64> {
+    let is_unsafe = transfer.direction == Direction::Write && !may_use_nosignal();
+    if transfer.buffer.is_empty() || is_unsafe {
+        return None;
+    }
+    match perform(fd, transfer) {
+        Ok(count) => Some(count as i64),
+        Err(
+            Errno::BADF
+            | Errno::SPIPE
+            | Errno::OPNOTSUPP
+            | Errno::INVAL
+            | Errno::PERM
+            | Errno::AGAIN
+            | Errno::NOSYS
+            | Errno::ACCES,
+        ) => None,
+        Err(error) => {
+            interruption.note(error, transfer);
+            Some(error.to_res())
+        }
+    }
+}
+
+/// Moves bytes, with the flag that makes the kernel refuse what this engine must not do.
+#[inline]
+fn perform(fd: c_int, transfer: &Transfer) -> Result<usize> {
+    let detector = match transfer.direction {
+        Direction::Read => READ_DETECTOR,
+        Direction::Write if may_use_nosignal() => RWF_NOSIGNAL,
+        Direction::Write => 0,
+    };
+    let flags = transfer.flags.bits() | detector;
+    // SAFETY: the elements are a private copy; the buffers are the program's.
+    unsafe {
+        file::vectored(transfer.direction, fd, transfer.buffer.as_slice(), transfer.offset, flags)
     }
 }
 

@@ -353,6 +353,22 @@ impl Instance {
         self.tail().load(Ordering::Acquire) % self.nr
     }
 
+    /// Turns the empty ring until the next event goes to `position`. False: it does not turn.
+    pub fn turn(&self, position: u32) -> bool {
+        loop {
+            let before = self.posted();
+            let distance = (position + self.nr - before) % self.nr;
+            if distance == 0 {
+                return true;
+            }
+            self.kick(distance.min(KICKS as u32));
+            self.harvest(|_| {});
+            if self.posted() == before {
+                return false;
+            }
+        }
+    }
+
     /// Moves the ring to an address.
     ///
     /// # Safety

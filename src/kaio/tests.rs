@@ -74,6 +74,16 @@ fn the_ring_wraps() {
 }
 
 #[test]
+fn the_ring_turns_to_any_position() {
+    let Some(instance) = instance() else { return };
+    for position in [5, 5, 0, instance.nr() - 1, 3] {
+        assert!(instance.turn(position));
+        assert_eq!((instance.posted(), instance.has_events()), (position, false));
+    }
+    cache::release(instance);
+}
+
+#[test]
 fn a_kick_wakes_who_waits_for_many() {
     let Some(instance) = instance() else { return };
     thread::scope(|scope| {

@@ -20,6 +20,16 @@ use crate::sys::refusal;
 pub struct StatusFlags(c_int);
 
 impl StatusFlags {
+    /// From [`StatusFlags::bits`].
+    pub fn from_bits(bits: c_int) -> StatusFlags {
+        StatusFlags(bits)
+    }
+
+    /// As F_GETFL gives them.
+    pub fn bits(self) -> c_int {
+        self.0
+    }
+
     /// Open for reading.
     pub fn is_readable(self) -> bool {
         matches!(self.0 & libc::O_ACCMODE, libc::O_RDONLY | libc::O_RDWR)

@@ -55,6 +55,11 @@ impl Queue {
         self.nr.load(Ordering::Relaxed)
     }
 
+    /// Where the next event goes.
+    pub fn position(&self) -> u32 {
+        self.tail.load(Ordering::Relaxed)
+    }
+
     /// Events that wait to be taken.
     #[inline]
     pub fn occupancy(&self) -> u32 {

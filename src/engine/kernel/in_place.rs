@@ -78,12 +78,17 @@ impl InPlace {
     }
 
     /// Puts an instance where the program sees its ring, which is empty, made for `requested` events,
-    /// with `nr` slots. False: it stays as it is.
-    pub fn enter(&self, region: &Region, requested: u32, nr: u32) -> bool {
+    /// with `nr` slots, the next of which is at `position`: it looks the same. False: it stays as it is.
+    pub fn enter(&self, region: &Region, requested: u32, nr: u32, position: u32) -> bool {
         let Ok(mut instance) = cache::acquire_exact(requested, nr) else {
             self.pause.store(PAUSE, Ordering::Relaxed);
             return false;
         };
+        if !instance.turn(position) {
+            cache::release(instance);
+            self.pause.store(PAUSE, Ordering::Relaxed);
+            return false;
+        }
         let len = region.pages * PAGE;
         self.was_taken.store(true, Ordering::Relaxed);
         // SAFETY: the program's view of a ring that is empty, and nobody else is inside the context.
