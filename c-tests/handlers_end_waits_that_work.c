@@ -1,4 +1,3 @@
-/* not: kernel: where the kernel waits, nobody learns of a handler if there is an event */
 /* not: uring: where the kernel waits, nobody learns of a handler if there is an event */
 /*
  * Description: handlers that come at any time, while the thread waits for a read that it may do itself,

@@ -63,8 +63,8 @@ pub fn transfer(
 /// to be looked at to say what is wrong.
 #[inline]
 pub fn attempt(fd: c_int, transfer: &Transfer, interruption: &mut Interruption) -> Option<i64> {
-    let is_unsafe = transfer.direction == Direction::Write && !may_use_nosignal();
-    if transfer.buffer.is_empty() || is_unsafe {
+    let is_loud = transfer.direction == Direction::Write && !may_use_nosignal();
+    if transfer.buffer.is_empty() || is_loud {
         return None;
     }
     match perform(fd, transfer) {
