@@ -90,17 +90,10 @@ impl Context {
                         result = self.submit_polls(batch, &mut polls, &mut submitted);
                     }
                 }
-                Kind::Attempt(believed) => {
-                    result = match self.attempt(batch, &accepted, believed) {
-                        true => Ok(()),
-                        false => self.submit_one(batch, &accepted),
-                    };
-                    match result {
-                        Ok(()) => submitted += 1,
-                        Err(_) => self.completions.ring.unreserve(),
-                    }
+                Kind::Attempt(believed) if self.attempt(batch, &accepted, believed) => {
+                    submitted += 1;
                 }
-                Kind::Other => {
+                Kind::Attempt(_) | Kind::Other => {
                     result = self.submit_one(batch, &accepted);
                     match result {
                         Ok(()) => submitted += 1,
