@@ -5,12 +5,12 @@
 //! io_uring: they enter the kernel together, unless one could be overtaken by what follows it
 //! ([`super::batch::Queue`]).
 
-use crate::aio_abi::Iocb;
+use crate::aio_abi::{IOCB_FLAG_RESFD, Iocb};
 use crate::context::Context;
 use crate::context::batch::{Accepted, Batch};
 use crate::context::polls::Polls;
 use crate::engine::{choose, inline};
-use crate::memory::user::{self, KeyAccess};
+use crate::memory::user::{self, KeyAccess, Pages};
 use crate::process::fork_generation;
 use crate::request::decode::{self, Operation, Transfer};
 use crate::sync::Ordering;
@@ -34,6 +34,9 @@ impl Context {
     pub fn submit(&'static self, nr: usize, iocbs: usize, stays: bool) -> Submitted {
         // fs/aio.c, io_submit: more than the ring holds are silently left.
         let nr = nr.min(self.completions.ring.nr() as usize);
+        if nr == 1 && self.submit_alone(iocbs) {
+            return Submitted::Done(Ok(1));
+        }
         let mut batch = Batch::new(nr);
         batch.stays = stays;
         let submitted = self.submit_batch(&mut batch, nr, iocbs);
@@ -43,6 +46,35 @@ impl Context {
             true => Submitted::NotInPlace,
             false => Submitted::Done(submitted),
         }
+    }
+
+    /// Gives the only iocb of an array to the kernel's AIO, if it is for that. False: nothing was done.
+    #[inline]
+    fn submit_alone(&self, iocbs: usize) -> bool {
+        let Ok(Accepted { iocb, .. }) = self.read(&mut Pages::new(), iocbs) else { return false };
+        let is_believed = match decode::direction(&iocb) {
+            Some(_) => self.beliefs.status(iocb.fildes).is_some_and(StatusFlags::is_direct),
+            None => decode::is_sync(&iocb),
+        };
+        let is_raw = self.is_raw.load(Ordering::Relaxed);
+        let is_for_kernel = is_believed && !is_raw && self.may_be_kernels(&iocb);
+        if !is_for_kernel || self.completions.ring.reserve().is_err() {
+            return false;
+        }
+        let is_submitted = self.kernel.submit(1, iocbs) == Ok(1);
+        match is_submitted {
+            _ if fork_generation::is_forked() => return true,
+            true if self.kernel.has_news() => self.kernel.look_after_submission(),
+            true => {}
+            false => self.completions.ring.unreserve(),
+        }
+        is_submitted
+    }
+
+    /// Whether an iocb may go to the kernel's AIO as it is.
+    #[inline]
+    fn may_be_kernels(&self, iocb: &Iocb) -> bool {
+        iocb.flags & IOCB_FLAG_RESFD == 0 && !self.is_background() && self.kernel.is_ready()
     }
 
     fn submit_batch(&'static self, batch: &mut Batch, nr: usize, iocbs: usize) -> Result<usize> {
@@ -119,8 +151,7 @@ impl Context {
         if decode::is_poll(iocb) {
             return Kind::Poll;
         }
-        let may_be_kernel =
-            !accepted.has_resfd() && !self.is_background() && self.kernel.is_ready();
+        let may_be_kernel = self.may_be_kernels(iocb);
         if decode::direction(iocb).is_none() {
             let is_for_kernel = may_be_kernel && decode::is_sync(iocb);
             return if is_for_kernel { Kind::Kernel } else { Kind::Other };
@@ -222,8 +253,9 @@ impl Context {
         refusal: Option<Errno>,
     ) -> Result<()> {
         batch.forget();
-        let result =
-            self.read(batch, run.address()).and_then(|accepted| self.submit_one(batch, &accepted));
+        let result = self
+            .read(&mut batch.pages, run.address())
+            .and_then(|accepted| self.submit_one(batch, &accepted));
         match result {
             Ok(()) => run.pass(1),
             Err(_) => {
@@ -239,10 +271,10 @@ impl Context {
     /// fs/aio.c, io_submit and io_submit_one, up to the slot, for an iocb whose address is in the
     /// program's array at `entry`.
     #[inline]
-    fn read(&self, batch: &mut Batch, entry: usize) -> Result<Accepted> {
+    fn read(&self, pages: &mut Pages, entry: usize) -> Result<Accepted> {
         // SAFETY: an address.
-        let address: usize = unsafe { batch.pages.read(entry) }?;
-        let (iocb, key) = batch.pages.read_iocb(address)?;
+        let address: usize = unsafe { pages.read(entry) }?;
+        let (iocb, key) = pages.read_iocb(address)?;
         decode::check_header(&iocb)?;
         Ok(Accepted { iocb, address, key })
     }
@@ -256,7 +288,7 @@ impl Context {
             // One question for both pages, which are one; if that was wrong, it is asked again.
             let _ = batch.pages.check_writable(entry, size_of::<usize>());
         }
-        let accepted = self.read(batch, entry)?;
+        let accepted = self.read(&mut batch.pages, entry)?;
         if index == 0 {
             let is_beside = user::is_same_page(entry, accepted.address);
             if self.has_iocbs_beside_array.load(Ordering::Relaxed) != is_beside {

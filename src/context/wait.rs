@@ -265,8 +265,10 @@ impl<'a> Sleeper<'a> {
                 true => 1,
                 false => need.saturating_sub(occupancy).max(1),
             };
-            let is_blind = !self.arm_watch(bed);
-            let (span, is_last) = self.span(if is_blind { STEP } else { MOMENT });
+            let (span, is_last) = match self.longest(bed) {
+                Some(longest) => self.span(longest),
+                None => (self.left(), true),
+            };
             waiter.ask(asked);
             let is_changed = waiter.is_woken()
                 || bed.has_events()
@@ -357,12 +359,20 @@ impl<'a> Sleeper<'a> {
         }
     }
 
-    /// Sees to it that the sleeper in a bed is woken by polls, if that is its task. False: it has to look
-    /// now and then.
-    fn arm_watch(&self, bed: &Bed<'_>) -> bool {
-        let Bed::Kernel { instance, is_only, leader } = bed else { return true };
-        let epoll = self.context.poller.numbered_epoll().filter(|_| leader.is_some());
-        *is_only && epoll.is_none_or(|(epoll, number)| instance.watch(epoll, number))
+    /// How long to sleep in a bed before a look around; `None`: who sleeps there is woken in any case. Sees
+    /// to it that polls wake it, if that is its task.
+    fn longest(&self, bed: &Bed<'_>) -> Option<timespec> {
+        match bed {
+            Bed::Kernel { is_only: false, .. } => Some(STEP),
+            Bed::Kernel { instance, leader: Some(_), .. } => {
+                let epoll = self.context.poller.numbered_epoll();
+                let is_watched = epoll.is_none_or(|(epoll, number)| instance.watch(epoll, number));
+                Some(if is_watched { MOMENT } else { STEP })
+            }
+            // Who kicks makes the descriptor for it anew if the program has closed it.
+            Bed::Kernel { .. } if kaio::cache::can_kick() => None,
+            _ => Some(MOMENT),
+        }
     }
 
     /// Sleeps on the epoll, completing polls, as the only thread that does.

@@ -28,6 +28,7 @@ static CHARGED: AtomicU32 = AtomicU32::new(0);
 static IS_REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// The end of a pipe that kicks read from, and what it is.
+static HAS_PIPE: AtomicBool = AtomicBool::new(false);
 static PIPE: Lock<Option<(OwnedFd, Identity)>> = Lock::new(None);
 
 /// Whether the kernel's AIO may work in this process.
@@ -159,8 +160,15 @@ pub(super) fn pipe() -> Option<i32> {
         let out = out.raised();
         let identity = Identity::of(out.raw()).ok()?;
         *pipe = Some((out, identity));
+        HAS_PIPE.store(true, Ordering::Relaxed);
     }
     pipe.as_ref().map(|(out, _)| out.raw())
+}
+
+/// Whether sleepers can be kicked: there is a descriptor for it, or one was made.
+#[inline]
+pub fn can_kick() -> bool {
+    HAS_PIPE.load(Ordering::Relaxed) || pipe().is_some()
 }
 
 /// Another one in place of `lost`, which the program has closed. False: there is none.
@@ -177,6 +185,7 @@ pub(super) fn renew_pipe(lost: i32) -> bool {
 /// Closes the descriptor: there is no context left.
 pub fn close_pipe() {
     let _section = fork_gate::enter();
+    HAS_PIPE.store(false, Ordering::Relaxed);
     let pipe = PIPE.lock().take();
     if let Some((out, identity)) = pipe
         && !identity.is_behind(out.raw())
@@ -206,6 +215,7 @@ pub unsafe fn reset_after_fork() {
     core::mem::forget(core::mem::take(&mut surplus.0));
     surplus.1 = false;
     drop(surplus);
+    HAS_PIPE.store(false, Ordering::Relaxed);
     if let Some((out, identity)) = PIPE.lock().take() {
         let number = out.into_raw();
         if identity.is_behind(number) {
