@@ -6,7 +6,7 @@ use crate::harvester::{self, Source};
 use crate::memory::arena::Region;
 use crate::process::reentrancy;
 use crate::sync::Ordering;
-use crate::sys::errno::Result;
+use crate::sys::errno::{Errno, Result};
 use crate::sys::kaio::GetEvents;
 use crate::sys::poll::SigSet;
 
@@ -56,6 +56,21 @@ impl Context {
     /// The end of a context that is the kernel's: see [`in_place::InPlace::leave`].
     pub fn leave_in_place(&self, address: usize, region: &Region, is_busy: bool) {
         self.in_place.leave(address, region, is_busy);
+    }
+
+    /// Whether an error of a call on it says that the calls are forbidden by now.
+    pub fn is_forbidden(&self, address: usize, error: Errno) -> bool {
+        self.in_place.is_forbidden(address, error)
+    }
+
+    /// Waits until nothing is in flight, for a while.
+    pub fn settle_in_place(&self) {
+        self.in_place.settle();
+    }
+
+    /// Is the kernel's no more: see [`in_place::InPlace::give_back`].
+    pub fn come_back(&self, address: usize, region: &Region) -> bool {
+        self.in_place.give_back(address, region, &self.completions.ring)
     }
 
     /// What the kernel calls it.

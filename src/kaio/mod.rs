@@ -221,15 +221,12 @@ impl Instance {
 
     /// Visits the events that are there; where they end. The lock is held.
     fn read(&self, mut visit: impl FnMut(&Event)) -> u32 {
-        let events = self.context + size_of::<AioRing>();
-        let events = core::ptr::with_exposed_provenance::<Event>(events);
         let mut index = self.head().load(Ordering::Relaxed) % self.nr;
         // Acquire: pairs with the kernel's barrier: the events up to the tail are complete.
         let tail = self.tail().load(Ordering::Acquire) % self.nr;
         while index != tail {
-            // SAFETY: the ring has `nr` events, and the kernel does not write those up to the tail
-            // before the head has passed them. Any bits are an `Event`.
-            visit(&unsafe { events.add(index as usize).read_volatile() });
+            // SAFETY: it is between the head and the tail.
+            visit(&unsafe { self.event(index) });
             index = if index + 1 == self.nr { 0 } else { index + 1 };
         }
         index
@@ -351,6 +348,25 @@ impl Instance {
     pub fn posted(&self) -> u32 {
         // Acquire: as in `has_events`.
         self.tail().load(Ordering::Acquire) % self.nr
+    }
+
+    /// Where the events that wait are, and what they are.
+    pub fn waiting(&self) -> (u32, u32, impl Fn(u32) -> Event) {
+        let (head, tail) = (self.head().load(Ordering::Relaxed) % self.nr, self.posted());
+        // SAFETY: the callers pass positions from the head to the tail.
+        (head, tail, |index| unsafe { self.event(index) })
+    }
+
+    /// An event of the ring.
+    ///
+    /// # Safety
+    /// It is between the head and the tail.
+    unsafe fn event(&self, index: u32) -> Event {
+        let events = self.context + size_of::<AioRing>();
+        let events = core::ptr::with_exposed_provenance::<Event>(events);
+        // SAFETY: the ring has `nr` events, and the kernel does not write those up to the tail before
+        // the head has passed them. Any bits are an `Event`.
+        unsafe { events.add(index as usize).read_volatile() }
     }
 
     /// Turns the empty ring until the next event goes to `position`. False: it does not turn.

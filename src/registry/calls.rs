@@ -2,6 +2,7 @@
 
 use crate::aio_abi::AioRing;
 use crate::context::{Caller, Reap, Submitted, Wait, deliver, is_empty};
+use crate::memory::arena::Region;
 use crate::process::fork_generation;
 use crate::registry::{BUSY, Reference, SETUP, find};
 use crate::sync::Ordering;
@@ -14,7 +15,10 @@ pub fn submit(address: usize, nr: usize, iocbs: usize) -> Result<usize> {
     let reference = find(address)?;
     let context = reference.context();
     if context.is_in_place() {
-        return context.submit_in_place(address, nr, iocbs);
+        let submitted = context.submit_in_place(address, nr, iocbs);
+        if !comes_back(&reference, address, submitted) {
+            return submitted;
+        }
     }
     let mut submitted = context.submit(nr, iocbs, false);
     if submitted == Submitted::NotInPlace {
@@ -29,24 +33,48 @@ pub fn submit(address: usize, nr: usize, iocbs: usize) -> Result<usize> {
     }
 }
 
-/// Makes a context the kernel's, at its own address, unless other calls are inside.
+/// Runs `work` while no other call is inside a context; `None`: one is.
 #[cold]
-fn go_in_place(reference: &Reference) -> bool {
+fn alone<R>(reference: &Reference, work: impl FnOnce(&Region) -> R) -> Option<R> {
     let slot = reference.slot;
     // Who comes now waits for the lock.
     let _setup = SETUP.lock();
     // Acquire: pairs with the Release in `leave`: what other calls did is done.
-    let is_alone =
-        slot.references.compare_exchange(1, 1 | BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok();
-    if !is_alone {
-        return false;
+    slot.references
+        .compare_exchange(1, 1 | BUSY, Ordering::Acquire, Ordering::Relaxed)
+        .is_ok()
+        .then(|| {
+            let done = work(&slot.region.lock());
+            // Release: pairs with the Acquire in `enter`.
+            slot.references.fetch_and(!BUSY, Ordering::Release);
+            done
+        })
+}
+
+/// Whether a context is the kernel's no more, after an error that says that its calls are forbidden.
+///
+/// divergence: while other calls are inside, which sleep in the kernel, or a poll is pending there, it
+/// stays, and its calls are refused as the filter says.
+#[inline]
+fn comes_back(reference: &Reference, address: usize, result: Result<usize>) -> bool {
+    match result {
+        Err(error) if reference.is_forbidden(address, error) => {
+            reference.settle_in_place();
+            alone(reference, |region| reference.come_back(address, region)).unwrap_or(false)
+        }
+        _ => false,
     }
-    let region = *slot.region.lock();
-    let is_done = slot.address.load(Ordering::Relaxed) == region.user
-        && slot.context.go_in_place(&region, slot.requested.load(Ordering::Relaxed));
-    // Release: pairs with the Acquire in `enter`.
-    slot.references.fetch_and(!BUSY, Ordering::Release);
-    is_done
+}
+
+/// Makes a context the kernel's, at its own address, unless other calls are inside.
+#[cold]
+fn go_in_place(reference: &Reference) -> bool {
+    let slot = reference.slot;
+    alone(reference, |region| {
+        slot.address.load(Ordering::Relaxed) == region.user
+            && reference.context().go_in_place(region, slot.requested.load(Ordering::Relaxed))
+    })
+    .unwrap_or(false)
 }
 
 /// io_cancel.
@@ -68,7 +96,10 @@ pub fn reap(address: usize, reap: &Reap) -> Result<usize> {
         if is_short_cut && is_empty(address) {
             return Ok(0);
         }
-        return reference.reap_in_place(address, reap);
+        let reaped = reference.reap_in_place(address, reap);
+        if !comes_back(reference, address, reaped) {
+            return reaped;
+        }
     }
     let (timeout, is_plain_zero) = reap.timeout()?;
     if is_plain_zero && reap.caller == Caller::Library {

@@ -14,14 +14,18 @@
 
 use core::ptr;
 
+use libc::timespec;
+
 use crate::aio_abi::AioRing;
+use crate::completion::ring::Ring;
 use crate::kaio::{Instance, cache};
 use crate::lock::Lock;
 use crate::memory::arena::{PAGE, Region};
 use crate::process::reentrancy;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
-use crate::sys::errno::Result;
-use crate::sys::{kaio, mmap};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::kaio::GetEvents;
+use crate::sys::{kaio, mmap, poll};
 
 /// Attempts to do without, after no instance could be made.
 const PAUSE: u32 = 64;
@@ -132,7 +136,7 @@ impl InPlace {
 
     /// io_getevents or io_pgetevents.
     #[inline]
-    pub fn getevents(&self, arguments: &kaio::GetEvents) -> Result<usize> {
+    pub fn getevents(&self, arguments: &GetEvents) -> Result<usize> {
         reentrancy::lifted(|| kaio::getevents(arguments))
     }
 
@@ -178,6 +182,57 @@ impl InPlace {
             }
             false => drop(instance),
         }
+    }
+
+    /// Whether an error of a call on the context at `address` comes from a filter of system calls.
+    #[cold]
+    pub fn is_forbidden(&self, address: usize, error: Errno) -> bool {
+        if !matches!(error, Errno::PERM | Errno::NOSYS | Errno::ACCES) {
+            return false;
+        }
+        let nothing =
+            GetEvents { context: address, min_nr: 0, nr: 0, events: 0, timeout: 0, mask: None };
+        kaio::submit(address, 0, 0) == Err(error) || kaio::getevents(&nothing) == Err(error)
+    }
+
+    /// Waits for what is in flight, but not for long: a poll may never come.
+    #[cold]
+    pub fn settle(&self) {
+        const MOMENT: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        const MOMENTS: u32 = 1_000;
+        for _ in 0..MOMENTS {
+            self.count(0);
+            if self.accounts.lock().in_flight == 0 {
+                return;
+            }
+            let _ = poll::wait(&mut [], Some(&MOMENT), None);
+        }
+    }
+
+    /// Gives the context at `address` back to `ring`, with the events that wait, because its calls are
+    /// forbidden now. The caller has the context to itself. False: something is in flight, or the
+    /// program's view is lost.
+    #[cold]
+    pub fn give_back(&self, address: usize, region: &Region, ring: &Ring) -> bool {
+        self.count(0);
+        let accounts = self.accounts.lock();
+        let instance = self.instance.load(Ordering::Relaxed);
+        if instance.is_null() || accounts.in_flight != 0 || address != region.user {
+            return false;
+        }
+        // SAFETY: `enter` took it out of a box; it goes back there if the ring does not move.
+        let mut instance = unsafe { Box::from_raw(instance) };
+        let (head, tail, event) = instance.waiting();
+        ring.adopt(head, tail, event);
+        let len = region.pages * PAGE;
+        if instance.move_away(len).is_err() {
+            let _ = Box::into_raw(instance);
+            return false;
+        }
+        cache::refuse();
+        self.instance.store(ptr::null_mut(), Ordering::Relaxed);
+        drop(instance);
+        mmap::show_again(region.library, len, region.user).is_ok()
     }
 
     /// Forgets what belongs to the parent of a forked child.
