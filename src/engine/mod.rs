@@ -1,11 +1,12 @@
 //! Engines: how reads, writes and syncs are done.
 //!
 //! *The contract.* [`inline::transfer`] and [`inline::sync`] run in the calling thread and return
-//! the outcome. An asynchronous engine takes a request that has two references, and puts one of them
-//! when the outcome is decided, in any thread: it claims the request, stores the result and puts its
+//! the outcome. [`kernel`] takes the program's iocbs as they are and brings their events: for direct I/O
+//! and syncs it comes first. The others take a request that has two references, and put one of them
+//! when the outcome is decided, in any thread: they claim the request, store the result and put their
 //! reference. [`uring`] submits in the calling thread and decides when a completion is taken; the
-//! kernel holds the file. [`pool`] has threads and takes requests that are pinned; it serves where
-//! io_uring does not. `cancel` may decide in place of the pool until it has started.
+//! kernel holds the file. [`pool`] has threads and takes requests that are pinned; it serves where neither
+//! of the others does. `cancel` may decide in place of the pool until it has started.
 //!
 //! What the kernel does inside io_submit is done in the caller, in the same order, with the same
 //! signals and rights; what it does asynchronously goes to an asynchronous engine ([`choose`]).

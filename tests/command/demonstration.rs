@@ -65,6 +65,12 @@ fn demonstration_in(directory: &Path, library: &Path) -> Outcome<Ended> {
     ended(run_on(library).current_dir(directory).env_remove("TMPDIR"))
 }
 
+/// On an engine that is not the kernel's AIO.
+fn demonstration_on(engine: &str, directory: &Path, library: &Path) -> Outcome<Ended> {
+    let mut command = run_on(library);
+    ended(command.current_dir(directory).env_remove("TMPDIR").env("UAIO_ENGINE", engine))
+}
+
 fn entries(directory: &Path) -> Outcome<Vec<PathBuf>> {
     let entries: io::Result<Vec<_>> =
         fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect();
@@ -78,7 +84,12 @@ fn the_demonstration_works() -> Outcome {
     let steps: Vec<&str> = result.stderr.lines().filter(|line| line.ends_with(" %")).collect();
     expect(steps == ["  0 %", " 25 %", " 50 %", " 75 %", "100 %"], "no progress", &result)?;
     expect(!result.stderr.contains('\r'), "a bar in a file", &result)?;
-    expect_no_kernel_calls(&result)
+    for engine in ["uring", "pool"] {
+        let result = demonstration_on(engine, scratch.path(), &library::ours())?;
+        expect_demonstration(&result, &library::ours())?;
+        expect_no_kernel_calls(&result)?;
+    }
+    Ok(())
 }
 
 fn the_demonstration_leaves_nothing() -> Outcome {
@@ -121,7 +132,7 @@ fn the_demonstration_runs_on_a_library_path_with_a_space() -> Outcome {
     let scratch = Scratch::new("with a space");
     let path = scratch.path().join("libaio.so");
     fs::copy(library::ours(), &path)?;
-    let result = demonstration_in(scratch.path(), &path)?;
+    let result = demonstration_on("pool", scratch.path(), &path)?;
     expect_demonstration(&result, &path)?;
     expect_no_kernel_calls(&result)
 }
@@ -175,7 +186,7 @@ fn the_demonstration_fails_if_the_kernel_is_called() -> Outcome {
     library::system_working()?;
     let scratch = Scratch::new("kernel");
     let library = kernel_library(scratch.path())?;
-    let result = demonstration_in(scratch.path(), &library)?;
+    let result = demonstration_on("pool", scratch.path(), &library)?;
     expect_error(&result, 1, "kernel AIO calls were made")?;
     for call in ["io_setup 1", "io_cancel 1", "io_destroy 1", "io_submit ", "io_getevents "] {
         expect(result.stderr.contains(call), call, &result)?;

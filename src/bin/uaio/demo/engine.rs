@@ -1,4 +1,4 @@
-//! Which engine the library uses in a process, seen from outside: by its threads and descriptors.
+//! Which engine the library uses in a process, seen from outside: by its memory, threads and descriptors.
 
 use std::fmt;
 use std::fs;
@@ -11,6 +11,7 @@ const WORKER: &str = "uaio-pool\n";
 pub struct Engine {
     workers: usize,
     uring: bool,
+    kernel: bool,
 }
 
 impl Engine {
@@ -25,6 +26,8 @@ impl Engine {
             .filter(|name| name == WORKER)
             .count();
         self.workers = self.workers.max(workers);
+        self.kernel |= fs::read_to_string(format!("{process}/maps"))
+            .is_ok_and(|maps| maps.lines().any(|line| line.contains(" /[aio]")));
         self.uring |= entries("fd")
             .filter_map(|fd| fs::read_link(fd.path()).ok())
             .any(|file| file.as_os_str() == "anon_inode:[io_uring]");
@@ -33,11 +36,12 @@ impl Engine {
 
 impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match (self.uring, self.workers) {
-            (true, _) => write!(f, "uring"),
-            (false, 0) => write!(f, "inline, no thread was started"),
-            (false, 1) => write!(f, "pool, 1 thread"),
-            (false, workers) => write!(f, "pool, up to {workers} threads"),
+        match self.workers {
+            _ if self.kernel => write!(f, "kernel"),
+            _ if self.uring => write!(f, "uring"),
+            0 => write!(f, "inline, no thread was started"),
+            1 => write!(f, "pool, 1 thread"),
+            workers => write!(f, "pool, up to {workers} threads"),
         }
     }
 }

@@ -70,7 +70,9 @@ fn perform(library: &Library) -> Result<Job, Failure> {
     let outcome = outcome?;
     outcome.check("copy.c")?;
     let answered = facts.text("library").ok().and_then(|path| workspace.resolve(path));
-    Ok(Job { written, answered, watch: outcome.watch, facts, engine })
+    let is_without_kernel =
+        std::env::var_os("UAIO_ENGINE").is_some_and(|engine| engine == "uring" || engine == "pool");
+    Ok(Job { written, answered, watch: outcome.watch, is_without_kernel, facts, engine })
 }
 
 /// Compiles copy.c against our header, and links it with the library under its linker name.
