@@ -10,15 +10,24 @@ use crate::sys::fd::OwnedFd;
 use crate::sys::file::{self, Direction, NO_OFFSET};
 use crate::sys::raw::syscall;
 
-/// Reads a short file of /proc or /sys, whose path ends with NUL.
-pub(super) fn read_short(path: &[u8], text: &mut [u8]) -> Result<usize> {
+/// Opens a file of /proc or /sys, whose path ends with NUL.
+fn open(path: &[u8]) -> Result<OwnedFd> {
     debug_assert!(path.contains(&0));
     // SAFETY: the path is NUL-terminated, say the callers.
     let fd = unsafe { syscall!(SYS_openat, AT_FDCWD, path.as_ptr(), O_RDONLY | O_CLOEXEC) }?;
-    let short = OwnedFd::from_raw(fd as i32);
+    Ok(OwnedFd::from_raw(fd as i32))
+}
+
+/// Reads on; 0: the file has ended.
+fn read_on(file: &OwnedFd, text: &mut [u8]) -> Result<usize> {
     let room = text.as_mut_ptr().expose_provenance() as u64;
     // SAFETY: the kernel writes at most `text.len()` bytes.
-    unsafe { file::plain(Direction::Read, short.raw(), room, text.len() as u64, NO_OFFSET) }
+    unsafe { file::plain(Direction::Read, file.raw(), room, text.len() as u64, NO_OFFSET) }
+}
+
+/// Reads a short file of /proc or /sys, whose path ends with NUL.
+pub(super) fn read_short(path: &[u8], text: &mut [u8]) -> Result<usize> {
+    read_on(&open(path)?, text)
 }
 
 /// The last decimal number in `text`.
@@ -62,13 +71,23 @@ pub fn aio_nr() -> Option<u64> {
 
 /// Whether a filter looks at the system calls of the calling thread.
 pub fn has_filter() -> bool {
-    let mut text = [0u8; 4096];
-    let path = c"/proc/thread-self/status".to_bytes_with_nul();
-    let Ok(len) = read_short(path, &mut text) else { return false };
-    text.get(..len)
-        .unwrap_or_default()
-        .split(|byte| *byte == b'\n')
-        .any(|line| line == b"Seccomp:\t2")
+    const LINE: &[u8] = b"\nSeccomp:\t2";
+    let Ok(status) = open(c"/proc/thread-self/status".to_bytes_with_nul()) else { return false };
+    // The file is longer than what a small stack has room for.
+    let mut text = [0u8; 256];
+    let mut kept = 0;
+    loop {
+        let Some(room) = text.get_mut(kept..) else { return false };
+        let Ok(read @ 1..) = read_on(&status, room) else { return false };
+        let end = kept + read;
+        let seen = text.get(..end).unwrap_or_default();
+        if seen.windows(LINE.len()).any(|part| part == LINE) {
+            return true;
+        }
+        // The line may have begun.
+        kept = end.min(LINE.len() - 1);
+        text.copy_within(end - kept..end, 0);
+    }
 }
 
 /// Whether the environment variable `name` has this value. In programs with more rights than their

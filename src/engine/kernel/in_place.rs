@@ -26,6 +26,7 @@ use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::kaio::GetEvents;
 use crate::sys::{kaio, mmap, poll};
+use crate::uring;
 
 /// Attempts to do without, after no instance could be made.
 const PAUSE: u32 = 64;
@@ -88,6 +89,11 @@ impl InPlace {
             self.pause.store(PAUSE, Ordering::Relaxed);
             return false;
         };
+        if !instance.answers() {
+            cache::refuse();
+            cache::release(instance);
+            return false;
+        }
         if !instance.turn(position) {
             cache::release(instance);
             self.pause.store(PAUSE, Ordering::Relaxed);
@@ -137,7 +143,9 @@ impl InPlace {
     /// io_getevents or io_pgetevents.
     #[inline]
     pub fn getevents(&self, arguments: &GetEvents) -> Result<usize> {
-        reentrancy::lifted(|| kaio::getevents(arguments))
+        // What io_uring leaves behind in the thread would end io_getevents; the other one is restarted.
+        let mask = arguments.mask.or_else(|| uring::was_used().then_some(0));
+        reentrancy::lifted(|| kaio::getevents(&GetEvents { mask, ..*arguments }))
     }
 
     /// What the kernel calls the instance.
