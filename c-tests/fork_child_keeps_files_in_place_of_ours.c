@@ -1,4 +1,5 @@
 /* only: uaio: the kernel's AIO has no descriptors */
+/* not: kernel: nor has the library where the kernel's AIO does it */
 /* Description: the library keeps a descriptor of a file with record locks, of a pipe that a poll waits for,
  * and of an eventfd, and the program puts files of its own, closed on exec, at these numbers: a forked
  * child has them. */

@@ -3,19 +3,20 @@
  * for. */
 #include "pending.h"
 
-#define ROUNDS 40
+#define ROUNDS 60
 #define READS 16
 
 static int file, plain, resfd;
 static char *memory;
 
-/* Direct reads with an eventfd, beside a poll of which nothing comes. */
+/* Direct reads with an eventfd, and beside `poll`, if there is one, of which nothing comes. */
 static void work_with_eventfd(io_context_t ctx, struct iocb *poll, const struct channel *channel)
 {
 	struct iocb iocbs[READS], *list[READS];
 	struct io_event events[READS];
 
-	submit_poll(ctx, poll, channel->in, POLLIN);
+	if (poll)
+		submit_poll(ctx, poll, channel->in, POLLIN);
 	for (int i = 0; i < READS; i++) {
 		io_prep_pread(&iocbs[i], file, memory + i * PAGE, PAGE, i * (long)PAGE);
 		io_set_eventfd(&iocbs[i], resfd);
@@ -49,7 +50,7 @@ static int waits(io_context_t ctx)
 
 int main(void)
 {
-	int wrong_after = 0, wrong_beside = 0;
+	int wrong_after = 0, wrong_beside = 0, wrong_signalled = 0;
 	struct channel channel = new_pipe();
 	struct iocb poll;
 	uint64_t count;
@@ -62,7 +63,7 @@ int main(void)
 		io_context_t ctx = new_context(64), other;
 
 		work_with_eventfd(ctx, &poll, &channel);
-		if (i % 2) {
+		if (i % 3 == 0) {
 			other = new_context(64);
 			wrong_beside += waits(other);
 			end_context(other);
@@ -70,12 +71,18 @@ int main(void)
 		} else {
 			end_context(ctx);
 			ctx = new_context(64);
-			wrong_after += waits(ctx);
+			if (i % 3 == 1) {
+				wrong_after += waits(ctx);
+			} else {
+				work_with_eventfd(ctx, NULL, NULL);
+				wrong_signalled += waits(ctx);
+			}
 			end_context(ctx);
 		}
 		CHECK(read(resfd, &count, sizeof(count)) == sizeof(count));
 	}
 	expect(wrong_after, 0, "after another context: wrong");
+	expect(wrong_signalled, 0, "the same after reads with an eventfd: wrong");
 	expect(wrong_beside, 0, "beside another context: wrong");
 	return finish();
 }

@@ -35,21 +35,8 @@ const ON_THE_KERNEL: &[(&str, Budget)] = &[
     ("cached_read_elsewhere", &[("sendfile", 2.0), ("fcntl", 1.0), ("preadv2", 1.0)]),
     ("cached_reads", CACHED_BATCH),
     ("cached_write", &[("fcntl", 1.0), ("pwritev2", 1.0)]),
-    (
-        "signalled_read",
-        &[
-            ("preadv2", 1.0),
-            // The status flags of the file and of the eventfd, a duplicate of that, and two looks
-            // whether it is there still: before the write to it and before its close.
-            ("fcntl", 5.0),
-            ("readlinkat", 1.0),
-            ("ppoll", 1.0),
-            ("write", 1.0),
-            ("close", 1.0),
-            // The program's own.
-            ("read", 1.0),
-        ],
-    ),
+    // The last one is the program's own.
+    ("signalled_read", &[("io_submit", 1.0), ("io_getevents", 1.0), ("read", 1.0)]),
     ("direct_read", DIRECT),
     ("direct_reads", DIRECT),
     ("direct_write", DIRECT),
@@ -83,6 +70,21 @@ const READY: Budget = &[("ppoll", 1.0)];
 
 /// What is done otherwise there.
 const ON_URING: &[(&str, Budget)] = &[
+    (
+        "signalled_read",
+        &[
+            ("preadv2", 1.0),
+            // The status flags of the file and of the eventfd, a duplicate of that, and two looks
+            // whether it is there still: before the write to it and before its close.
+            ("fcntl", 5.0),
+            ("readlinkat", 1.0),
+            ("ppoll", 1.0),
+            ("write", 1.0),
+            ("close", 1.0),
+            // The program's own.
+            ("read", 1.0),
+        ],
+    ),
     ("direct_read", DIRECT_ON_URING),
     ("direct_reads", DIRECT_ON_URING),
     ("direct_write", DIRECT_ON_URING),
@@ -102,7 +104,8 @@ const ON_URING: &[(&str, Budget)] = &[
 
 const DIRECT_ON_URING: Budget = &[("fcntl", 1.0), ("statx", 1.0), ("io_uring_enter", 2.0)];
 
-/// What is done otherwise there, all threads together. The futex calls depend on who runs when.
+/// What is done otherwise there, all threads together. The futex calls depend on who runs when; and
+/// workers ask for their rights once a millisecond, which under strace is each time.
 const ON_THE_POOL: &[(&str, Budget)] = &[
     (
         "direct_read",
@@ -111,26 +114,32 @@ const ON_THE_POOL: &[(&str, Budget)] = &[
             ("statx", 4.0),
             ("ioctl", 1.0),
             ("close", 1.0),
-            ("capget", 2.0),
-            ("setfsuid", 2.0),
-            ("setfsgid", 2.0),
-            ("rt_sigprocmask", 2.0),
+            ("capget", 4.0),
+            ("setfsuid", 4.0),
+            ("setfsgid", 4.0),
+            ("rt_sigprocmask", 6.0),
             ("preadv2", 1.0),
+            ("ppoll", 1.0),
+            ("prlimit64", 1.0),
+            ("sched_yield", 1.0),
             ("futex", 12.0),
         ],
     ),
     (
         "direct_reads",
         &[
-            ("fcntl", 33.0),
+            ("fcntl", 48.0),
             ("statx", 64.0),
             ("ioctl", 16.0),
             ("close", 16.0),
-            ("capget", 17.0),
-            ("setfsuid", 17.0),
-            ("setfsgid", 17.0),
-            ("rt_sigprocmask", 34.0),
+            ("capget", 36.0),
+            ("setfsuid", 36.0),
+            ("setfsgid", 36.0),
+            ("rt_sigprocmask", 48.0),
             ("preadv2", 16.0),
+            ("ppoll", 2.0),
+            ("prlimit64", 1.0),
+            ("sched_yield", 16.0),
             ("futex", 80.0),
         ],
     ),
@@ -141,10 +150,14 @@ const ON_THE_POOL: &[(&str, Budget)] = &[
             ("statx", 4.0),
             ("fstatfs", 1.0),
             ("close", 1.0),
-            ("capget", 2.0),
-            ("setfsuid", 2.0),
-            ("setfsgid", 2.0),
+            ("capget", 4.0),
+            ("setfsuid", 4.0),
+            ("setfsgid", 4.0),
+            ("rt_sigprocmask", 6.0),
             ("fdatasync", 1.0),
+            ("ppoll", 1.0),
+            ("prlimit64", 1.0),
+            ("sched_yield", 1.0),
             ("futex", 12.0),
         ],
     ),

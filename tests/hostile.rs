@@ -64,8 +64,49 @@ const KILLING: &[(Setting, &str)] = &[
     (Setting::Pool, "aio,uring"),
 ];
 
+/// C tests of reads, writes, syncs, polls and waits under the filter of `c-tests/tools/stock_filter.c`,
+/// which knows libaio and plain C programs: what else the library calls ends the process.
+const UNDER_STOCK_FILTER: &[&str] = &[
+    "append_ignores_the_offset",
+    "batch_runs_in_order",
+    "buffer_errors",
+    "cancel_pending_poll",
+    "destroy_ends_pending_polls",
+    "destroy_waits_for_direct_io",
+    "direct_io",
+    "direct_io_errors",
+    "direct_reads_among_waiters",
+    "direct_reads_and_polls_in_one_wait",
+    "direct_writes_into_holes",
+    "eventfd_readable_means_event_in_ring",
+    "fork_child_does_direct_io_of_its_own",
+    "fsync_and_poll_field_errors",
+    "fsync_of_every_file",
+    "getevents_partial_count_on_signal",
+    "getevents_returns_up_to_nr",
+    "getevents_stress_conserves_events",
+    "getevents_timeout_values",
+    "iovec_errors",
+    "many_contexts",
+    "pgetevents_with_direct_io_in_flight",
+    "pipes_and_fifos",
+    "poll_is_one_shot",
+    "poll_keeps_file_open",
+    "poll_thousand_files",
+    "regular_files",
+    "rwf_flags",
+    "signals_end_waits_for_direct_io",
+    "sockets",
+    "thousands_in_flight",
+    "threads_share_a_context",
+    "threads_submit_and_reap",
+];
+
 /// Not on the system's libaio, and not beside other programs that use kernel AIO.
 const ALONE: &[&str] = &["kernel_aio_exhausted", "kernel_aio_exhausted_later"];
+
+/// The same; where the machine's limit can be lowered, it is.
+const THOUSAND: &str = "thousand_contexts_with_direct_reads";
 
 #[derive(Clone, Copy)]
 enum Which {
@@ -108,12 +149,21 @@ fn main() -> ExitCode {
         }
     }
     trials.push(trial("the_filter_does_forbid", filter_works));
+    for name in UNDER_STOCK_FILTER {
+        trials.push(trial(format!("stock_filter::{name}"), move || under_stock_filter(name)));
+    }
+    trials.push(trial("stock_filter::control", stock_filter_works));
     let mut alone = Vec::new();
     for setting in Setting::ALL {
         for case in ALONE {
             let name = format!("{}{case}", setting.prefix());
             alone.push(trial(name, move || hostile(Which::Ours(setting), &[], case)));
         }
+        let name = format!("{}{THOUSAND}", setting.prefix());
+        alone.push(trial(name, move || {
+            let _little = LittleKernelAio::begin();
+            hostile(Which::Ours(setting), &[], THOUSAND)
+        }));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     let arguments = Arguments { test_threads: Some(1), ..arguments };
@@ -200,12 +250,61 @@ fn hostile(which: Which, filter: &[&str], case: &str) -> Outcome {
     Ok(())
 }
 
+/// fs.aio-max-nr, lowered for a while to what is in use and 2,000 more.
+struct LittleKernelAio(String);
+
+impl LittleKernelAio {
+    const LIMIT: &str = "/proc/sys/fs/aio-max-nr";
+
+    /// `None`: only root can.
+    fn begin() -> Option<Self> {
+        let before = fs::read_to_string(Self::LIMIT).ok()?;
+        let used: u64 = fs::read_to_string("/proc/sys/fs/aio-nr").ok()?.trim().parse().ok()?;
+        fs::write(Self::LIMIT, (used + 2000).to_string()).ok()?;
+        Some(LittleKernelAio(before))
+    }
+}
+
+impl Drop for LittleKernelAio {
+    fn drop(&mut self) {
+        let _ = fs::write(Self::LIMIT, &self.0);
+    }
+}
+
 /// The control of the `forbidden` cases: kernel AIO does not get through.
 fn filter_works() -> Outcome {
     let ended = run_case(Which::System, &["ENOSYS", "aio,uring"], "nothing")?;
     assert_eq!(ended.status.code(), Some(1), "{}", ended.report());
     assert!(ended.stderr.contains("io_setup"), "{}", ended.report());
     Ok(())
+}
+
+fn run_under_stock_filter(name: &str, mode: &str) -> Outcome<Ended> {
+    static FILTER: LazyLock<Outcome<PathBuf>> = LazyLock::new(|| {
+        let output = scratch::lasting("hostile").join("stock_filter.so");
+        c::compile("c-tests/tools/stock_filter.c", &output, &["-shared", "-fPIC", "-ldl"])
+    });
+    let program = build(&format!("c-tests/{name}.c"), name)?;
+    let (stage, work) = (library::staged(&library::ours())?, work_directory()?);
+    let mut command = command(&[], &program, &stage, &work)?;
+    Setting::Default.apply(&mut command);
+    command.env("LD_PRELOAD", FILTER.clone()?).env("STOCK_FILTER", mode).env("C_TEST_ON", "uaio");
+    command::run(&mut command, LIMIT)
+}
+
+fn under_stock_filter(name: &str) -> Outcome {
+    let ended = run_under_stock_filter(name, "")?;
+    if ended.status.code() == Some(SKIPPED) {
+        return skip(ended.stdout.trim());
+    }
+    ended.expect_success()?;
+    Ok(())
+}
+
+/// The control: what the library calls beyond that is noticed.
+fn stock_filter_works() -> Outcome {
+    let ended = run_under_stock_filter("poll_is_one_shot", "strict")?;
+    command::expect(!ended.status.success(), "not forbidden", &ended)
 }
 
 fn before_and_after(which: Which) -> Outcome {

@@ -43,14 +43,18 @@ fn main() -> ExitCode {
         trial("system::the_work_is_what_the_kernel_does", system),
     ];
     let mut table: Vec<(Call, Allowance)> = Vec::new();
-    let replaced = REPLACED.iter().chain(KERNEL_AIO).chain(REPLACEMENTS).chain(OLD_REPLACEMENTS);
-    table.extend(replaced.map(nothing));
+    table.extend(REPLACED.iter().chain(REPLACEMENTS).chain(OLD_REPLACEMENTS).map(nothing));
     let is_old = !OLD_REPLACEMENTS.is_empty();
     let by_old = if is_old { Allowance::Nothing } else { Allowance::Polls };
     table.extend(REPLACED_BY_OLD.iter().map(|call| (*call, by_old)));
     table.extend(NEEDED);
     for setting in Setting::ALL {
-        for ((name, number), allowance) in table.clone() {
+        let of_kernel = match setting {
+            Setting::Default => Allowance::Eventfds,
+            _ => Allowance::Nothing,
+        };
+        let of_kernel = KERNEL_AIO.iter().map(|call| (*call, of_kernel));
+        for ((name, number), allowance) in table.iter().copied().chain(of_kernel) {
             // Two files only, and one process for each moment and error.
             let name = format!("{}{name}", setting.prefix());
             trials.push(trial(name, move || all(setting, "library", allowance, &[number])));

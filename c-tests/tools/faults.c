@@ -215,7 +215,7 @@ static void *sleeper_waits(void *argument)
 
 	do
 		n = io_getevents(sleeper->ctx, 1, 1, &event, &limit);
-	while (n == -EINTR && plan->error == EINTR);
+	while (is_passed_on(n));
 	sleeper->status = n == 1 && event.obj == &sleeper->operation.iocb ? 0 : 1;
 	if (sleeper->status)
 		dprintf(2, "the sleeper got %d\n", n);
@@ -266,9 +266,9 @@ static int waits(io_context_t ctx, const struct smoke *job)
 	io_prep_poll(&operation.iocb, job->pipe[0], POLLIN);
 	for (int i = 0; i < 2; i++) {
 		n = io_getevents(ctx, 1, 1, &event, &moment);
-		CHECK(n == 0 || (n == -EINTR && plan->error == EINTR));
+		CHECK(n == 0 || is_passed_on(n));
 		n = io_pgetevents(ctx, 1, 1, &event, &moment, &mask);
-		CHECK(n == 0 || (n == -EINTR && plan->error == EINTR));
+		CHECK(n == 0 || is_passed_on(n));
 		if (i == 0 && submit_all(ctx, &operation, 1))
 			return 1;
 	}
@@ -306,7 +306,7 @@ static int crowd(const struct smoke *job)
 	while (left > 0) {
 		int n = io_getevents(ctx, left, left, events, &limit);
 
-		if (n == -EINTR && plan->error == EINTR)
+		if (is_passed_on(n))
 			continue;
 		if (n <= 0)
 			CHECK_EQ(n, left);

@@ -77,7 +77,20 @@ static inline int is_plausible_refusal(int error)
 	int is_unpollable = plan->call == SYS_epoll_ctl && plan->error == EPERM;
 
 	return was_injected() &&
-	       (error == -EAGAIN || error == -ENOMEM || (error == -EINVAL && is_unpollable));
+	       (error == -EAGAIN || error == -ENOMEM || (error == -EINVAL && is_unpollable) ||
+		(plan->call == SYS_io_submit && error == -plan->error));
+}
+
+/*
+ * Whether io_getevents has answered what was planned. Signals end it; and in a context that is the
+ * kernel's own the answers are the kernel's, as io_submit's are.
+ */
+static inline int is_passed_on(int answer)
+{
+	int is_its_own = plan->call == SYS_io_getevents || plan->call == SYS_io_pgetevents;
+
+	return was_injected() && answer < 0 && answer == -plan->error &&
+	       (answer == -EINTR || is_its_own);
 }
 
 static inline int is_finished(const struct operation *operations, int count)
@@ -144,7 +157,7 @@ static inline int reap_all(io_context_t ctx, const struct operation *operations,
 	while (!is_finished(operations, count)) {
 		int n = io_getevents(ctx, 1, BATCH, events, &limit);
 
-		if (n == -EINTR && plan->error == EINTR)
+		if (is_passed_on(n))
 			continue;
 		if (n <= 0)
 			CHECK_EQ(n, 1);
@@ -152,7 +165,9 @@ static inline int reap_all(io_context_t ctx, const struct operation *operations,
 			if (complete(&events[i]))
 				return 1;
 	}
-	CHECK_EQ(io_getevents(ctx, 0, BATCH, events, NULL), 0);
+	int more = io_getevents(ctx, 0, BATCH, events, NULL);
+
+	CHECK_EQ(is_passed_on(more) ? 0 : more, 0);
 	return 0;
 }
 

@@ -46,6 +46,7 @@ static const struct {
 	CASE(small_stack),
 	CASE(kernel_aio_exhausted),
 	CASE(kernel_aio_exhausted_later),
+	CASE(thousand_contexts_with_direct_reads),
 };
 
 int main(int argc, char **argv)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Cases of hostile.c: another process has used up the kernel AIO of the machine. */
+/* Cases of hostile.c: there is too little kernel AIO on the machine, or none left. */
 #include "hostile.h"
 
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 /* io_setup(2), which the library does not see, as it would see syscall(). */
 static long kernel_setup(unsigned events, unsigned long *context)
@@ -164,4 +165,61 @@ static int kernel_aio_exhausted_later(struct smoke *job)
 	for (int i = 0; i < CONTEXTS; i++)
 		CHECK_EQ(io_destroy(contexts[i]), 0);
 	return gone(before);
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static int read_in(io_context_t ctx, const struct smoke *job)
+{
+	struct iocb reads[BATCH];
+
+	for (int i = 0; i < BATCH; i++)
+		io_prep_pread(&reads[i], job->source, smoke_buffers[i], BLOCK, i * BLOCK);
+	return smoke_submit(ctx, reads, BATCH) || smoke_reap(ctx, BATCH, BLOCK);
+}
+
+/*
+ * Contexts for many more events than the machine allows in all, each with direct reads. Making and
+ * destroying them is quick, whatever the kernel's own contexts take.
+ */
+static int thousand_contexts_with_direct_reads(struct smoke *job)
+{
+	enum { CONTEXTS = 1000, EVENTS = 1024, MORE = 500 };
+	static io_context_t contexts[CONTEXTS];
+	double begin, spent = 0;
+
+	for (int i = 0; i < CONTEXTS; i++) {
+		begin = seconds();
+		CHECK_EQ(io_setup(EVENTS, &contexts[i]), 0);
+		spent += seconds() - begin;
+		CHECK_EQ(read_in(contexts[i], job), 0);
+	}
+	for (int i = 0; i < CONTEXTS; i += 100)
+		CHECK_EQ(smoke_on(contexts[i], job), 0);
+	for (int i = 0; i < CONTEXTS; i++) {
+		CHECK_EQ(read_in(contexts[i], job), 0);
+		begin = seconds();
+		CHECK_EQ(io_destroy(contexts[i]), 0);
+		spent += seconds() - begin;
+	}
+	CHECK(spent / CONTEXTS < 1e-3);
+	spent = 0;
+	for (int i = 0; i < MORE; i++) {
+		contexts[0] = 0;
+		begin = seconds();
+		CHECK_EQ(io_setup(EVENTS, &contexts[0]), 0);
+		spent += seconds() - begin;
+		CHECK_EQ(read_in(contexts[0], job), 0);
+		begin = seconds();
+		CHECK_EQ(io_destroy(contexts[0]), 0);
+		spent += seconds() - begin;
+	}
+	CHECK(spent / MORE < 1e-3);
+	return 0;
 }

@@ -6,8 +6,10 @@
  * the first call of the library; `later`, when it has done the same once, and with a poll pending.
  * WHERE: `library`, calls of the library only; `anywhere`, those of the C library too. ERROR and
  * CALL are numbers. ALLOWANCE: `nothing`; `signalled_polls` may be refused, those with an eventfd;
- * `polls` may be, all of them; `workers` of the kernel may stay, `contexts` cannot be made. Exit status: 0 done, 1 not done, 2 usage, 77 no such filter. Works in
- * the current directory.
+ * `polls` may be, all of them; `workers` of the kernel may stay, `contexts` cannot be made; there are no
+ * `eventfds`, with which a context becomes the kernel's own, so that what is refused there is refused to
+ * the program. Exit status: 0 done, 1 not done, 2 usage, 77 no such filter. Works in the current
+ * directory.
  */
 #include "hostile.h"
 #include "sandbox.h"
@@ -51,6 +53,7 @@ static int begin(const struct sandbox *sandbox, struct smoke *job)
 	if (refuse(sandbox->calls, sandbox->count, sandbox->error, sandbox->is_anywhere))
 		return skip("seccomp");
 	job->may_be_refused = sandbox->polls;
+	job->rings_stay = sandbox->is_without_contexts;
 	has_threads = !sandbox->is_anywhere;
 	return 0;
 }
@@ -119,6 +122,7 @@ int main(int argc, char **argv)
 	struct smoke job;
 	Dl_info info;
 
+	stay_within_4_gigabytes(argv);
 	if (dladdr((void *)(uintptr_t)io_submit, &info))
 		dprintf(1, "library %s\n", info.dli_fname);
 	if (argc < 6 || sandbox.count > SANDBOX_CALLS) {
@@ -136,5 +140,7 @@ int main(int argc, char **argv)
 		sandbox.calls[i] = atoi(argv[5 + i]);
 	if (smoke_prepare(&job))
 		return 1;
+	if (!strcmp(argv[4], "eventfds"))
+		job.event = -1;
 	return !strcmp(argv[1], "start") ? from_the_start(&sandbox, &job) : later(&sandbox, &job);
 }

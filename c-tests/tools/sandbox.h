@@ -52,6 +52,15 @@ static inline int find_library(struct dl_phdr_info *info, size_t size, void *arg
 	return 0;
 }
 
+/* Begins again elsewhere if the code crosses 4 GB, which the filter cannot tell. */
+static inline void stay_within_4_gigabytes(char **argv)
+{
+	struct code_range range;
+
+	if (dl_iterate_phdr(find_library, &range) && range.from >> 32 != range.to >> 32)
+		execv("/proc/self/exe", argv);
+}
+
 /*
  * Refuses `count` calls with `error` from now on. `anywhere`: also those that the C library makes.
  * Returns 0, or -1 if there can be no such filter.

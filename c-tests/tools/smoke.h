@@ -31,7 +31,10 @@ struct smoke {
 	int source_buffered;
 	int target_buffered;
 	int pipe[2];
+	/* An eventfd; -1: it is done without. */
 	int event;
+	/* No ring is moved: where there is no memory for it, the library may not find it. */
+	int rings_stay;
 	/*
 	 * divergence: a poll costs the library a descriptor, and a poll that signals an eventfd
 	 * costs it a thread. Where there is none, io_submit() fails with -EAGAIN. What it accepts
@@ -93,6 +96,7 @@ static inline int smoke_prepare(struct smoke *job)
 	CHECK_EQ(pipe(job->pipe), 0);
 	job->event = eventfd(0, EFD_NONBLOCK);
 	CHECK(job->event >= 0);
+	job->rings_stay = 0;
 	job->may_be_refused = NO_REFUSAL;
 	return 0;
 }
@@ -247,6 +251,8 @@ static inline int smoke_eventfd(io_context_t ctx, const struct smoke *job)
 	char byte = 'x';
 	int n;
 
+	if (job->event == -1)
+		return 0;
 	io_prep_pread(&iocbs[0], job->source, smoke_buffers[0], BLOCK, 0);
 	io_prep_poll(&iocbs[1], job->pipe[0], POLLIN);
 	io_set_eventfd(&iocbs[0], job->event);

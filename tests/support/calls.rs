@@ -17,6 +17,8 @@ pub enum Allowance {
     Workers,
     /// Contexts.
     Contexts,
+    /// What contexts do that are the kernel's own, which they become with eventfds.
+    Eventfds,
 }
 
 impl Allowance {
@@ -28,6 +30,7 @@ impl Allowance {
             Allowance::Polls => "polls",
             Allowance::Workers => "workers",
             Allowance::Contexts => "contexts",
+            Allowance::Eventfds => "eventfds",
         }
     }
 }
@@ -52,7 +55,7 @@ pub const REPLACED: &[Call] = calls![
     SYS_timerfd_create SYS_timerfd_gettime SYS_timerfd_settime SYS_write
 ];
 
-/// The kernel's AIO, of which the same is true.
+/// The kernel's AIO, of which the same is true but in contexts that are the kernel's own.
 pub const KERNEL_AIO: &[Call] = &[
     ("SYS_io_setup", libc::SYS_io_setup),
     ("SYS_io_submit", libc::SYS_io_submit),
