@@ -1,5 +1,5 @@
-//! The sleep protocol: `src/completion/waiters` between callers of io_getevents that sleep in io_uring, who
-//! takes completions, and who brings events from elsewhere. loom reports a deadlock if somebody
+//! The sleep protocol: `src/completion/waiters` between callers of io_getevents that sleep in io_uring or in
+//! the kernel's AIO, who takes completions, and who brings events from elsewhere. loom reports a deadlock if somebody
 //! sleeps for ever.
 
 use loom::sync::Arc;
@@ -7,6 +7,7 @@ use loom::thread::{self, JoinHandle};
 
 use crate::completion::waiters::{Sleep, Waiters};
 use crate::explore;
+use crate::kaio;
 use crate::process::reentrancy::Owner;
 use crate::sync::{AtomicU32, Ordering};
 use crate::uring::{Instance, Taken};
@@ -15,6 +16,8 @@ use crate::uring::{Instance, Taken};
 struct World {
     waiters: Waiters,
     instance: Arc<Instance>,
+    /// In its place, if there is one.
+    kernel: Option<Arc<kaio::Instance>>,
     /// The ring: events that were posted and events that were taken.
     tail: AtomicU32,
     head: AtomicU32,
@@ -26,13 +29,18 @@ struct World {
 }
 
 impl World {
-    fn new() -> Arc<World> {
+    fn new(is_on_kernel: bool) -> Arc<World> {
         let instance = Arc::new(Instance::new());
+        let kernel = is_on_kernel.then(|| Arc::new(kaio::Instance::new()));
         let waiters = Waiters::default();
-        waiters.set_ring(Arc::as_ptr(&instance));
+        match &kernel {
+            Some(kernel) => waiters.set_kernel(Arc::as_ptr(kernel)),
+            None => waiters.set_ring(Arc::as_ptr(&instance)),
+        }
         Arc::new(World {
             waiters,
             instance,
+            kernel,
             tail: AtomicU32::new(0),
             head: AtomicU32::new(0),
             is_dead: AtomicU32::new(0),
@@ -73,9 +81,16 @@ impl World {
         self.waiters.news(|| self.occupancy());
     }
 
-    /// `Uring::harvest`.
+    /// `Context::harvest`.
     fn harvest(&self) -> Taken {
-        let taken = self.instance.harvest();
+        let taken = match &self.kernel {
+            Some(kernel) => kernel.harvest(),
+            None => self.instance.harvest(),
+        };
+        self.add(taken)
+    }
+
+    fn add(&self, taken: Taken) -> Taken {
         if taken.completions > 0 {
             // Release: as in `src/completion/ring/queue.rs`.
             self.tail.fetch_add(taken.completions, Ordering::Release);
@@ -83,7 +98,33 @@ impl World {
         taken
     }
 
-    /// `Uring::tell`.
+    fn has_completions(&self) -> bool {
+        match &self.kernel {
+            Some(kernel) => kernel.has_events(),
+            None => self.instance.has_completions(),
+        }
+    }
+
+    /// `Sleeper::doze_in`: what the sleep has brought.
+    fn doze(&self, asked: u32) -> Taken {
+        match &self.kernel {
+            Some(kernel) => self.add(kernel.sleep(asked)),
+            None => {
+                self.instance.wait(asked);
+                Taken::default()
+            }
+        }
+    }
+
+    /// A request is done.
+    fn complete(&self) {
+        match &self.kernel {
+            Some(kernel) => kernel.complete(),
+            None => self.instance.complete(),
+        }
+    }
+
+    /// `Harvest::tell`.
     fn tell(&self, taken: Taken) {
         if taken.completions + taken.kicks > 0 {
             self.waiters.moved(taken.kicks > 0, || self.occupancy());
@@ -131,7 +172,8 @@ impl World {
 
     /// `Sleeper::watch`.
     fn watch(&self, need: u32, may_others: bool, untold: &mut Taken) {
-        let waiter = self.waiters.join(Owner::default(), need, Sleep::Ring).unwrap();
+        let sleep = if self.kernel.is_some() { Sleep::Kernel } else { Sleep::Ring };
+        let waiter = self.waiters.join(Owner::default(), need, sleep).unwrap();
         loop {
             let taken = self.harvest();
             untold.completions += taken.completions;
@@ -150,7 +192,7 @@ impl World {
             };
             waiter.ask(asked);
             let is_changed = waiter.is_woken()
-                || self.instance.has_completions()
+                || self.has_completions()
                 || self.occupancy() != occupancy
                 || self.is_over(need)
                 || !self.needs_watch();
@@ -158,7 +200,11 @@ impl World {
                 // Others run before this thread looks again: the library does not need that,
                 // but a model in which they never do has no end.
                 true => thread::yield_now(),
-                false => self.instance.wait(asked),
+                false => {
+                    let taken = self.doze(asked);
+                    untold.completions += taken.completions;
+                    untold.kicks += taken.kicks;
+                }
             }
             waiter.stop_asking();
             waiter.rest();
@@ -179,9 +225,14 @@ type Party = fn(&World) -> u32;
 
 /// Runs the parties, each in a thread but the last, and looks whether they took `events` in all.
 fn shares(preemptions: usize, parties: &[Party], events: u32) {
+    shares_on(false, preemptions, parties, events);
+    shares_on(true, preemptions, parties, events);
+}
+
+fn shares_on(is_on_kernel: bool, preemptions: usize, parties: &[Party], events: u32) {
     let parties: Vec<Party> = parties.to_vec();
     explore(preemptions, move || {
-        let world = World::new();
+        let world = World::new(is_on_kernel);
         let (last, others) = parties.split_last().unwrap();
         let threads: Vec<JoinHandle<u32>> = others
             .iter()
@@ -201,7 +252,7 @@ fn shares(preemptions: usize, parties: &[Party], events: u32) {
 
 /// A request in io_uring is done.
 fn completes(world: &World) -> u32 {
-    world.instance.complete();
+    world.complete();
     0
 }
 
@@ -344,7 +395,7 @@ fn the_harvester_takes_over_under_a_sleeper() {
         0
     };
     let both = |world: &World| completes(world) + completes(world);
-    shares(1, &[waits_for_two, reaps, both], 2);
+    shares_on(false, 1, &[waits_for_two, reaps, both], 2);
 }
 
 /// A call that was left by a handler, and nobody has undone it yet.
@@ -383,7 +434,7 @@ fn a_waiter_may_be_undone_while_others_are_woken() {
 #[test]
 fn a_call_wakes_or_is_given_up() {
     explore(3, || {
-        let world = World::new();
+        let world = World::new(false);
         let other = world.clone();
         let destroys = thread::spawn(move || {
             if let Some(sleeper) = other.waiters.next_sleeper(0) {
@@ -408,7 +459,7 @@ fn a_call_wakes_or_is_given_up() {
 #[test]
 fn a_node_taken_away_is_undone_once() {
     explore(3, || {
-        let world = World::new();
+        let world = World::new(false);
         is_left_behind(&world, Sleep::Futex);
         let sleeper = world.waiters.next_sleeper(0).unwrap();
         let other = world.clone();
@@ -419,11 +470,11 @@ fn a_node_taken_away_is_undone_once() {
     });
 }
 
-/// As `wait_for_calls` in `src/registry.rs` looks: one call sleeps, another one does not.
+/// As `wait_for_calls` in `src/registry/destroy.rs` looks: one call sleeps, another one does not.
 #[test]
 fn a_call_that_is_given_up_and_leaves_is_not_taken_for_another_one() {
     explore(3, || {
-        let world = World::new();
+        let world = World::new(false);
         let references = Arc::new(AtomicU32::new(2));
         let is_over = Arc::new(AtomicU32::new(0));
         let (other, inside, seen) = (world.clone(), references.clone(), is_over.clone());
