@@ -29,12 +29,11 @@ type Budget = &'static [(&'static str, f64)];
 
 /// As the library comes.
 const ON_THE_KERNEL: &[(&str, Budget)] = &[
-    // The status flags of the file.
-    ("cached_read", &[("fcntl", 1.0), ("preadv2", 1.0)]),
+    ("cached_read", &[("preadv2", 1.0)]),
     // And whether the pages of the iocb and of the event are there: one page.
-    ("cached_read_elsewhere", &[("sendfile", 2.0), ("fcntl", 1.0), ("preadv2", 1.0)]),
+    ("cached_read_elsewhere", &[("sendfile", 2.0), ("preadv2", 1.0)]),
     ("cached_reads", CACHED_BATCH),
-    ("cached_write", &[("fcntl", 1.0), ("pwritev2", 1.0)]),
+    ("cached_write", &[("pwritev2", 1.0)]),
     // The last one is the program's own.
     ("signalled_read", &[("io_submit", 1.0), ("io_getevents", 1.0), ("read", 1.0)]),
     ("direct_read", DIRECT),
@@ -64,7 +63,7 @@ const ON_THE_KERNEL: &[(&str, Budget)] = &[
 /// anew what the file is. Without strace it does so when an operation has taken longer than 5 µs.
 const CACHED_BATCH: Budget = &[("fcntl", 16.0), ("preadv2", 16.0)];
 
-const DIRECT: Budget = &[("fcntl", 1.0), ("io_submit", 1.0), ("io_getevents", 1.0)];
+const DIRECT: Budget = &[("io_submit", 1.0), ("io_getevents", 1.0)];
 
 const READY: Budget = &[("ppoll", 1.0)];
 

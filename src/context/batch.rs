@@ -109,13 +109,13 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// For up to `nr` iocbs.
+    /// For up to `nr` iocbs; `pages`: what is known of the program's memory.
     #[inline]
-    pub(super) fn new(nr: usize) -> Batch {
+    pub(super) fn new(nr: usize, pages: Pages) -> Batch {
         // A single iocb has no use for it.
         let now = if nr > 1 { clock::now() } else { timespec { tv_sec: 0, tv_nsec: 0 } };
         Batch {
-            pages: Pages::new(),
+            pages,
             interruption: Interruption::default(),
             queue: Queue {
                 requests: [None; QUEUED],

@@ -34,10 +34,11 @@ impl Context {
     pub fn submit(&'static self, nr: usize, iocbs: usize, stays: bool) -> Submitted {
         // fs/aio.c, io_submit: more than the ring holds are silently left.
         let nr = nr.min(self.completions.ring.nr() as usize);
-        if nr == 1 && self.submit_alone(iocbs) {
+        let mut pages = Pages::new();
+        if nr == 1 && self.submit_alone(&mut pages, iocbs) {
             return Submitted::Done(Ok(1));
         }
-        let mut batch = Batch::new(nr);
+        let mut batch = Batch::new(nr, pages);
         batch.stays = stays;
         let submitted = self.submit_batch(&mut batch, nr, iocbs);
         self.flush(&mut batch);
@@ -50,8 +51,8 @@ impl Context {
 
     /// Gives the only iocb of an array to the kernel's AIO, if it is for that. False: nothing was done.
     #[inline]
-    fn submit_alone(&self, iocbs: usize) -> bool {
-        let Ok(Accepted { iocb, .. }) = self.read(&mut Pages::new(), iocbs) else { return false };
+    fn submit_alone(&self, pages: &mut Pages, iocbs: usize) -> bool {
+        let Ok(Accepted { iocb, .. }) = self.read(pages, iocbs, true) else { return false };
         let is_believed = match decode::direction(&iocb) {
             Some(_) => self.beliefs.status(iocb.fildes).is_some_and(StatusFlags::is_direct),
             None => decode::is_sync(&iocb),
@@ -254,7 +255,7 @@ impl Context {
     ) -> Result<()> {
         batch.forget();
         let result = self
-            .read(&mut batch.pages, run.address())
+            .read(&mut batch.pages, run.address(), false)
             .and_then(|accepted| self.submit_one(batch, &accepted));
         match result {
             Ok(()) => run.pass(1),
@@ -269,32 +270,32 @@ impl Context {
     }
 
     /// fs/aio.c, io_submit and io_submit_one, up to the slot, for an iocb whose address is in the
-    /// program's array at `entry`.
+    /// program's array at `entry`; `is_first`: at its beginning.
     #[inline]
-    fn read(&self, pages: &mut Pages, entry: usize) -> Result<Accepted> {
+    fn read(&self, pages: &mut Pages, entry: usize, is_first: bool) -> Result<Accepted> {
+        if is_first && self.has_iocbs_beside_array.load(Ordering::Relaxed) {
+            // One question for both pages, which are one; if that was wrong, it is asked again.
+            let _ = pages.check_writable(entry, size_of::<usize>());
+        }
         // SAFETY: an address.
         let address: usize = unsafe { pages.read(entry) }?;
         let (iocb, key) = pages.read_iocb(address)?;
-        decode::check_header(&iocb)?;
-        Ok(Accepted { iocb, address, key })
-    }
-
-    /// The same, with the slot.
-    #[inline]
-    fn accept(&self, batch: &mut Batch, iocbs: usize, index: usize) -> Result<Accepted> {
-        let entry = iocbs.wrapping_add(index.wrapping_mul(size_of::<usize>()));
-        batch.renew();
-        if index == 0 && self.has_iocbs_beside_array.load(Ordering::Relaxed) {
-            // One question for both pages, which are one; if that was wrong, it is asked again.
-            let _ = batch.pages.check_writable(entry, size_of::<usize>());
-        }
-        let accepted = self.read(&mut batch.pages, entry)?;
-        if index == 0 {
-            let is_beside = user::is_same_page(entry, accepted.address);
+        if is_first {
+            let is_beside = user::is_same_page(entry, address);
             if self.has_iocbs_beside_array.load(Ordering::Relaxed) != is_beside {
                 self.has_iocbs_beside_array.store(is_beside, Ordering::Relaxed);
             }
         }
+        decode::check_header(&iocb)?;
+        Ok(Accepted { iocb, address, key })
+    }
+
+    /// The same for the iocb at `index`, with the slot.
+    #[inline]
+    fn accept(&self, batch: &mut Batch, iocbs: usize, index: usize) -> Result<Accepted> {
+        let entry = iocbs.wrapping_add(index.wrapping_mul(size_of::<usize>()));
+        batch.renew();
+        let accepted = self.read(&mut batch.pages, entry, index == 0)?;
         self.completions.ring.reserve()?;
         Ok(accepted)
     }
