@@ -17,6 +17,7 @@ use core::ptr;
 
 use libc::{EPOLLET, EPOLLIN, epoll_event, timespec};
 
+use crate::engine::kernel::Kernel;
 use crate::engine::uring::Uring;
 use crate::lock::Lock;
 use crate::poller::Poller;
@@ -126,6 +127,10 @@ impl Running {
             }
         }
         let mut is_blind = false;
+        bell::silence(self.stop);
+        let is_done =
+            |source: &Source| matches!(source, Source::Kernel(kernel) if kernel.is_idle());
+        self.served.retain(|source| !is_done(source));
         for source in &self.served {
             if let Source::Poller(poller) = source
                 && (poller.repair() || !poller.background.is_served())
@@ -154,11 +159,15 @@ pub enum Source {
     Poller(&'static Poller),
     /// Reads, writes and syncs in io_uring.
     Uring(&'static Uring),
+    /// What was given to the kernel's AIO before. Nothing tells of it: it is looked for.
+    Kernel(&'static Kernel),
 }
 
 impl Source {
-    /// In the token of an [`Uring`]; addresses are even.
+    /// In the token of an [`Uring`]; addresses are multiples of 4.
     const IS_URING: usize = 1;
+    /// In the token of a [`Kernel`], which is in no epoll.
+    const IS_KERNEL: usize = 2;
     /// In all tokens, above every address: the program may have put an epoll of its own at our number,
     /// and what it has registered there is no address of ours.
     const TAG: u64 = 0xa10a << 48;
@@ -168,6 +177,7 @@ impl Source {
         match self {
             Source::Poller(poller) => &poller.background,
             Source::Uring(uring) => &uring.background,
+            Source::Kernel(kernel) => &kernel.background,
         }
     }
 
@@ -175,6 +185,7 @@ impl Source {
         let token = match self {
             Source::Poller(poller) => ptr::from_ref(poller).expose_provenance(),
             Source::Uring(uring) => ptr::from_ref(uring).expose_provenance() | Source::IS_URING,
+            Source::Kernel(kernel) => ptr::from_ref(kernel).expose_provenance() | Source::IS_KERNEL,
         };
         token as u64 | Source::TAG
     }
@@ -202,6 +213,7 @@ impl Source {
             Source::Uring(uring) => {
                 uring.descriptor().map(|ring| (ring, (EPOLLIN | EPOLLET) as u32))
             }
+            Source::Kernel(_) => None,
         }
     }
 
@@ -209,6 +221,7 @@ impl Source {
         match self {
             Source::Poller(poller) => poller.background.enter(|| poller.harvest()),
             Source::Uring(uring) => uring.background.enter(|| uring.harvest_and_tell()),
+            Source::Kernel(kernel) => kernel.background.enter(|| kernel.harvest_and_tell()),
         }
     }
 }
@@ -232,7 +245,10 @@ fn begin(source: Source) -> bool {
             return false;
         }
     }
-    let Some((watched, events)) = source.watched() else { return false };
+    let watched = source.watched();
+    if watched.is_none() && !matches!(source, Source::Kernel(_)) {
+        return false;
+    }
     let mut harvester = HARVESTER.lock();
     if is_serving(source) {
         return true;
@@ -248,7 +264,15 @@ fn begin(source: Source) -> bool {
     let Some(running) = harvester.as_mut() else { return false };
     let background = source.background();
     background.attach(running.number);
-    match epoll::add(running.epoll, watched, events, source.token()) {
+    let added = match watched {
+        Some((watched, events)) => epoll::add(running.epoll, watched, events, source.token()),
+        None => {
+            // It looks when it wakes.
+            bell::ring(running.stop);
+            Ok(())
+        }
+    };
+    match added {
         // It is there already if another thread has lost sight of it.
         Ok(()) | Err(Errno::EXIST) => {
             if background.count_for(running.number) {

@@ -29,6 +29,7 @@ impl Context {
     pub fn tear_down(&'static self, may_be_inside: bool) {
         harvester::release(Source::Poller(&self.poller));
         harvester::release(Source::Uring(&self.uring));
+        harvester::release(Source::Kernel(&self.kernel));
         self.poller.harvest();
         let mut next = 0;
         while let Some((request, following)) = self.completions.slab.hold_next(next) {

@@ -49,6 +49,7 @@ impl Context {
         }
         harvester::release(Source::Poller(&self.poller));
         harvester::release(Source::Uring(&self.uring));
+        harvester::release(Source::Kernel(&self.kernel));
         self.is_background.store(false, Ordering::Relaxed);
         true
     }

@@ -138,6 +138,9 @@ impl Context {
             if self.uring.instance().is_some() {
                 harvester::serve(Source::Uring(&self.uring));
             }
+            if !self.kernel.is_idle() {
+                harvester::serve(Source::Kernel(&self.kernel));
+            }
             self.completions.ring.announce();
         }
         true

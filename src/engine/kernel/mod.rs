@@ -25,6 +25,7 @@ use crate::completion::Completions;
 use crate::engine::Harvest;
 use crate::kaio::{Bag, Found, Instance, cache};
 use crate::lock::Lock;
+use crate::process::background::Background;
 use crate::process::reentrancy;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
@@ -44,6 +45,8 @@ pub struct Kernel {
     instances: [AtomicPtr<Instance>; SIZES],
     making: Lock<()>,
     pause: AtomicU32,
+    /// The harvester takes what is left, once the context is completed in the background.
+    pub background: Background,
     /// The counts of requests in flight may be wrong.
     is_in_doubt: AtomicBool,
     completions: AtomicPtr<Completions>,
@@ -55,6 +58,7 @@ impl Kernel {
         self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
         self.pause.store(0, Ordering::Relaxed);
         self.is_in_doubt.store(false, Ordering::Relaxed);
+        self.background.reset();
     }
 
     fn completions(&self) -> &'static Completions {
@@ -120,6 +124,11 @@ impl Kernel {
         place.store(instance, Ordering::Release);
         self.completions().waiters.wake_all();
         true
+    }
+
+    /// Whether nothing is in flight.
+    pub fn is_idle(&self) -> bool {
+        !self.needs_watch()
     }
 
     /// Whether somebody who waits has to look for events, or sleep in an instance.
