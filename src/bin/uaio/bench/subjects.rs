@@ -65,7 +65,9 @@ pub fn find(options: &Options) -> Result<Subjects, Failure> {
         Ok(library) => (vec![Subject { name: NATIVE, library, engine: None }], None),
         Err(problem) => (Vec::new(), Some(problem)),
     };
-    all.extend(options.engines.iter().map(|engine| Subject {
+    let has_kernel = probe().is_ok();
+    let engines = options.engines.iter().filter(|engine| has_kernel || **engine != Engine::Kernel);
+    all.extend(engines.map(|engine| Subject {
         name: engine.name(),
         library: ours.path.clone(),
         engine: Some(*engine),
