@@ -27,7 +27,7 @@ use crate::aio_abi::{AIO_RING_MAGIC, AioRing, Event, IOCB_CMD_POLL, IOCB_CMD_PRE
 use crate::lock::Lock;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::kaio::{self, GetEvents};
+use crate::sys::kaio;
 use crate::sys::mmap::{self, Protection};
 use crate::sys::poll::SigSet;
 use crate::uring;
@@ -161,19 +161,6 @@ impl Instance {
     #[inline]
     pub fn in_flight(&self) -> &AtomicU32 {
         &self.in_flight
-    }
-
-    /// Whether the kernel takes calls for it: a filter may have come since it was made.
-    pub fn answers(&self) -> bool {
-        let nothing = GetEvents {
-            context: self.context,
-            min_nr: 0,
-            nr: 0,
-            events: 0,
-            timeout: 0,
-            mask: None,
-        };
-        kaio::submit(self.context, 0, 0) == Ok(0) && kaio::getevents(&nothing) == Ok(0)
     }
 
     /// Submits `count` iocbs of the program, whose addresses are in its array at `iocbs`; how many were

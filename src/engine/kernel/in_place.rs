@@ -89,11 +89,6 @@ impl InPlace {
             self.pause.store(PAUSE, Ordering::Relaxed);
             return false;
         };
-        if !instance.answers() {
-            cache::refuse();
-            cache::release(instance);
-            return false;
-        }
         if !instance.turn(position) {
             cache::release(instance);
             self.pause.store(PAUSE, Ordering::Relaxed);
