@@ -1,11 +1,14 @@
 /* Description: one io_getevents, or two at the same time, wait for direct reads and polls together,
- * whichever come first, and whether the sleep began with the polls alone or not. */
+ * whichever come first, and whether the sleep began with the polls alone or not; at once also if the
+ * read takes long. */
 #include "pending.h"
 
 #define READS 8
 #define POLLS 4
 #define ALL (READS + POLLS)
 #define ROUNDS 100
+#define SLOW_ROUNDS 20
+#define LARGE (8ul << 20)
 
 enum order { READS_FIRST, READS_LAST, READS_TO_SLEEPERS, ORDERS };
 
@@ -97,10 +100,37 @@ static void run(int waiters, enum order order)
 	expect(events_there(ctx), 0, "more events");
 }
 
+/* A slow read, while which the polls become ready one after the other. */
+static void run_slow(void)
+{
+	int wrong = 0, late = 0;
+
+	for (int round = 0; round < SLOW_ROUNDS; round++) {
+		struct waiter sleeper = { .ctx = ctx, .min_nr = POLLS + 1, .nr = POLLS + 1 };
+		int seen[ALL] = { 0 };
+
+		submit_polls();
+		io_prep_pread(&reads[0], file, memory, LARGE, 0);
+		submit_accepted(ctx, &reads[0]);
+		start_waiter(&sleeper);
+		feed_polls();
+		wrong += end_waiter(&sleeper) != POLLS + 1;
+		late += sleeper.took_ms > 500;
+		for (int i = 0; i < sleeper.got; i++)
+			if (sleeper.events[i].obj == &reads[0] && event_res(&sleeper.events[i]) == (long)LARGE)
+				sleeper.events[i].res = PAGE;
+		wrong += wrong_ones(sleeper.events, sleeper.got, seen);
+		for (int i = 0; i < POLLS; i++)
+			empty_out(channels[i].in);
+	}
+	expect(wrong, 0, "beside a slow read: wrong");
+	CHECK(late < SLOW_ROUNDS / 2);
+}
+
 int main(void)
 {
-	file = scratch_direct("file", READS * PAGE, 'f');
-	memory = pages(READS, PROT_READ | PROT_WRITE);
+	file = scratch_direct("file", LARGE, 'f');
+	memory = pages(LARGE / PAGE, PROT_READ | PROT_WRITE);
 	for (int i = 0; i < POLLS; i++)
 		channels[i] = new_pipe();
 	ctx = new_context(64);
@@ -108,6 +138,7 @@ int main(void)
 		run(1, (enum order)order);
 		run(2, (enum order)order);
 	}
+	run_slow();
 	end_context(ctx);
 	return finish();
 }

@@ -63,10 +63,11 @@ int main(void)
 
 	file = scratch_direct("file", READS * PAGE, 'f');
 	memory = pages(READS, PROT_READ | PROT_WRITE);
-	/* Something that was destroyed before. */
-	work();
 	ctx = new_context(READS);
 	for (int round = 0; round < 10; round++) {
+		/* Contexts that were destroyed before. */
+		if (round % 2)
+			work();
 		submit_reads(ctx, iocbs);
 		child = MUST(fork());
 		if (child == 0) {
