@@ -51,14 +51,14 @@ its own; any wrong result is a failure. Where there is no kernel AIO, the first 
 others are compared with.
 
 It works in a temporary directory in the current one, with a file of 256 MiB (64 MiB with
---quick), and removes it. About a quarter of an hour; not much else should run on the machine.
+--quick), and removes it. About twenty minutes; not much else should run on the machine.
 
       --quick            some of the workloads, shorter: ends in 60 s
       --only PART        only workloads whose names contain PART, or the one that is called
                          so; may be repeated
       --list             prints the names of the workloads, and what they are
       --pairs N          rounds of each workload (default: 7)
-      --seconds S        length of each measurement (default: 0.5; with --quick, 0.09)
+      --seconds S        length of each measurement (default: 0.5; with --quick, 0.06)
       --engines LIST     of kernel, uring and pool, with commas (default: all)
       --file PATH        works in the directory PATH, or with the empty file PATH
       --json FILE        writes all figures to FILE

@@ -39,7 +39,7 @@ use workspace::Workspace;
 
 const PAIRS: usize = 7;
 const SECONDS: f64 = 0.5;
-const QUICK_SECONDS: f64 = 0.09;
+const QUICK_SECONDS: f64 = 0.06;
 const DATA_BYTES: u64 = 256 << 20;
 const QUICK_DATA_BYTES: u64 = 64 << 20;
 /// `--quick` ends within a minute, with the file made, removed and drawn.
