@@ -1,10 +1,10 @@
 //! Mappings.
 
 use libc::{
-    MADV_DONTFORK, MADV_REMOVE, MADV_WIPEONFORK, MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED_NOREPLACE,
-    MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MREMAP_FIXED, MREMAP_MAYMOVE, PROT_NONE,
-    PROT_READ, PROT_WRITE, SYS_madvise, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap,
-    SYS_process_vm_readv, c_int, iovec,
+    MADV_DOFORK, MADV_DONTFORK, MADV_REMOVE, MADV_WIPEONFORK, MAP_ANONYMOUS, MAP_FAILED,
+    MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MREMAP_FIXED,
+    MREMAP_MAYMOVE, PROT_NONE, PROT_READ, PROT_WRITE, SYS_madvise, SYS_mmap, SYS_mprotect,
+    SYS_mremap, SYS_munmap, SYS_process_vm_readv, c_int, iovec,
 };
 
 use crate::sys::errno::{Errno, Result};
@@ -100,7 +100,8 @@ pub unsafe fn move_onto(addr: usize, len: usize, to: usize) -> Result<()> {
     unsafe { syscall!(SYS_mremap, addr, len, len, flags, to) }.map(|_| ())
 }
 
-/// Shows shared memory a second time at an address where nothing is. EEXIST: something is there.
+/// Shows shared memory a second time at an address where nothing is, for forked children, too. EEXIST:
+/// something is there.
 pub fn show_again(addr: usize, len: usize, at: usize) -> Result<()> {
     // Takes the address first: mremap would replace what another thread has mapped there meanwhile.
     let taken = map(at, len, Protection::None, MAP_PRIVATE | MAP_FIXED_NOREPLACE)?;
@@ -112,12 +113,19 @@ pub fn show_again(addr: usize, len: usize, at: usize) -> Result<()> {
     }
     let flags = MREMAP_MAYMOVE | MREMAP_FIXED;
     // SAFETY: what is replaced was mapped above. An old size of 0 leaves the old mapping in place.
-    let shown = unsafe { syscall!(SYS_mremap, addr, 0, len, flags, at) };
-    if shown.is_err() {
-        // SAFETY: mapped above, known to nobody.
-        let _ = unsafe { unmap(at, len) };
+    match unsafe { syscall!(SYS_mremap, addr, 0, len, flags, at) } {
+        Ok(_) => {
+            // mm/mremap.c: it is as the old one, which may not be for children.
+            // SAFETY: no effect in this process.
+            let _ = unsafe { syscall!(SYS_madvise, at, len, MADV_DOFORK) };
+            Ok(())
+        }
+        Err(error) => {
+            // SAFETY: mapped above, known to nobody.
+            let _ = unsafe { unmap(at, len) };
+            Err(error)
+        }
     }
-    shown.map(|_| ())
 }
 
 /// Gives addresses back.
