@@ -8,6 +8,7 @@
 use crate::context::Context;
 use crate::context::batch::Batch;
 use crate::engine::{Place, choose, inline, uring};
+use crate::process::fork_generation;
 use crate::request::decode::Transfer;
 use crate::request::progress::Turn;
 use crate::request::state::Claim;
@@ -66,6 +67,9 @@ impl Context {
         self.uring.look_after_submission();
         let mut growth = None;
         for (index, request) in requests.iter().flatten().enumerate() {
+            if fork_generation::is_forked() {
+                return;
+            }
             let is_refused = index >= submitted;
             if is_refused || request.ring.progress.end_submission() == Turn::Own {
                 self.go_on(batch, request, is_refused, &mut growth);
@@ -157,6 +161,10 @@ impl Context {
             let result = batch.status(number).and_then(|status| {
                 inline::transfer(number, status, transfer, &mut batch.interruption)
             });
+            if fork_generation::is_forked() {
+                // A handler has forked, and this is the child.
+                return;
+            }
             request.set_result(result.unwrap_or_else(Errno::to_res));
             self.completions.put(request);
         }

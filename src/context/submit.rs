@@ -84,12 +84,7 @@ impl Context {
         let mut submitted = 0;
         let mut failure = None;
         for index in 0..nr {
-            if is_forked(batch) {
-                // What is left is the parent's, and accepted, as far as this process can tell.
-                return Ok(nr);
-            }
-            if batch.interruption.is_pending() && self.is_dead() {
-                // The handler has destroyed the context.
+            if self.is_over(batch) {
                 break;
             }
             let accepted = match self.accept(batch, iocbs, index) {
@@ -113,6 +108,9 @@ impl Context {
             }
             if kind != Kind::Kernel && result.is_ok() {
                 result = self.submit_run(batch, &mut run, &mut submitted);
+                if self.is_over(batch) {
+                    break;
+                }
             }
             match kind {
                 _ if result.is_err() => self.completions.ring.unreserve(),
@@ -138,10 +136,24 @@ impl Context {
                 return answer(submitted, Some(error));
             }
         }
+        if fork_generation::is_forked() {
+            // What is left is the parent's, and accepted, as far as this process can tell.
+            return Ok(nr);
+        }
         let last = self
             .submit_polls(batch, &mut polls, &mut submitted)
             .and_then(|()| self.submit_run(batch, &mut run, &mut submitted));
-        answer(submitted, last.err().or(failure))
+        match fork_generation::is_forked() {
+            true => Ok(nr),
+            false => answer(submitted, last.err().or(failure)),
+        }
+    }
+
+    /// Whether a handler has ended what it has interrupted: it has forked, and this is the child, or it has
+    /// destroyed the context.
+    #[inline]
+    fn is_over(&self, batch: &Batch) -> bool {
+        fork_generation::is_forked() || (batch.interruption.is_pending() && self.is_dead())
     }
 
     /// How an iocb is submitted. What is believed of its file decides if the kernel looks at it in any
@@ -199,7 +211,7 @@ impl Context {
         let fd = accepted.iocb.fildes;
         let attempted = inline::attempt(fd, &transfer, &mut batch.interruption);
         batch.interruption.desk = None;
-        if is_forked(batch) {
+        if fork_generation::is_forked() {
             return true;
         }
         let Some(res) = attempted else { return false };
@@ -225,13 +237,14 @@ impl Context {
         batch.may_sleep();
         while run.count > 0 {
             let taken = self.kernel.submit(run.count, run.address());
-            if fork_generation::is_forked() {
-                run.count = 0;
-                return Ok(());
-            }
             let count = *taken.as_ref().unwrap_or(&0);
             *submitted += count;
             run.pass(count);
+            if fork_generation::is_forked() || self.is_dead() {
+                batch.interruption.note_handler();
+                run.count = 0;
+                return answer(*submitted, Some(Errno::INVAL)).map(|_| ());
+            }
             if run.count > 0 {
                 self.submit_refused(batch, run, taken.err())?;
                 *submitted += 1;
@@ -343,7 +356,7 @@ impl Context {
             batch.forget_sizes();
         }
         batch.interruption.desk = None;
-        if is_forked(batch) {
+        if fork_generation::is_forked() {
             return Ok(());
         }
         let res = res?;
@@ -404,11 +417,6 @@ impl Run {
         self.first += count;
         self.count -= count as u32;
     }
-}
-
-/// Whether a handler has forked while the batch slept, and this is the child: the ring is not here.
-fn is_forked(batch: &Batch) -> bool {
-    batch.interruption.is_pending() && fork_generation::is_forked()
 }
 
 /// fs/aio.c, aio_read and aio_write: whether the file can be read or written at all comes before

@@ -550,6 +550,8 @@ pub(super) fn doze<R>(
     waiter.fall_asleep();
     let slept = reentrancy::asleep(sleep);
     match (waiter.wake_up(), &slept) {
+        // A handler has forked, and this is the child: what has come is the parent's.
+        _ if fork_generation::is_forked() => Err(Awake::Interrupted),
         (true, _) => Ok(slept),
         (false, Err(Errno::INTR)) => Err(Awake::Revoked(Errno::INTR)),
         (false, _) => Err(Awake::Revoked(Errno::INVAL)),

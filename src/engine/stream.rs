@@ -157,6 +157,12 @@ impl Interruption {
         self.is_pending
     }
 
+    /// A handler has run.
+    #[cold]
+    pub fn note_handler(&mut self) {
+        self.is_pending = true;
+    }
+
     /// The batch ends: sends what the kernel would deliver now.
     #[inline]
     pub fn end(&self) {

@@ -21,7 +21,7 @@ use crate::completion::ring::Ring;
 use crate::kaio::{Instance, cache};
 use crate::lock::Lock;
 use crate::memory::arena::{PAGE, Region};
-use crate::process::reentrancy;
+use crate::process::{fork_generation, reentrancy};
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::kaio::GetEvents;
@@ -114,7 +114,10 @@ impl InPlace {
     #[inline]
     pub fn submit(&self, address: usize, nr: usize, iocbs: usize) -> Result<usize> {
         let submitted = reentrancy::lifted(|| kaio::submit(address, nr, iocbs));
-        if let Ok(count) = submitted {
+        if let Ok(count) = submitted
+            // In a child of a handler that has forked a thread of the parent's may have the lock.
+            && !fork_generation::is_forked()
+        {
             self.count(count as u32);
         }
         submitted
