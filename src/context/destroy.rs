@@ -41,6 +41,9 @@ impl Context {
             }
             next = following;
         }
+        if may_be_inside {
+            self.kernel.doubt();
+        }
         self.kernel.finish();
         self.uring.finish();
         self.completions.drain();

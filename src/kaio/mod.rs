@@ -25,7 +25,7 @@ use libc::{POLLIN, timespec};
 
 use crate::aio_abi::{AIO_RING_MAGIC, AioRing, Event, IOCB_CMD_POLL, IOCB_CMD_PREAD, Iocb};
 use crate::lock::Lock;
-use crate::sync::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::kaio;
 use crate::sys::mmap::{self, Protection};
@@ -38,6 +38,10 @@ const RESERVED: u32 = 16;
 const KICKS: usize = 32;
 /// How many events a sleeper takes at most.
 const BAG: usize = 64;
+
+/// The ring of an instance that has ended: empty, and no context to the kernel.
+static NOWHERE: [AtomicU32; size_of::<AioRing>() / size_of::<u32>()] =
+    [const { AtomicU32::new(0) }; size_of::<AioRing>() / size_of::<u32>()];
 
 /// A poll of a descriptor of ours, in the kernel. It fires once.
 #[derive(Debug, Default)]
@@ -90,8 +94,8 @@ pub struct Found {
 /// See the module.
 #[derive(Debug)]
 pub struct Instance {
-    /// The `aio_context_t`: where the ring is.
-    context: usize,
+    /// The `aio_context_t`: where the ring is, or [`NOWHERE`].
+    context: AtomicUsize,
     /// What the kernel calls it in the header of the ring.
     id: u32,
     /// Slots of the ring.
@@ -116,7 +120,7 @@ impl Instance {
         let kick = Iocb { lio_opcode: IOCB_CMD_PREAD, ..Iocb::default() };
         cache::charge(charge);
         let mut instance = Instance {
-            context,
+            context: AtomicUsize::new(context),
             id: 0,
             nr: 0,
             charge,
@@ -136,11 +140,16 @@ impl Instance {
         if is_known && instance.nr > 2 * RESERVED { Ok(instance) } else { Err(Errno::NOSYS) }
     }
 
+    #[inline]
+    fn context(&self) -> usize {
+        self.context.load(Ordering::Relaxed)
+    }
+
     /// A field of the header of the ring.
     fn field(&self, offset: usize) -> &AtomicU32 {
-        let pointer = core::ptr::with_exposed_provenance_mut(self.context + offset);
-        // SAFETY: the kernel has mapped a page with the header there, which stays as long as `self`;
-        // the callers pass offsets of aligned fields.
+        let pointer = core::ptr::with_exposed_provenance_mut(self.context() + offset);
+        // SAFETY: the kernel has mapped a page with the header there, which stays as long as `self`, or
+        // until `end` has put another one in its place; the callers pass offsets of aligned fields.
         unsafe { AtomicU32::from_ptr(pointer) }
     }
 
@@ -167,7 +176,7 @@ impl Instance {
     /// accepted.
     #[inline]
     pub fn submit(&self, count: usize, iocbs: usize) -> Result<usize> {
-        kaio::submit(self.context, count, iocbs)
+        kaio::submit(self.context(), count, iocbs)
     }
 
     /// Whether there are events to take.
@@ -246,7 +255,8 @@ impl Instance {
     ) -> Result<usize> {
         bag.count = 0;
         let (count, is_restarted) = (count as usize, uring::was_used());
-        bag.count = kaio::take(self.context, count, &mut bag.events, timeout, mask, is_restarted)?;
+        bag.count =
+            kaio::take(self.context(), count, &mut bag.events, timeout, mask, is_restarted)?;
         Ok(bag.count)
     }
 
@@ -284,7 +294,7 @@ impl Instance {
             kick.fildes = pipe;
             let chunk = left.min(KICKS);
             let iocbs = [&raw const *kick; KICKS];
-            match kaio::submit(self.context, chunk, iocbs.as_ptr().addr()) {
+            match kaio::submit(self.context(), chunk, iocbs.as_ptr().addr()) {
                 Ok(count @ 1..) => left = left.saturating_sub(count),
                 // The program has closed the pipe.
                 Err(Errno::BADF) if cache::renew_pipe(pipe) => {}
@@ -320,7 +330,7 @@ impl Instance {
         // SAFETY: who has set `is_armed` has the iocb.
         unsafe { *watch.iocb.get() = iocb };
         let iocbs = [watch.iocb.get()];
-        let is_submitted = kaio::submit(self.context, 1, iocbs.as_ptr().addr()) == Ok(1);
+        let is_submitted = kaio::submit(self.context(), 1, iocbs.as_ptr().addr()) == Ok(1);
         if !is_submitted {
             watch.is_armed.store(false, Ordering::Relaxed);
         }
@@ -330,7 +340,7 @@ impl Instance {
     /// Gives up what is watched: it may be another file by now. The event comes.
     fn forget_watch(&self) {
         if self.watch.is_armed.load(Ordering::Relaxed) {
-            let _ = kaio::cancel(self.context, self.watch.iocb.get().addr());
+            let _ = kaio::cancel(self.context(), self.watch.iocb.get().addr());
         }
     }
 
@@ -362,7 +372,7 @@ impl Instance {
     /// # Safety
     /// It is between the head and the tail.
     unsafe fn event(&self, index: u32) -> Event {
-        let events = self.context + size_of::<AioRing>();
+        let events = self.context() + size_of::<AioRing>();
         let events = core::ptr::with_exposed_provenance::<Event>(events);
         // SAFETY: the ring has `nr` events, and the kernel does not write those up to the tail before
         // the head has passed them. Any bits are an `Event`.
@@ -391,14 +401,14 @@ impl Instance {
     /// What is there is not used any more.
     pub unsafe fn move_to(&mut self, address: usize, len: usize) -> Result<()> {
         // SAFETY: the caller's promise; the ring is used by its new address from here on.
-        unsafe { mmap::move_onto(self.context, len, address) }?;
-        self.context = address;
+        unsafe { mmap::move_onto(self.context(), len, address) }?;
+        *self.context.get_mut() = address;
         Ok(())
     }
 
     /// The program has moved the ring to an address.
     pub fn moved_to(&mut self, address: usize) {
-        self.context = address;
+        *self.context.get_mut() = address;
     }
 
     /// Moves the ring to an address of its own.
@@ -429,6 +439,16 @@ impl Instance {
         }
     }
 
+    /// Has the kernel destroy it, and with that wait until nothing is in flight. Calls that are asleep in it
+    /// end with EINVAL; no call looks into the ring at the same time.
+    pub fn end(&self) {
+        let nowhere = NOWHERE.as_ptr().expose_provenance();
+        let context = self.context.swap(nowhere, Ordering::Relaxed);
+        if context != nowhere {
+            let _ = kaio::destroy(context);
+        }
+    }
+
     /// Whether nothing is in the kernel any more.
     fn is_idle(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) == 0 && !self.watch.is_armed.load(Ordering::Relaxed)
@@ -437,7 +457,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        let _ = kaio::destroy(self.context);
+        self.end();
         cache::give_back(self.charge);
     }
 }

@@ -31,7 +31,8 @@ pub fn destroy(address: usize) -> Result<()> {
         return Err(Errno::INVAL);
     }
     slot.context.kill();
-    if slot.context.is_in_place() {
+    let was_kernels = slot.context.is_in_place();
+    if was_kernels {
         // Acquire: pairs with the Release in `leave`.
         let is_busy = slot.references.load(Ordering::Acquire) != DEAD | 1;
         let region = *slot.region.lock();
@@ -40,7 +41,7 @@ pub fn destroy(address: usize) -> Result<()> {
     drop(reference);
     // Calls that a signal handler, which this is, has interrupted do not end before we do.
     let interrupted = reentrancy::noted(ptr::from_ref(slot).addr());
-    let left_inside = wait_for_calls(slot, interrupted);
+    let left_inside = wait_for_calls(slot, interrupted, was_kernels);
     slot.context.tear_down(left_inside > 0);
     let is_last = {
         let mut setup = SETUP.lock();
@@ -71,8 +72,9 @@ pub fn destroy(address: usize) -> Result<()> {
 /// up; how many may still be inside.
 ///
 /// fs/aio.c, free_ioctx_users comes when all callers have left. Those in io_getevents have been woken;
-/// those in a signal handler have left, for the kernel.
-fn wait_for_calls(slot: &'static Slot, interrupted: u32) -> u32 {
+/// those in a signal handler have left, for the kernel. If the context `was_kernels`, the kernel has
+/// waited already: who does not come out is in a handler, or was left.
+fn wait_for_calls(slot: &'static Slot, interrupted: u32, was_kernels: bool) -> u32 {
     let mut rounds = 0;
     loop {
         // Acquire: pairs with the Release in `leave`.
@@ -86,6 +88,9 @@ fn wait_for_calls(slot: &'static Slot, interrupted: u32) -> u32 {
         let deadline = clock::after(&timespec { tv_sec: 0, tv_nsec: span });
         if futex::wait_until(&slot.references, references, Some(&deadline)) == Err(Errno::TIMEDOUT)
         {
+            if was_kernels && rounds >= PATIENCE {
+                return references - DEAD;
+            }
             let gone = slot.context.give_up(rounds >= PATIENCE);
             (0..gone).for_each(|_| leave(slot));
             rounds = (rounds + 1).min(MOST_ROUNDS);

@@ -9,8 +9,10 @@
 //! fs.aio-max-nr. When it is full a larger one takes the submissions over, and the smaller one stays
 //! until its requests are done.
 //!
-//! *Calls that are left* by a signal handler that jumps out of io_submit: how many requests it has
-//! submitted nobody knows. The count is in doubt from then on, and the instance is not kept.
+//! *Calls that are left* by a signal handler that jumps out of io_submit, or by io_destroy, which does not
+//! wait for a handler above them: how many requests they have submitted, or events taken, nobody
+//! knows. The count is in doubt from then on, and only the kernel can tell when nothing is in flight:
+//! it destroys the instances.
 //!
 //! *Orderings*: see `needs_watch`.
 
@@ -219,21 +221,23 @@ impl Kernel {
         count(instance, instance.wake_up(bag, |event| ring.post(event)))
     }
 
-    /// A call may have been left in the middle of a submission.
+    /// A call may have been left in the middle of a submission, or with events that it has taken.
     pub fn doubt(&self) {
         if self.current().is_some() {
             self.is_in_doubt.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Waits until nothing is in flight, whatever signals come; for as long as the counts can be
-    /// believed.
+    /// Waits until nothing is in flight, whatever signals come.
     pub fn finish(&self) {
         const MOMENT: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
         const SHORT: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
         loop {
+            if self.is_in_doubt.load(Ordering::Relaxed) {
+                return self.instances().for_each(Instance::end);
+            }
             self.harvest_and_tell();
-            if !self.needs_watch() || self.is_in_doubt.load(Ordering::Relaxed) {
+            if !self.needs_watch() {
                 return;
             }
             let Some((bed, _)) = self.bed() else { return };
@@ -247,7 +251,7 @@ impl Kernel {
         }
     }
 
-    /// Gives the instances back. Nothing is in flight, but what is in doubt; no call is inside.
+    /// Gives the instances back. Nothing is in flight; no call is inside.
     pub fn close(&self) {
         self.completions().waiters.set_kernel(ptr::null());
         for place in &self.instances {
@@ -255,11 +259,9 @@ impl Kernel {
             if !instance.is_null() {
                 // SAFETY: `enlarge` took it out of a box, and nobody uses it any more.
                 let instance = unsafe { Box::from_raw(instance) };
-                instance.clear();
-                match self.is_in_doubt.load(Ordering::Relaxed) {
-                    // The kernel waits for what is in flight.
-                    true => drop(instance),
-                    false => cache::release(instance),
+                if !self.is_in_doubt.load(Ordering::Relaxed) {
+                    instance.clear();
+                    cache::release(instance);
                 }
             }
         }
