@@ -72,7 +72,7 @@ impl Context {
         if self.uring.needs_watch() {
             self.completions.waiters.wake_followers();
         }
-        Harvest { has_moved: true, has_kicks: true }.tell(&self.completions);
+        Harvest { has_moved: true, has_kicks: true, has_watch: true }.tell(&self.completions);
     }
 
     /// Posts the event of a transfer that a handler has interrupted: fs/aio.c, aio_rw_done.

@@ -250,7 +250,12 @@ impl<'a> Sleeper<'a> {
                 return awake;
             }
             // Not enough for us; perhaps for others.
-            let has_kicks = self.untold.get().has_kicks;
+            let untold = self.untold.get();
+            let has_kicks = untold.has_kicks;
+            if let Bed::Kernel { leader: Some(_), .. } = bed {
+                // It is ours, and armed again below.
+                self.untold.set(Harvest { has_watch: false, ..untold });
+            }
             self.tell();
             // Whom they were meant for has to get at them.
             kicks = if has_kicks { kicks + 1 } else { 0 };

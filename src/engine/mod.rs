@@ -40,6 +40,8 @@ pub struct Harvest {
     pub has_moved: bool,
     /// Some of them were meant to wake somebody.
     pub has_kicks: bool,
+    /// The watch has fired that a sleeper in the kernel's AIO relies on.
+    pub has_watch: bool,
 }
 
 impl Harvest {
@@ -48,6 +50,7 @@ impl Harvest {
         Harvest {
             has_moved: self.has_moved || other.has_moved,
             has_kicks: self.has_kicks || other.has_kicks,
+            has_watch: self.has_watch || other.has_watch,
         }
     }
 
@@ -56,6 +59,9 @@ impl Harvest {
     pub fn tell(self, completions: &Completions) {
         if self.has_moved {
             completions.waiters.moved(self.has_kicks, || completions.ring.occupancy());
+            if self.has_watch {
+                completions.waiters.wake_kernel();
+            }
         }
     }
 }

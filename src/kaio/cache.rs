@@ -171,15 +171,13 @@ pub fn can_kick() -> bool {
     HAS_PIPE.load(Ordering::Relaxed) || pipe().is_some()
 }
 
-/// Another one in place of `lost`, which the program has closed. False: there is none.
+/// Another one in place of `lost`, which the program has closed or replaced. False: there is none, or
+/// it has not.
 pub(super) fn renew_pipe(lost: i32) -> bool {
-    {
-        let mut pipe = PIPE.lock();
-        if let Some((out, _)) = pipe.take_if(|(out, _)| out.raw() == lost) {
-            let _ = out.into_raw();
-        }
-    }
-    pipe().is_some()
+    let is_lost = |out: &OwnedFd, it: &Identity| out.raw() == lost && !it.is_behind(lost);
+    let taken = PIPE.lock().take_if(|(out, identity)| is_lost(out, identity));
+    let was_lost = taken.map(|(out, _)| out.into_raw()).is_some();
+    pipe().is_some_and(|number| was_lost || number != lost)
 }
 
 /// Closes the descriptor: there is no context left.

@@ -89,6 +89,8 @@ pub struct Found {
     pub events: u32,
     /// Events that were to wake somebody.
     pub others: u32,
+    /// One of these is the watch's.
+    pub has_watch: bool,
 }
 
 /// See the module.
@@ -215,6 +217,7 @@ impl Instance {
         if event.obj == self.watch.iocb.get().addr() as u64 {
             // Release: pairs with the Acquire in `watch`, whose turn it is.
             self.watch.is_armed.store(false, Ordering::Release);
+            found.has_watch = true;
         }
     }
 
@@ -296,9 +299,9 @@ impl Instance {
             let iocbs = [&raw const *kick; KICKS];
             match kaio::submit(self.context(), chunk, iocbs.as_ptr().addr()) {
                 Ok(count @ 1..) => left = left.saturating_sub(count),
-                // The program has closed the pipe.
-                Err(Errno::BADF) if cache::renew_pipe(pipe) => {}
-                // No room: there are events, or will be. Sleepers look around after a while, too.
+                // The program has closed the pipe, or put something there that cannot be read.
+                Err(Errno::BADF | Errno::INVAL) if cache::renew_pipe(pipe) => {}
+                // No room: there are events, or will be. Who takes some kicks again.
                 _ => return,
             }
         }

@@ -18,6 +18,9 @@ fn instance() -> Option<Box<Instance>> {
     cache::acquire(0).ok()
 }
 
+const NOTHING: Found = Found { events: 0, others: 0, has_watch: false };
+const WATCHED: Found = Found { events: 0, others: 1, has_watch: true };
+
 /// Reads a byte of /dev/zero so many times; `data` counts from 0.
 fn read(instance: &Instance, count: u64) {
     let file = std::fs::File::open("/dev/zero").unwrap();
@@ -40,10 +43,10 @@ fn sleepers_and_harvests_take_all() {
     let Some(instance) = instance() else { return };
     assert_eq!(wait(&instance, 1, &NOW), (Ok(0), Found::default()));
     read(&instance, 5);
-    assert_eq!(wait(&instance, 2, &LONG), (Ok(5), Found { events: 5, others: 0 }));
+    assert_eq!(wait(&instance, 2, &LONG), (Ok(5), Found { events: 5, ..NOTHING }));
     assert!(!instance.has_events());
     read(&instance, 3);
-    assert_eq!(wait(&instance, 4, &NOW), (Ok(3), Found { events: 3, others: 0 }));
+    assert_eq!(wait(&instance, 4, &NOW), (Ok(3), Found { events: 3, ..NOTHING }));
     for has_sleeper in [false, true] {
         if has_sleeper {
             instance.fall_asleep();
@@ -51,7 +54,7 @@ fn sleepers_and_harvests_take_all() {
         read(&instance, 100);
         let mut found = Vec::new();
         let harvest = instance.harvest(|event| found.push((event.data, event.res)));
-        assert_eq!(harvest, Found { events: 100, others: 0 });
+        assert_eq!(harvest, Found { events: 100, ..NOTHING });
         assert!(found.into_iter().eq((0..100).map(|data| (data, 1))));
     }
     instance.wake_up(&Bag::new(), |_| {});
@@ -94,7 +97,7 @@ fn a_kick_wakes_who_waits_for_many() {
         thread::sleep(Duration::from_millis(20));
         instance.kick(40);
         let (result, slept) = sleeper.join().unwrap();
-        assert_eq!(result, (Ok(40), Found { events: 0, others: 40 }));
+        assert_eq!(result, (Ok(40), Found { others: 40, ..NOTHING }));
         assert!(slept < Duration::from_secs(15), "{slept:?}");
     });
     cache::release(instance);
@@ -111,7 +114,7 @@ fn a_kick_goes_through_where_the_program_has_taken_the_pipe() {
     drop(OwnedFd::from_raw(number));
     instance.kick(2);
     let found = instance.harvest(|event| panic!("{event:?}"));
-    assert_eq!(found, Found { events: 0, others: 3 });
+    assert_eq!(found, Found { others: 3, ..NOTHING });
     assert!(cache::pipe().is_some());
     cache::release(instance);
 }
@@ -127,14 +130,14 @@ fn a_watch_fires_once_and_is_given_up_for_another_descriptor() {
     assert!(instance.watch(first.raw(), 1), "it is there");
     assert_eq!(wait(&instance, 1, &NOW).0, Ok(0));
     fd::eventfd_signal(first.raw());
-    assert_eq!(wait(&instance, 1, &LONG), (Ok(1), Found { events: 0, others: 1 }));
+    assert_eq!(wait(&instance, 1, &LONG), (Ok(1), WATCHED));
     fd::eventfd_drain(first.raw());
     assert!(instance.watch(first.raw(), 1));
     assert!(!instance.watch(second.raw(), 2), "not at once");
     assert_eq!(wait(&instance, 1, &LONG).0, Ok(1));
     assert!(instance.watch(second.raw(), 2));
     fd::eventfd_signal(second.raw());
-    assert_eq!(wait(&instance, 1, &LONG), (Ok(1), Found { events: 0, others: 1 }));
+    assert_eq!(wait(&instance, 1, &LONG), (Ok(1), WATCHED));
     assert!(instance.is_idle());
     cache::release(instance);
 }

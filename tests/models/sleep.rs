@@ -34,7 +34,7 @@ impl World {
         let kernel = is_on_kernel.then(|| Arc::new(kaio::Instance::new()));
         let waiters = Waiters::default();
         match &kernel {
-            Some(kernel) => waiters.set_kernel(Arc::as_ptr(kernel)),
+            Some(kernel) => waiters.add_kernel(Arc::as_ptr(kernel)),
             None => waiters.set_ring(Arc::as_ptr(&instance)),
         }
         Arc::new(World {

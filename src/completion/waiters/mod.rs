@@ -71,6 +71,9 @@ impl Kick {
     }
 }
 
+/// How many instances of the kernel's AIO a context has at most.
+pub const INSTANCES: usize = 3;
+
 /// How often a kick is repeated for a waiter that does not come.
 const REPEATS: u32 = 100;
 
@@ -97,8 +100,8 @@ pub struct Waiters {
     list: Lock<List>,
     /// Where [`Sleep::Ring`] waiters sleep; null before there is one.
     ring: AtomicPtr<uring::Instance>,
-    /// Where [`Sleep::Kernel`] waiters sleep.
-    kernel: AtomicPtr<kaio::Instance>,
+    /// Where [`Sleep::Kernel`] waiters sleep: in any of these.
+    kernel: [AtomicPtr<kaio::Instance>; INSTANCES],
     at_hand: [Waiter; AT_HAND as usize],
     more: Chunked<Waiter>,
 }
@@ -132,7 +135,7 @@ impl Default for Waiters {
             count: AtomicU32::new(0),
             list,
             ring: AtomicPtr::new(ptr::null_mut()),
-            kernel: AtomicPtr::new(ptr::null_mut()),
+            kernel: Default::default(),
             at_hand: Default::default(),
             more: Chunked::default(),
         }
@@ -340,10 +343,18 @@ impl Waiters {
         self.ring.store(instance.cast_mut(), Ordering::Release);
     }
 
-    /// The same for the kernel's AIO; a larger instance may follow.
-    pub fn set_kernel(&self, instance: *const kaio::Instance) {
-        // Release: pairs with the Acquire in `kick`.
-        self.kernel.store(instance.cast_mut(), Ordering::Release);
+    /// The same for the kernel's AIO.
+    pub fn add_kernel(&self, instance: *const kaio::Instance) {
+        let free = self.kernel.iter().find(|place| place.load(Ordering::Relaxed).is_null());
+        if let Some(place) = free {
+            // Release: pairs with the Acquire in `kick`.
+            place.store(instance.cast_mut(), Ordering::Release);
+        }
+    }
+
+    /// Nobody sleeps in the kernel's AIO any more.
+    pub fn clear_kernel(&self) {
+        self.kernel.iter().for_each(|place| place.store(ptr::null_mut(), Ordering::Relaxed));
     }
 
     /// Wakes the waiters that `occupancy` events satisfy. To be called after the events are
@@ -374,7 +385,9 @@ impl Waiters {
         let mut kick = Kick::default();
         self.each(|waiter| {
             let asked = waiter.asked();
-            if kicks && asked > 0 && waiter.is_woken() && waiter.repeats.get() < REPEATS {
+            // In the kernel's AIO there may have been no room for the first ones.
+            let may_be_lost = kicks || waiter.kind.get() == Kind::Kernel;
+            if may_be_lost && asked > 0 && waiter.is_woken() && waiter.repeats.get() < REPEATS {
                 waiter.repeats.set(waiter.repeats.get() + 1);
                 kick.add(waiter.kind.get(), asked);
             }
@@ -399,6 +412,11 @@ impl Waiters {
     /// The same for the kernel's AIO.
     pub fn wake_non_kernel(&self) {
         self.wake_each(|waiter| waiter.kind.get() != Kind::Kernel);
+    }
+
+    /// Wakes who sleeps in the kernel's AIO: what one of them watched there is not watched any more.
+    pub fn wake_kernel(&self) {
+        self.wake_each(|waiter| waiter.kind.get() == Kind::Kernel);
     }
 
     fn wake_each(&self, is_meant: impl Fn(&Waiter) -> bool) {
@@ -443,11 +461,12 @@ impl Waiters {
         if let Some(instance) = ring.filter(|_| kick.ring > 0) {
             instance.kick(kick.ring);
         }
-        // Acquire: pairs with the Release in `set_kernel`.
-        // SAFETY: as above.
-        let kernel = unsafe { self.kernel.load(Ordering::Acquire).as_ref() };
-        if let Some(instance) = kernel.filter(|_| kick.kernel > 0) {
-            instance.kick(kick.kernel);
+        for place in self.kernel.iter().filter(|_| kick.kernel > 0) {
+            // Acquire: pairs with the Release in `add_kernel`.
+            // SAFETY: as above.
+            if let Some(instance) = unsafe { place.load(Ordering::Acquire).as_ref() } {
+                instance.kick(kick.kernel);
+            }
         }
     }
 

@@ -24,6 +24,7 @@ use libc::timespec;
 
 use crate::aio_abi::Event;
 use crate::completion::Completions;
+use crate::completion::waiters::INSTANCES;
 use crate::engine::Harvest;
 use crate::kaio::{Bag, Found, Instance, cache};
 use crate::lock::Lock;
@@ -33,8 +34,6 @@ use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll;
 
-/// How many instances a context has at most, each larger than those before.
-const SIZES: usize = 3;
 /// Submissions to go without a larger instance, after one could not be made.
 const PAUSE: u32 = 256;
 /// The most requests that an instance is made for.
@@ -43,8 +42,9 @@ const LARGEST: u32 = 4096;
 /// The one of a context. All-zero memory has no instance.
 #[derive(Debug)]
 pub struct Kernel {
-    /// The last one that is not null takes submissions. They stay until the context is closed.
-    instances: [AtomicPtr<Instance>; SIZES],
+    /// The last one that is not null takes submissions. They stay until the context is closed. Each is
+    /// larger than those before.
+    instances: [AtomicPtr<Instance>; INSTANCES],
     making: Lock<()>,
     pause: AtomicU32,
     /// The harvester takes what is left, once the context is completed in the background.
@@ -119,12 +119,9 @@ impl Kernel {
             return false;
         };
         let instance = Box::into_raw(instance);
-        // Who sleeps in another one looks around first.
-        self.completions().waiters.wake_all();
-        self.completions().waiters.set_kernel(instance);
+        self.completions().waiters.add_kernel(instance);
         // Release: pairs with the Acquire in `instances`.
         place.store(instance, Ordering::Release);
-        self.completions().waiters.wake_all();
         true
     }
 
@@ -164,15 +161,27 @@ impl Kernel {
         }
         // SeqCst: see `needs_watch`. Before the submission, which may complete at once.
         let before = instance.in_flight().fetch_add(count, Ordering::SeqCst);
+        if before == 0 {
+            self.call_waiters();
+        }
         let submitted = reentrancy::lifted(|| instance.submit(count as usize, iocbs));
         let rest = count - submitted.unwrap_or(0) as u32;
         if rest > 0 {
             instance.in_flight().fetch_sub(rest, Ordering::Relaxed);
         }
-        if before == 0 && rest < count {
-            self.completions().waiters.wake_non_kernel();
-        }
         submitted
+    }
+
+    /// Something is on its way to an instance that had nothing in flight. Those who wait have to know that
+    /// before it gets there: what another thread submits next is no news, and the submission may sleep.
+    #[inline]
+    fn call_waiters(&self) {
+        let waiters = &self.completions().waiters;
+        match self.instances().count() {
+            1 => waiters.wake_non_kernel(),
+            // Those in another instance shall not rely on that one.
+            _ => waiters.wake_all(),
+        }
     }
 
     /// The kernel has refused something that nothing seems to be wrong with: perhaps a sandbox has
@@ -253,7 +262,7 @@ impl Kernel {
 
     /// Gives the instances back. Nothing is in flight; no call is inside.
     pub fn close(&self) {
-        self.completions().waiters.set_kernel(ptr::null());
+        self.completions().waiters.clear_kernel();
         for place in &self.instances {
             let instance = place.swap(ptr::null_mut(), Ordering::Relaxed);
             if !instance.is_null() {
@@ -280,5 +289,9 @@ fn count(instance: &Instance, found: Found) -> Harvest {
     if found.events > 0 {
         instance.in_flight().fetch_sub(found.events, Ordering::Relaxed);
     }
-    Harvest { has_moved: found.events + found.others > 0, has_kicks: found.others > 0 }
+    Harvest {
+        has_moved: found.events + found.others > 0,
+        has_kicks: found.others > 0,
+        has_watch: found.has_watch,
+    }
 }
