@@ -64,8 +64,11 @@ impl Context {
         }
         let is_submitted = self.kernel.submit(1, iocbs) == Ok(1);
         match is_submitted {
+            // A handler has forked, and this is the child; or it has destroyed the context.
             _ if fork_generation::is_forked() => return true,
-            true if self.kernel.has_news() => self.kernel.look_after_submission(),
+            true if !self.is_dead() && self.kernel.has_news() => {
+                self.kernel.look_after_submission()
+            }
             true => {}
             false => self.completions.ring.unreserve(),
         }
