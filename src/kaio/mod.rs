@@ -202,6 +202,7 @@ impl Instance {
         const NOW: timespec = timespec { tv_sec: 0, tv_nsec: 0 };
         let mut bag = Bag::new();
         while self.has_events() && matches!(self.take(0, &mut bag, Some(&NOW), None), Ok(1..)) {
+            self.see_submissions();
             bag.for_each(|event| self.sort(event, &mut found, &mut take));
         }
         found
@@ -236,12 +237,20 @@ impl Instance {
         let mut index = self.head().load(Ordering::Relaxed) % self.nr;
         // Acquire: pairs with the kernel's barrier: the events up to the tail are complete.
         let tail = self.tail().load(Ordering::Acquire) % self.nr;
+        self.see_submissions();
         while index != tail {
             // SAFETY: it is between the head and the tail.
             visit(&unsafe { self.event(index) });
             index = if index + 1 == self.nr { 0 } else { index + 1 };
         }
         index
+    }
+
+    /// What a submitter did before is seen by who gets the event. That is the kernel's doing, of which
+    /// neither the language nor a sanitizer knows.
+    fn see_submissions(&self) {
+        // Acquire: pairs with the SeqCst of the count in engine/kernel, `submit`.
+        let _ = self.in_flight.load(Ordering::Acquire);
     }
 
     /// Whether something at this address is ours.
@@ -283,6 +292,7 @@ impl Instance {
     /// The calling thread sleeps no more. `take` gets the events of requests that it has brought.
     pub fn wake_up(&self, bag: &Bag, mut take: impl FnMut(Event)) -> Found {
         let mut found = Found::default();
+        self.see_submissions();
         bag.for_each(|event| self.sort(event, &mut found, &mut take));
         *self.harvest.lock() -= 1;
         found
