@@ -275,6 +275,7 @@ impl<'a> Sleeper<'a> {
                 None => (self.left(), true),
             };
             waiter.ask(asked);
+            let asked = self.ask_for_less(bed, &waiter, asked);
             let is_changed = waiter.is_woken()
                 || bed.has_events()
                 || self.occupancy() != occupancy
@@ -352,6 +353,16 @@ impl<'a> Sleeper<'a> {
                         .is_some_and(|(now, only)| ptr::eq(now, *instance) && only == *is_only)
             }
         }
+    }
+
+    /// What it asks for in a bed where others may be called at this moment.
+    fn ask_for_less(&self, bed: &Bed<'_>, waiter: &Waiter, asked: u32) -> u32 {
+        let may_keep = asked > 1 && matches!(bed, Bed::Kernel { .. });
+        if !may_keep || !self.context.completions.waiters.are_others_called(waiter) {
+            return asked;
+        }
+        waiter.ask(1);
+        1
     }
 
     /// Whether some of the events may come from elsewhere, or a sleep end without all of them.

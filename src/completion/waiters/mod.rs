@@ -20,6 +20,11 @@
 //!   fallen asleep yet, so it posts them again while the waiter asks. Not for ever: a waiter that does
 //!   not come is in a signal handler, and wakes by itself after that, or has been left.
 //!
+//! *Sleeping in the kernel's AIO* is the same, but that a sleeper takes what is there when it falls asleep,
+//! and sleeps on for the rest. So kicks count what all sleepers may keep in this way; and who falls
+//! asleep while kicks are on their way to another one asks for one event only. The marks of those
+//! come before the look at what others ask for, and the other way round here.
+//!
 //! *Calls that are left.* A signal handler may jump out of a sleeping call, or end its thread. So a node
 //! is never on a stack, and says all that the sleeping call owns, for whoever undoes it: the thread's
 //! next call ([`Waiters::undo`]); or io_destroy, which may find the thread gone, or take the node away
@@ -56,8 +61,8 @@ pub use node::{Errand, Leftover, Sleep, Waiter};
 pub(super) struct Kick {
     /// In io_uring.
     ring: u32,
-    /// In the kernel's AIO.
-    kernel: u32,
+    /// Some of them are in the kernel's AIO.
+    kernel: bool,
 }
 
 impl Kick {
@@ -65,7 +70,7 @@ impl Kick {
     fn add(&mut self, kind: Kind, asked: u32) {
         match kind {
             Kind::Ring => self.ring = self.ring.max(asked),
-            Kind::Kernel => self.kernel = self.kernel.max(asked),
+            Kind::Kernel => self.kernel |= asked > 0,
             _ => {}
         }
     }
@@ -461,13 +466,43 @@ impl Waiters {
         if let Some(instance) = ring.filter(|_| kick.ring > 0) {
             instance.kick(kick.ring);
         }
-        for place in self.kernel.iter().filter(|_| kick.kernel > 0) {
+        if kick.kernel {
+            self.kick_in_kernel();
+        }
+    }
+
+    /// Gets at all who are marked, even if each of the others takes what it can without coming back.
+    #[cold]
+    fn kick_in_kernel(&self) {
+        let mut count = 1;
+        self.each(|waiter| {
+            if waiter.kind.get() == Kind::Kernel {
+                count += waiter.asked().saturating_sub(1);
+            }
+            true
+        });
+        for place in &self.kernel {
             // Acquire: pairs with the Release in `add_kernel`.
-            // SAFETY: as above.
+            // SAFETY: the instances of a context live until the context is closed, and who calls holds the
+            // context.
             if let Some(instance) = unsafe { place.load(Ordering::Acquire).as_ref() } {
-                instance.kick(kick.kernel);
+                instance.kick(count);
             }
         }
+    }
+
+    /// Whether kicks may be on their way to another sleeper in the kernel's AIO than `own`, which has asked
+    /// for its events: they would count among them.
+    pub fn are_others_called(&self, own: &Waiter) -> bool {
+        let mut is_called = false;
+        self.each(|waiter| {
+            is_called = waiter.kind.get() == Kind::Kernel
+                && waiter.is_woken()
+                && waiter.asked() > 0
+                && !ptr::eq(waiter, own);
+            !is_called
+        });
+        is_called
     }
 
     /// Calls `visit` for the listed waiters until it returns false.
