@@ -50,10 +50,14 @@ fn whereabouts(sleeper: &Sleeper) -> Whereabouts {
 impl Context {
     /// Undoes a call of the calling thread.
     pub fn undo(&self, owner: Owner) {
-        self.kernel.doubt();
-        self.in_place.doubt();
+        let mut is_counted = false;
         while let Some(leftover) = take(|| self.completions.waiters.undo(owner)) {
+            is_counted |= !leftover.bed.is_null();
             self.settle(&leftover);
+        }
+        if !is_counted {
+            self.kernel.doubt();
+            self.in_place.doubt();
         }
     }
 
@@ -63,6 +67,12 @@ impl Context {
         }
         if let Some(errand) = leftover.errand {
             self.end_errand(&errand);
+        }
+        // SAFETY: the instances of a context live until the context is closed, and the call that was left
+        // holds it still.
+        if let Some(bed) = unsafe { leftover.bed.as_ref() } {
+            // It is told of below.
+            let _ = self.kernel.unpack_left(bed);
         }
         if self.is_dead() {
             return;

@@ -319,13 +319,17 @@ impl<'a> Sleeper<'a> {
             Bed::Kernel { instance, .. } => {
                 let mut bag = Bag::new();
                 let end = span.map(clock::after);
-                instance.fall_asleep();
-                let slept = doze(waiter, || instance.sleep(count, &mut bag, span, mask.as_ref()))?;
-                let brought = self.context.kernel.unpack(instance, &bag);
+                let has_theirs = instance.fall_asleep();
+                let mut bag = (!has_theirs).then_some(&mut bag);
+                waiter.lie_down(has_theirs.then_some(instance));
+                let into = bag.as_deref_mut();
+                let slept = doze(waiter, || instance.sleep(count, into, span, mask.as_ref()))?;
+                waiter.lie_down(None);
+                let brought = self.context.kernel.unpack(instance, bag);
                 self.untold.set(self.untold.get().and(brought));
                 let is_over = || end.as_ref().is_some_and(clock::is_over);
                 Ok(match slept {
-                    Ok(taken) if taken >= bag.wanted(count) => Ok(()),
+                    Ok(true) => Ok(()),
                     Ok(_) if is_over() => Err(Errno::TIME),
                     // fs/aio.c, read_events: only a signal is left.
                     Ok(_) => Err(Errno::INTR),

@@ -10,7 +10,7 @@
 //! - the *watch* tells when another descriptor becomes readable, so that one sleep is enough for both.
 //!
 //! *Who may touch what*: the head of the ring, under `harvest`, while no thread sleeps; while one does,
-//! the kernel moves it, for everybody. The iocb of the watch belongs to who has set `is_armed`.
+//! the kernel moves it, for everybody. The bag belongs to the sleeper who has got it. The iocb of the watch belongs to who has set `is_armed`.
 //!
 //! *Orderings*: the kernel is the partner. Events are read after an Acquire load of the tail
 //! (fs/aio.c, aio_complete has the barrier), and before the Release store of the head, which the kernel
@@ -55,6 +55,9 @@ struct Watch {
 // SAFETY: see "Who may touch what".
 unsafe impl Sync for Watch {}
 
+// SAFETY: as above, for the bag; the rest says so of itself.
+unsafe impl Sync for Instance {}
+
 /// Room for events that a sleeper takes.
 #[derive(Debug)]
 pub struct Bag {
@@ -69,17 +72,36 @@ impl Bag {
         Bag { events: [const { MaybeUninit::uninit() }; BAG], count: 0 }
     }
 
-    /// How many of `count` events a sleeper waits for.
-    pub fn wanted(&self, count: u32) -> usize {
-        (count as usize).clamp(1, BAG)
+    /// One in which events can be counted: those that the kernel has not written are all 0.
+    fn blank() -> Bag {
+        Bag { events: [const { MaybeUninit::zeroed() }; BAG], count: 0 }
     }
 
-    fn for_each(&self, mut visit: impl FnMut(&Event)) {
-        for event in self.events.iter().take(self.count) {
-            // SAFETY: the kernel has written so many of them.
-            visit(unsafe { event.assume_init_ref() });
-        }
+    /// How many events the kernel has written to a blank one.
+    fn recount(&mut self) {
+        // SAFETY: any bits are an `Event`, and all of a blank bag has some.
+        let is_event = |event: &&MaybeUninit<Event>| unsafe { event.assume_init_ref() }.obj != 0;
+        self.count = self.events.iter().take_while(is_event).count();
     }
+
+    /// Takes the events out.
+    fn empty(&mut self, mut visit: impl FnMut(&Event)) {
+        for event in self.events.iter_mut().take(self.count) {
+            // SAFETY: the kernel has written so many of them.
+            let event = unsafe { event.assume_init_mut() };
+            visit(event);
+            event.obj = 0;
+        }
+        self.count = 0;
+    }
+}
+
+/// Who sleeps in an instance.
+#[derive(Debug)]
+struct Sleepers {
+    count: u32,
+    /// One of them has the bag of the instance.
+    has_bag: bool,
 }
 
 /// What a harvest found.
@@ -106,8 +128,10 @@ pub struct Instance {
     charge: u32,
     /// Requests whose events were not taken.
     in_flight: AtomicU32,
-    /// How many threads sleep in the kernel.
-    harvest: Lock<u32>,
+    /// The threads that sleep in the kernel.
+    harvest: Lock<Sleepers>,
+    /// For one of them: if that leaves its call by a jump, the events are found here.
+    bag: UnsafeCell<Bag>,
     kick: Lock<Iocb>,
     watch: Watch,
 }
@@ -127,7 +151,8 @@ impl Instance {
             nr: 0,
             charge,
             in_flight: AtomicU32::new(0),
-            harvest: Lock::new(0),
+            harvest: Lock::new(Sleepers { count: 0, has_bag: false }),
+            bag: UnsafeCell::new(Bag::blank()),
             kick: Lock::new(kick),
             watch: Watch::default(),
         };
@@ -193,7 +218,7 @@ impl Instance {
     pub fn harvest(&self, mut take: impl FnMut(Event)) -> Found {
         let mut found = Found::default();
         let sleepers = self.harvest.lock();
-        if *sleepers == 0 {
+        if sleepers.count == 0 {
             let next = self.read(|event| self.sort(event, &mut found, &mut take));
             // Release: the events are copied before the kernel uses their slots again.
             self.head().store(next, Ordering::Release);
@@ -203,7 +228,7 @@ impl Instance {
         let mut bag = Bag::new();
         while self.has_events() && matches!(self.take(0, &mut bag, Some(&NOW), None), Ok(1..)) {
             self.see_submissions();
-            bag.for_each(|event| self.sort(event, &mut found, &mut take));
+            bag.empty(|event| self.sort(event, &mut found, &mut take));
         }
         found
     }
@@ -272,30 +297,59 @@ impl Instance {
         Ok(bag.count)
     }
 
-    /// From here on until [`Instance::wake_up`] the calling thread may sleep.
-    pub fn fall_asleep(&self) {
-        *self.harvest.lock() += 1;
+    /// From here on until [`Instance::wake_up`] the calling thread may sleep. True: it takes events into
+    /// the bag of the instance.
+    pub fn fall_asleep(&self) -> bool {
+        let mut sleepers = self.harvest.lock();
+        sleepers.count += 1;
+        !core::mem::replace(&mut sleepers.has_bag, true)
     }
 
-    /// Sleeps until there are `count` events, or the bag is full, at most `timeout`; takes them. Fewer
-    /// if it took too long or a signal came; EINTR: none, and a signal came.
+    /// The bag of the instance.
+    fn bag(&self) -> *mut Bag {
+        self.bag.get()
+    }
+
+    /// Sleeps until there are `count` events, or the bag is full, at most `timeout`; takes them into
+    /// `bag`, or none: that of the instance, which the caller has. Whether these are all: fewer if it took
+    /// too long or a signal came; EINTR: none, and a signal came.
     pub fn sleep(
         &self,
         count: u32,
-        bag: &mut Bag,
+        bag: Option<&mut Bag>,
         timeout: Option<&timespec>,
         mask: Option<&SigSet>,
-    ) -> Result<usize> {
-        self.take(count.clamp(1, self.nr - 1), bag, timeout, mask)
+    ) -> Result<bool> {
+        // SAFETY: who has the bag touches it alone.
+        let bag = bag.unwrap_or_else(|| unsafe { &mut *self.bag() });
+        let taken = self.take(count.clamp(1, self.nr - 1), bag, timeout, mask)?;
+        Ok(taken >= (count as usize).clamp(1, BAG))
     }
 
     /// The calling thread sleeps no more. `take` gets the events of requests that it has brought.
-    pub fn wake_up(&self, bag: &Bag, mut take: impl FnMut(Event)) -> Found {
+    pub fn wake_up(&self, bag: Option<&mut Bag>, mut take: impl FnMut(Event)) -> Found {
         let mut found = Found::default();
+        let has_bag = bag.is_none();
+        // SAFETY: as in `sleep`.
+        let bag = bag.unwrap_or_else(|| unsafe { &mut *self.bag() });
         self.see_submissions();
-        bag.for_each(|event| self.sort(event, &mut found, &mut take));
-        *self.harvest.lock() -= 1;
+        bag.empty(|event| self.sort(event, &mut found, &mut take));
+        self.get_up(has_bag);
         found
+    }
+
+    fn get_up(&self, has_bag: bool) {
+        let mut sleepers = self.harvest.lock();
+        sleepers.count -= 1;
+        sleepers.has_bag &= !has_bag;
+    }
+
+    /// A thread that slept, with the bag of the instance, has left its call. `take` gets the events of
+    /// requests that it has taken.
+    pub fn undo_sleep(&self, take: impl FnMut(Event)) -> Found {
+        // SAFETY: as in `sleep`, for the one who has left.
+        unsafe { &mut *self.bag() }.recount();
+        self.wake_up(None, take)
     }
 
     /// Ends the sleep of threads that wait for up to `count` events.
@@ -446,9 +500,9 @@ impl Instance {
             }
             // fs/aio.c, aio_poll_cancel: the event comes from a thread of the kernel.
             let mut bag = Bag::new();
-            self.fall_asleep();
-            let _ = self.sleep(1, &mut bag, Some(&MOMENT), None);
-            self.wake_up(&bag, |_| {});
+            let mut bag = (!self.fall_asleep()).then_some(&mut bag);
+            let _ = self.sleep(1, bag.as_deref_mut(), Some(&MOMENT), None);
+            self.wake_up(bag, |_| {});
         }
     }
 

@@ -3,12 +3,12 @@ use crate::sys::fd::{self, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Sleeps, and takes nothing else.
-fn wait(instance: &Instance, count: u32, span: &timespec) -> (Result<usize>, Found) {
+/// Sleeps, and takes nothing else: whether there was enough.
+fn wait(instance: &Instance, count: u32, span: &timespec) -> (Result<bool>, Found) {
     let mut bag = Bag::new();
-    instance.fall_asleep();
-    let slept = instance.sleep(count, &mut bag, Some(span), None);
-    (slept, instance.wake_up(&bag, |event| assert_eq!(event.res, 1)))
+    let mut bag = (!instance.fall_asleep()).then_some(&mut bag);
+    let slept = instance.sleep(count, bag.as_deref_mut(), Some(span), None);
+    (slept, instance.wake_up(bag, |event| assert_eq!(event.res, 1)))
 }
 
 const NOW: timespec = timespec { tv_sec: 0, tv_nsec: 0 };
@@ -41,15 +41,15 @@ fn read(instance: &Instance, count: u64) {
 #[test]
 fn sleepers_and_harvests_take_all() {
     let Some(instance) = instance() else { return };
-    assert_eq!(wait(&instance, 1, &NOW), (Ok(0), Found::default()));
+    assert_eq!(wait(&instance, 1, &NOW), (Ok(false), Found::default()));
     read(&instance, 5);
-    assert_eq!(wait(&instance, 2, &LONG), (Ok(5), Found { events: 5, ..NOTHING }));
+    assert_eq!(wait(&instance, 2, &LONG), (Ok(true), Found { events: 5, ..NOTHING }));
     assert!(!instance.has_events());
     read(&instance, 3);
-    assert_eq!(wait(&instance, 4, &NOW), (Ok(3), Found { events: 3, ..NOTHING }));
+    assert_eq!(wait(&instance, 4, &NOW), (Ok(false), Found { events: 3, ..NOTHING }));
     for has_sleeper in [false, true] {
         if has_sleeper {
-            instance.fall_asleep();
+            assert!(instance.fall_asleep());
         }
         read(&instance, 100);
         let mut found = Vec::new();
@@ -57,7 +57,24 @@ fn sleepers_and_harvests_take_all() {
         assert_eq!(harvest, Found { events: 100, ..NOTHING });
         assert!(found.into_iter().eq((0..100).map(|data| (data, 1))));
     }
-    instance.wake_up(&Bag::new(), |_| {});
+    instance.wake_up(None, |_| {});
+    cache::release(instance);
+}
+
+#[test]
+fn what_a_sleeper_has_left_is_found() {
+    let Some(instance) = instance() else { return };
+    for count in [3, 0, 5] {
+        read(&instance, count);
+        assert!(instance.fall_asleep());
+        let mut other = Bag::new();
+        assert!(!instance.fall_asleep(), "there is one bag");
+        let _ = instance.sleep(10, None, Some(&NOW), None);
+        let found = instance.undo_sleep(|event| assert_eq!(event.res, 1));
+        assert_eq!(found, Found { events: count as u32, ..NOTHING });
+        instance.wake_up(Some(&mut other), |_| {});
+    }
+    assert!(instance.is_idle());
     cache::release(instance);
 }
 
@@ -97,7 +114,7 @@ fn a_kick_wakes_who_waits_for_many() {
         thread::sleep(Duration::from_millis(20));
         instance.kick(40);
         let (result, slept) = sleeper.join().unwrap();
-        assert_eq!(result, (Ok(40), Found { others: 40, ..NOTHING }));
+        assert_eq!(result, (Ok(true), Found { others: 40, ..NOTHING }));
         assert!(slept < Duration::from_secs(15), "{slept:?}");
     });
     cache::release(instance);
@@ -128,16 +145,16 @@ fn a_watch_fires_once_and_is_given_up_for_another_descriptor() {
         return;
     }
     assert!(instance.watch(first.raw(), 1), "it is there");
-    assert_eq!(wait(&instance, 1, &NOW).0, Ok(0));
+    assert_eq!(wait(&instance, 1, &NOW).0, Ok(false));
     fd::eventfd_signal(first.raw());
-    assert_eq!(wait(&instance, 1, &LONG), (Ok(1), WATCHED));
+    assert_eq!(wait(&instance, 1, &LONG), (Ok(true), WATCHED));
     fd::eventfd_drain(first.raw());
     assert!(instance.watch(first.raw(), 1));
     assert!(!instance.watch(second.raw(), 2), "not at once");
-    assert_eq!(wait(&instance, 1, &LONG).0, Ok(1));
+    assert_eq!(wait(&instance, 1, &LONG).0, Ok(true));
     assert!(instance.watch(second.raw(), 2));
     fd::eventfd_signal(second.raw());
-    assert_eq!(wait(&instance, 1, &LONG), (Ok(1), WATCHED));
+    assert_eq!(wait(&instance, 1, &LONG), (Ok(true), WATCHED));
     assert!(instance.is_idle());
     cache::release(instance);
 }

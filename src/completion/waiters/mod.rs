@@ -169,6 +169,7 @@ impl Waiters {
             waiter.descriptor.set(0);
             waiter.file.set(Identity::default());
             waiter.term.set(0);
+            waiter.bed.set(ptr::null());
             waiter.has_errand.set(false);
             waiter.woken.store(0, Ordering::Relaxed);
             waiter.asked.store(0, Ordering::Relaxed);
@@ -253,6 +254,7 @@ impl Waiters {
             file: Some(waiter.file.get()).filter(|file| *file != Identity::default()),
             term: waiter.term.get(),
             errand: waiter.has_errand.get().then(|| waiter.errand.get()),
+            bed: waiter.bed.get(),
         }
     }
 

@@ -1,9 +1,11 @@
 //! One sleeping call.
 
 use core::cell::Cell;
+use core::ptr;
 
 use crate::completion::waiters::Kick;
 use crate::files::resfd::Note;
+use crate::kaio;
 use crate::memory::chunked::Zeroed;
 use crate::process::reentrancy::Owner;
 use crate::sync::{AtomicU32, Ordering, fence};
@@ -72,6 +74,8 @@ pub struct Leftover {
     pub term: u32,
     /// What it was doing.
     pub errand: Option<Errand>,
+    /// The instance of the kernel's AIO in whose bag it was taking events; or null.
+    pub bed: *const kaio::Instance,
 }
 
 /// A node. All-zero memory is a free one.
@@ -105,6 +109,8 @@ pub struct Waiter {
     /// Of the call: which file the descriptor holds; all 0 if it is no file of the program's.
     pub(super) file: Cell<Identity>,
     pub(super) term: Cell<u32>,
+    /// Of the call: the instance of the kernel's AIO whose bag it has, or null.
+    pub(super) bed: Cell<*const kaio::Instance>,
     pub(super) has_errand: Cell<bool>,
     pub(super) errand: Cell<Errand>,
 }
@@ -164,6 +170,12 @@ impl Waiter {
     /// Notes that the call leads the poller. It is awake.
     pub fn lead(&self, term: u32) {
         self.term.set(term);
+    }
+
+    /// Notes in which instance of the kernel's AIO the call is about to take events into the bag there. It is
+    /// awake.
+    pub fn lie_down(&self, bed: Option<&kaio::Instance>) {
+        self.bed.set(bed.map_or(ptr::null(), ptr::from_ref));
     }
 
     /// Notes what the call is doing. It is awake.

@@ -225,9 +225,15 @@ impl Kernel {
     }
 
     /// Takes what a sleeper has brought. [`Harvest::tell`] is due.
-    pub fn unpack(&self, instance: &Instance, bag: &Bag) -> Harvest {
+    pub fn unpack(&self, instance: &Instance, bag: Option<&mut Bag>) -> Harvest {
         let ring = &self.completions().ring;
         count(instance, instance.wake_up(bag, |event| ring.post(event)))
+    }
+
+    /// Takes what a sleeper has left in the bag of the instance. [`Harvest::tell`] is due.
+    pub fn unpack_left(&self, instance: &Instance) -> Harvest {
+        let ring = &self.completions().ring;
+        count(instance, instance.undo_sleep(|event| ring.post(event)))
     }
 
     /// A call may have been left in the middle of a submission, or with events that it has taken.
@@ -251,9 +257,9 @@ impl Kernel {
             }
             let Some((bed, _)) = self.bed() else { return };
             let mut bag = Bag::new();
-            bed.fall_asleep();
-            let slept = bed.sleep(1, &mut bag, Some(&MOMENT), None);
-            self.unpack(bed, &bag).tell(self.completions());
+            let mut bag = (!bed.fall_asleep()).then_some(&mut bag);
+            let slept = bed.sleep(1, bag.as_deref_mut(), Some(&MOMENT), None);
+            self.unpack(bed, bag).tell(self.completions());
             if !matches!(slept, Ok(_) | Err(Errno::INTR)) {
                 let _ = poll::wait(&mut [], Some(&SHORT), None);
             }
