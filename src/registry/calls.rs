@@ -4,6 +4,7 @@ use crate::aio_abi::AioRing;
 use crate::context::{Caller, Reap, Submitted, Wait, deliver, is_empty};
 use crate::memory::arena::Region;
 use crate::process::fork_generation;
+use crate::registry::moved::shows_ring;
 use crate::registry::{BUSY, Reference, SETUP, find};
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
@@ -72,6 +73,8 @@ fn go_in_place(reference: &Reference) -> bool {
     let slot = reference.slot;
     alone(reference, |region| {
         slot.address.load(Ordering::Relaxed) == region.user
+            // The program may have put something else there.
+            && shows_ring(slot, region.user)
             && reference.context().go_in_place(region, slot.requested.load(Ordering::Relaxed))
     })
     .unwrap_or(false)

@@ -27,7 +27,7 @@ pub(super) fn view(slot: &Slot, region: &Region, current: usize) -> View {
 
 /// Whether `address` shows the ring of `slot`: what we change in our view changes there. The field
 /// is one that no program looks at; a thread inside another call does not notice.
-fn shows_ring(slot: &Slot, address: usize) -> bool {
+pub(super) fn shows_ring(slot: &Slot, address: usize) -> bool {
     let ring = &slot.context.completions.ring;
     let field = ring.shared_compat_features();
     let candidate = address + core::mem::offset_of!(AioRing, compat_features);
