@@ -62,17 +62,17 @@ impl Context {
     }
 
     fn settle(&self, leftover: &Leftover) {
-        if leftover.term != 0 {
-            self.poller.end_term(leftover.term);
-        }
-        if let Some(errand) = leftover.errand {
-            self.end_errand(&errand);
-        }
         // SAFETY: the instances of a context live until the context is closed, and the call that was left
         // holds it still.
         if let Some(bed) = unsafe { leftover.bed.as_ref() } {
             // It is told of below.
             let _ = self.kernel.unpack_left(bed);
+        }
+        if leftover.term != 0 {
+            self.poller.end_term(leftover.term);
+        }
+        if let Some(errand) = leftover.errand {
+            self.end_errand(&errand);
         }
         if self.is_dead() {
             return;
