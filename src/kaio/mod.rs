@@ -72,9 +72,15 @@ impl Bag {
         Bag { events: [const { MaybeUninit::uninit() }; BAG], count: 0 }
     }
 
-    /// One in which events can be counted: those that the kernel has not written are all 0.
-    fn blank() -> Bag {
-        Bag { events: [const { MaybeUninit::zeroed() }; BAG], count: 0 }
+    /// One in which events can be counted: those that the kernel has not written are all 0. Never on the
+    /// stack, which may be small.
+    fn blank() -> Box<UnsafeCell<Bag>> {
+        let mut bag = Box::<UnsafeCell<Bag>>::new_uninit();
+        // SAFETY: memory for one; events may be anything, and 0 is a count.
+        unsafe {
+            bag.as_mut_ptr().write_bytes(0, 1);
+            bag.assume_init()
+        }
     }
 
     /// How many events the kernel has written to a blank one.
@@ -131,7 +137,7 @@ pub struct Instance {
     /// The threads that sleep in the kernel.
     harvest: Lock<Sleepers>,
     /// For one of them: if that leaves its call by a jump, the events are found here.
-    bag: UnsafeCell<Bag>,
+    bag: Box<UnsafeCell<Bag>>,
     kick: Lock<Iocb>,
     watch: Watch,
 }
@@ -152,7 +158,7 @@ impl Instance {
             charge,
             in_flight: AtomicU32::new(0),
             harvest: Lock::new(Sleepers { count: 0, has_bag: false }),
-            bag: UnsafeCell::new(Bag::blank()),
+            bag: Bag::blank(),
             kick: Lock::new(kick),
             watch: Watch::default(),
         };
