@@ -102,8 +102,9 @@ int main(void)
 		crowd();
 		EVENTUALLY(entries("/proc/self/fd") == fds);
 		EVENTUALLY(entries("/proc/self/task") == threads);
-		/* Neighbours that the kernel merges, or not, make a few. */
-		EVENTUALLY(mappings() < maps + 20);
+		/* Neighbours that the kernel merges, or not, make a few; and up to 16 contexts of
+		 * kernel AIO are kept, of which the first round may have made fewer. */
+		EVENTUALLY(mappings() < maps + 36);
 		fact("nothing stays");
 	}
 	fprintf(stderr, "%ld contexts, %d mappings before, %d after\n", destroyed, maps, mappings());
