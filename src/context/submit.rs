@@ -248,14 +248,15 @@ impl Context {
                 run.count = 0;
                 return answer(*submitted, Some(Errno::INVAL)).map(|_| ());
             }
+            // What is done already comes before what is done next, also after a refusal.
+            if self.kernel.has_news() {
+                self.kernel.for_each(|event| batch.interruption.note_result(event.res));
+                self.kernel.look_after_submission();
+            }
             if run.count > 0 {
                 self.submit_refused(batch, run, taken.err())?;
                 *submitted += 1;
             }
-        }
-        if self.kernel.has_news() {
-            self.kernel.for_each(|event| batch.interruption.note_result(event.res));
-            self.kernel.look_after_submission();
         }
         Ok(())
     }
