@@ -240,7 +240,7 @@ impl Context {
         batch.may_sleep();
         while run.count > 0 {
             let taken = self.kernel.submit(run.count, run.address());
-            let count = *taken.as_ref().unwrap_or(&0);
+            let count = taken.unwrap_or(0);
             *submitted += count;
             run.pass(count);
             if fork_generation::is_forked() || self.is_dead() {
@@ -253,7 +253,8 @@ impl Context {
                 self.kernel.for_each(|event| batch.interruption.note_result(event.res));
                 self.kernel.look_after_submission();
             }
-            if run.count > 0 {
+            // Why the kernel has left some, it says when it is asked for those alone.
+            if count == 0 {
                 self.submit_refused(batch, run, taken.err())?;
                 *submitted += 1;
             }

@@ -6,7 +6,7 @@
 use core::ffi::c_void;
 
 use crate::config::{self, Choice};
-use crate::kaio::Instance;
+use crate::kaio::{Instance, RESERVED};
 use crate::lock::Lock;
 use crate::process::fork_gate;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
@@ -51,9 +51,21 @@ pub fn charged() -> u64 {
 /// good; EAGAIN: there is no room on the host.
 pub fn acquire(capacity: u32) -> Result<Box<Instance>> {
     let is_fit = |kept: &Instance| kept.capacity() >= capacity;
-    match take(is_fit) {
-        Some(kept) => Ok(kept),
-        None => make(capacity.max(1)),
+    if let Some(kept) = take(is_fit) {
+        return Ok(kept);
+    }
+    // The kernel makes a ring for twice as many as it is charged with, and for some at least.
+    let charge = match capacity {
+        0 => 1,
+        _ => (capacity + RESERVED).div_ceil(2),
+    };
+    let made = make(charge)?;
+    match made.capacity() >= capacity {
+        true => Ok(made),
+        false => {
+            release(made);
+            Err(Errno::AGAIN)
+        }
     }
 }
 
@@ -119,7 +131,8 @@ pub fn release(instance: Box<Instance>) {
     }
 }
 
-fn discard(instance: Instance) {
+/// Has an instance destroyed, without waiting for that where a thread can.
+pub fn discard(instance: Instance) {
     let is_running = {
         let mut surplus = SURPLUS.lock();
         surplus.0.push(instance);
@@ -153,9 +166,13 @@ extern "C" fn destroy_surplus(_: *mut c_void) -> *mut c_void {
 
 /// The descriptor that kicks read from.
 pub(super) fn pipe() -> Option<i32> {
+    if let Some((out, _)) = PIPE.lock().as_ref() {
+        return Some(out.raw());
+    }
+    // Before the lock: a section waits for forks, and a fork for sections.
+    let _section = fork_gate::enter();
     let mut pipe = PIPE.lock();
     if pipe.is_none() {
-        let _section = fork_gate::enter();
         let (out, _into) = fd::pipe().ok()?;
         let out = out.raised();
         let identity = Identity::of(out.raw()).ok()?;

@@ -216,14 +216,15 @@ impl InPlace {
     }
 
     /// Gives the context at `address` back to `ring`, with the events that wait, because its calls are
-    /// forbidden now. The caller has the context to itself. False: something is in flight, or the
-    /// program's view is lost.
+    /// forbidden now. The caller has the context to itself. False: something is in flight or in doubt, or
+    /// the program's view is lost.
     #[cold]
     pub fn give_back(&self, address: usize, region: &Region, ring: &Ring) -> bool {
         self.count(0);
         let accounts = self.accounts.lock();
         let instance = self.instance.load(Ordering::Relaxed);
-        if instance.is_null() || accounts.in_flight != 0 || address != region.user {
+        let is_known = accounts.in_flight == 0 && !self.is_in_doubt.load(Ordering::Relaxed);
+        if instance.is_null() || !is_known || address != region.user {
             return false;
         }
         // SAFETY: `enter` took it out of a box; it goes back there if the ring does not move.
@@ -235,10 +236,13 @@ impl InPlace {
             let _ = Box::into_raw(instance);
             return false;
         }
+        // The place is taken again at once, before another thread maps something there.
+        let is_shown = mmap::show_again(region.library, len, region.user).is_ok();
         cache::refuse();
         self.instance.store(ptr::null_mut(), Ordering::Relaxed);
-        drop(instance);
-        mmap::show_again(region.library, len, region.user).is_ok()
+        // Not here: that takes 30 ms, and the caller may hold locks.
+        cache::discard(*instance);
+        is_shown
     }
 
     /// Forgets what belongs to the parent of a forked child.

@@ -169,7 +169,11 @@ impl Kernel {
         if rest > 0 {
             instance.in_flight().fetch_sub(rest, Ordering::Relaxed);
         }
-        submitted
+        match submitted {
+            // fs/aio.c, get_reqs_available: slots that other CPUs have are not to be had.
+            Err(Errno::AGAIN) if self.enlarge(instance.capacity()) => self.submit(count, iocbs),
+            submitted => submitted,
+        }
     }
 
     /// Something is on its way to an instance that had nothing in flight. Those who wait have to know that
