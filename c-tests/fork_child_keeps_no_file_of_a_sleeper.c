@@ -1,6 +1,6 @@
 /* Description: the file that a sleeping io_submit transfers on is not kept open by a child that is forked
  * meanwhile. One that the sleeping thread's handler forks keeps what its own call uses. */
-#include "pending.h"
+#include "forking.h"
 
 struct sleeper {
 	io_context_t ctx;
@@ -33,17 +33,6 @@ static pthread_t start_sleeper(struct sleeper *sleeper)
 
 	EVENTUALLY((tid = __atomic_load_n(&sleeper->tid, __ATOMIC_ACQUIRE)) && is_asleep(tid));
 	return thread;
-}
-
-static pid_t fork_sleeper(void)
-{
-	pid_t child = (pid_t)MUST(fork());
-
-	if (child == 0) {
-		sleep(25);
-		_exit(0);
-	}
-	return child;
 }
 
 static void end_child(pid_t child)

@@ -1,6 +1,6 @@
 /* Description: the file that a pending poll keeps open is not kept open by a child, forked or
  * spawned: the peer sees the end when the parent's poll has ended. */
-#include "pending.h"
+#include "forking.h"
 
 #include <spawn.h>
 
@@ -10,17 +10,6 @@ static int revents(int fd)
 
 	MUST(poll(&state, 1, 0));
 	return state.revents;
-}
-
-static pid_t fork_sleeper(void)
-{
-	pid_t child = (pid_t)MUST(fork());
-
-	if (child == 0) {
-		sleep(25);
-		_exit(0);
-	}
-	return child;
 }
 
 static pid_t spawn_sleeper(void)

@@ -1,25 +1,12 @@
 /* Description: a handler forks as io_submit of direct I/O ends, and as io_getevents comes back with a
  * part: both calls return in both processes. */
+#include "forking.h"
 #include "jumping.h"
 
 #define ROUNDS 5
 #define LENGTH (32ul << 20)
 
 static io_context_t ctx;
-static pid_t child;
-static bool has_forked;
-
-static void handler(int unused)
-{
-	int error = errno;
-
-	(void)unused;
-	if (!has_forked) {
-		has_forked = true;
-		child = fork();
-	}
-	errno = error;
-}
 
 static void end_child(const char *what)
 {
@@ -71,7 +58,7 @@ static void waiting(char *memory, int file)
 
 int main(void)
 {
-	struct sigaction action = { .sa_handler = handler };
+	struct sigaction action = { .sa_handler = fork_once };
 	char *memory = pages(LENGTH / PAGE, PROT_READ | PROT_WRITE);
 	int file = scratch_direct("direct", PAGE, 'd');
 	int buffered = scratch_filled("buffered", 0, PAGE, 'b');

@@ -1,24 +1,11 @@
 /* Description: a handler that has interrupted a blocking io_submit forks, and returns in both processes:
  * io_submit returns in both, what it has not done yet is done once, and the child has no context. */
+#include "forking.h"
 #include "jumping.h"
 
 static io_context_t ctx;
 static int file, resfd;
-static pid_t child;
-static bool has_forked;
 static char block[1 << 20];
-
-static void handler(int unused)
-{
-	int error = errno;
-
-	(void)unused;
-	if (!has_forked) {
-		has_forked = true;
-		child = fork();
-	}
-	errno = error;
-}
 
 /* The blocking one, and one that appends a byte to the file. */
 static void run(const char *what, int fd, bool writes, int count)
@@ -57,7 +44,7 @@ static void run(const char *what, int fd, bool writes, int count)
 int main(void)
 {
 	struct channel socket = new_socketpair(SOCK_STREAM), pipe = new_pipe();
-	struct sigaction action = { .sa_handler = handler };
+	struct sigaction action = { .sa_handler = fork_once };
 	int fifo;
 
 	MUST(sigaction(SIGALRM, &action, NULL));

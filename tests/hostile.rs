@@ -27,6 +27,7 @@ const SKIPPED: i32 = 77;
 
 const CASES: &[&str] = &[
     "nothing",
+    "strangers",
     "no_file_descriptors",
     "full_file_table",
     "file_table_fills_up_later",
@@ -141,7 +142,7 @@ fn main() -> ExitCode {
             trials.push(trial(format!("{prefix}forbidden::{error}::no_threads"), filter));
         }
     }
-    for case in ["nothing", "no_threads"] {
+    for case in ["nothing", "strangers", "no_threads"] {
         for (setting, calls) in KILLING {
             let filter = move || hostile(Which::Ours(*setting), &["KILL", calls], case);
             let name = format!("{}forbidden::KILL::{calls}::{case}", setting.prefix());

@@ -18,6 +18,7 @@ static const struct {
 } cases[] = {
 #define CASE(name) { #name, name }
 	CASE(nothing),
+	CASE(strangers),
 	CASE(no_file_descriptors),
 	CASE(full_file_table),
 	CASE(file_table_fills_up_later),

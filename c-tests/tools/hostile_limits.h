@@ -224,6 +224,28 @@ static int closed_all_descriptors(struct smoke *job)
 	return smoke_run(&again);
 }
 
+/* Addresses that are no contexts, though a number that may be one's stands there. */
+static int strangers(struct smoke *job)
+{
+	static unsigned ring[2048] __attribute__((aligned(4096)));
+	struct io_event event;
+	struct iocb *none[1] = { NULL };
+	struct timespec now = { 0, 0 };
+	io_context_t ctx = NULL;
+
+	CHECK_EQ(io_setup(8, &ctx), 0);
+	for (unsigned id = 0; id < 4; id++) {
+		ring[0] = id;
+		ring[1] = 127;
+		CHECK_EQ(io_submit((io_context_t)ring, 0, none), -EINVAL);
+		CHECK_EQ(io_getevents((io_context_t)ring, 1, 1, &event, &now), -EINVAL);
+		CHECK_EQ(io_destroy((io_context_t)ring), -EINVAL);
+	}
+	CHECK_EQ(io_destroy(ctx), 0);
+	CHECK_EQ(smoke_run(job), 0);
+	return 0;
+}
+
 /* The program's own file under each number that the library took. */
 static int descriptors_replaced(struct smoke *job)
 {

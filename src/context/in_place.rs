@@ -54,6 +54,11 @@ impl Context {
         true
     }
 
+    /// It could not become that, and shall not try for a while.
+    pub fn stay(&self) {
+        self.in_place.put_off();
+    }
+
     /// The end of a context that is the kernel's: see [`in_place::InPlace::leave`].
     pub fn leave_in_place(&self, address: usize, region: &Region, is_busy: bool) {
         self.in_place.leave(address, region, is_busy);

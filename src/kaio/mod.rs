@@ -10,7 +10,8 @@
 //! - the *watch* tells when another descriptor becomes readable, so that one sleep is enough for both.
 //!
 //! *Who may touch what*: the head of the ring, under `harvest`, while no thread sleeps; while one does,
-//! the kernel moves it, for everybody. The bag belongs to the sleeper who has got it. The iocb of the watch belongs to who has set `is_armed`.
+//! the kernel moves it, for everybody. The bag belongs to the sleeper who has got it. The iocb of the
+//! watch belongs to who has set `is_armed`.
 //!
 //! *Orderings*: the kernel is the partner. Events are read after an Acquire load of the tail
 //! (fs/aio.c, aio_complete has the barrier), and before the Release store of the head, which the kernel
@@ -433,11 +434,9 @@ impl Instance {
         self.tail().load(Ordering::Acquire) % self.nr
     }
 
-    /// Where the events that wait are, and what they are.
-    pub fn waiting(&self) -> (u32, u32, impl Fn(u32) -> Event) {
-        let (head, tail) = (self.head().load(Ordering::Relaxed) % self.nr, self.posted());
-        // SAFETY: the callers pass positions from the head to the tail.
-        (head, tail, |index| unsafe { self.event(index) })
+    /// Where the next event to be taken is.
+    pub fn taken(&self) -> u32 {
+        self.head().load(Ordering::Relaxed) % self.nr
     }
 
     /// An event of the ring.

@@ -26,6 +26,7 @@ pub fn submit(address: usize, nr: usize, iocbs: usize) -> Result<usize> {
         if go_in_place(&reference) {
             return context.submit_in_place(address, nr, iocbs);
         }
+        context.stay();
         submitted = context.submit(nr, iocbs, true);
     }
     match submitted {

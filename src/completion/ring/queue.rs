@@ -43,19 +43,22 @@ impl Queue {
         *self.producer.lock() = 0;
     }
 
-    /// Continues another ring of the same size: the events from `head` to `tail` are in it, and no request
-    /// holds a slot. The caller has the queue to itself.
-    pub fn adopt(&self, head: u32, tail: u32, event: impl Fn(u32) -> Event) {
+    /// Continues another ring of the same size, in which the events from `head` to `tail` are those that
+    /// `visit` passes on, and no request holds a slot. The caller has the queue to itself.
+    pub fn adopt(&self, head: u32, tail: u32, visit: impl FnOnce(&mut dyn FnMut(&Event))) {
         let nr = self.nr();
         let mut completed = self.producer.lock();
-        let count = distance(head, tail, nr);
-        for index in (0..count).map(|step| (head + step) % nr) {
+        let mut index = head;
+        visit(&mut |event| {
             // SAFETY: `index < nr`, and the caller has the queue to itself.
-            unsafe { self.memory.write(index, event(index)) };
-        }
+            unsafe { self.memory.write(index, *event) };
+            index = if index + 1 == nr { 0 } else { index + 1 };
+        });
+        debug_assert_eq!(index, tail);
         self.memory.head().store(head, Ordering::Relaxed);
         self.memory.tail().store(tail, Ordering::Relaxed);
         self.tail.store(tail, Ordering::Relaxed);
+        let count = distance(head, tail, nr);
         let held = core::mem::replace(&mut *completed, count);
         self.available.fetch_add(held, Ordering::Relaxed);
         self.available.fetch_sub(count, Ordering::Relaxed);

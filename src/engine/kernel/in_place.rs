@@ -28,7 +28,7 @@ use crate::sys::kaio::GetEvents;
 use crate::sys::{kaio, mmap, poll};
 use crate::uring;
 
-/// Attempts to do without, after no instance could be made.
+/// Attempts to do without, after one has failed.
 const PAUSE: u32 = 64;
 
 /// What a context knows of its instance. All-zero memory is a context that is not in place.
@@ -82,16 +82,17 @@ impl InPlace {
         pause == 0 && cache::may_work()
     }
 
+    /// It was not possible: not to be tried at each of the next submissions.
+    pub fn put_off(&self) {
+        self.pause.store(PAUSE, Ordering::Relaxed);
+    }
+
     /// Puts an instance where the program sees its ring, which is empty, made for `requested` events,
     /// with `nr` slots, the next of which is at `position`: it looks the same. False: it stays as it is.
     pub fn enter(&self, region: &Region, requested: u32, nr: u32, position: u32) -> bool {
-        let Ok(mut instance) = cache::acquire_exact(requested, nr) else {
-            self.pause.store(PAUSE, Ordering::Relaxed);
-            return false;
-        };
+        let Ok(mut instance) = cache::acquire_exact(requested, nr) else { return false };
         if !instance.turn(position) {
             cache::release(instance);
-            self.pause.store(PAUSE, Ordering::Relaxed);
             return false;
         }
         let len = region.pages * PAGE;
@@ -100,7 +101,6 @@ impl InPlace {
         if unsafe { instance.move_to(region.user, len) }.is_err() {
             let _ = mmap::show_again(region.library, len, region.user);
             cache::release(instance);
-            self.pause.store(PAUSE, Ordering::Relaxed);
             return false;
         }
         *self.accounts.lock() = Accounts { in_flight: 0, tail: instance.posted() };
@@ -229,8 +229,7 @@ impl InPlace {
         }
         // SAFETY: `enter` took it out of a box; it goes back there if the ring does not move.
         let mut instance = unsafe { Box::from_raw(instance) };
-        let (head, tail, event) = instance.waiting();
-        ring.adopt(head, tail, event);
+        ring.adopt(instance.taken(), instance.posted(), |write| instance.for_each(write));
         let len = region.pages * PAGE;
         if instance.move_away(len).is_err() {
             let _ = Box::into_raw(instance);
