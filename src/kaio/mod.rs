@@ -451,13 +451,15 @@ impl Instance {
         unsafe { events.add(index as usize).read_volatile() }
     }
 
-    /// Turns the empty ring until the next event goes to `position`. False: it does not turn.
+    /// Turns the empty ring until the next event goes to `position`. False: it does not turn, or that would
+    /// take more than a millisecond or two.
     pub fn turn(&self, position: u32) -> bool {
+        const FARTHEST: u32 = 4096;
         loop {
             let before = self.posted();
             let distance = (position + self.nr - before) % self.nr;
-            if distance == 0 {
-                return true;
+            if distance == 0 || distance > FARTHEST {
+                return distance == 0;
             }
             self.kick(distance.min(KICKS as u32));
             self.harvest(|_| {});
