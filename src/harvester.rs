@@ -17,8 +17,7 @@ use core::ptr;
 
 use libc::{EPOLLET, EPOLLIN, epoll_event, timespec};
 
-use crate::engine::kernel::Kernel;
-use crate::engine::uring::Uring;
+use crate::engine::Engine;
 use crate::lock::Lock;
 use crate::poller::Poller;
 use crate::process::background::{self, Background};
@@ -93,8 +92,10 @@ impl Running {
         lost.thread.detach();
         (self.served, self.alert) = (lost.served, ALERT);
         for source in &self.served {
-            source.background().attach(self.number);
-            source.background().count_for(self.number);
+            if let Some(background) = source.background() {
+                background.attach(self.number);
+                background.count_for(self.number);
+            }
             self.watch(*source);
         }
     }
@@ -128,9 +129,7 @@ impl Running {
         }
         let mut is_blind = false;
         bell::silence(self.stop);
-        let is_done =
-            |source: &Source| matches!(source, Source::Kernel(kernel) if kernel.is_idle());
-        self.served.retain(|source| !is_done(source));
+        self.served.retain(|source| source.has_descriptor() || source.is_in_use());
         for source in &self.served {
             if let Source::Poller(poller) = source
                 && (poller.repair() || !poller.background.is_served())
@@ -157,35 +156,29 @@ impl Running {
 pub enum Source {
     /// Polls.
     Poller(&'static Poller),
-    /// Reads, writes and syncs in io_uring.
-    Uring(&'static Uring),
-    /// What was given to the kernel's AIO before. Nothing tells of it: it is looked for.
-    Kernel(&'static Kernel),
+    /// Reads, writes and syncs. Where nothing tells of their completion, it is looked for.
+    Engine(Engine<'static>),
 }
 
 impl Source {
-    /// In the token of an [`Uring`]; addresses are multiples of 4.
-    const IS_URING: usize = 1;
-    /// In the token of a [`Kernel`], which is in no epoll.
-    const IS_KERNEL: usize = 2;
     /// In all tokens, above every address: the program may have put an epoll of its own at our number,
     /// and what it has registered there is no address of ours.
     const TAG: u64 = 0xa10a << 48;
     const TAG_BITS: u64 = 0xffff << 48;
 
-    fn background(self) -> &'static Background {
+    /// What it knows of the harvester; `None`: it needs none.
+    pub fn background(&self) -> Option<&Background> {
         match self {
-            Source::Poller(poller) => &poller.background,
-            Source::Uring(uring) => &uring.background,
-            Source::Kernel(kernel) => &kernel.background,
+            Source::Poller(poller) => Some(&poller.background),
+            Source::Engine(engine) => engine.background(),
         }
     }
 
     fn token(self) -> u64 {
         let token = match self {
+            // A multiple of 4, which no engine's word is.
             Source::Poller(poller) => ptr::from_ref(poller).expose_provenance(),
-            Source::Uring(uring) => ptr::from_ref(uring).expose_provenance() | Source::IS_URING,
-            Source::Kernel(kernel) => ptr::from_ref(kernel).expose_provenance() | Source::IS_KERNEL,
+            Source::Engine(engine) => engine.to_word(),
         };
         token as u64 | Source::TAG
     }
@@ -195,14 +188,14 @@ impl Source {
         if token & Source::TAG_BITS != Source::TAG {
             return None;
         }
-        let token = (token & !Source::TAG_BITS) as usize;
-        let address = token & !Source::IS_URING;
-        Some(match token & Source::IS_URING {
-            // SAFETY: `serve` made the token from a `&'static Poller`, as the tag shows.
-            0 => Source::Poller(unsafe { &*ptr::with_exposed_provenance(address) }),
-            // SAFETY: `serve` made the token from a `&'static Uring`, as the tag shows.
-            _ => Source::Uring(unsafe { &*ptr::with_exposed_provenance(address) }),
-        })
+        let word = (token & !Source::TAG_BITS) as usize;
+        // SAFETY: `serve` made the token, as the tag shows: of an engine, or else of a `&'static Poller`.
+        unsafe {
+            Some(match Engine::from_word(word) {
+                Some(engine) => Source::Engine(engine),
+                None => Source::Poller(&*ptr::with_exposed_provenance(word)),
+            })
+        }
     }
 
     /// The descriptor that tells of something to harvest, and how to wait for it.
@@ -210,25 +203,40 @@ impl Source {
         match self {
             Source::Poller(poller) => poller.epoll().map(|epoll| (epoll, EPOLLIN as u32)),
             // Each completion wakes once, and a harvest takes all.
-            Source::Uring(uring) => {
-                uring.descriptor().map(|ring| (ring, (EPOLLIN | EPOLLET) as u32))
+            Source::Engine(engine) => {
+                engine.descriptor().map(|ring| (ring, (EPOLLIN | EPOLLET) as u32))
             }
-            Source::Kernel(_) => None,
+        }
+    }
+
+    /// Whether there is such a descriptor, unless the program has closed it.
+    fn has_descriptor(self) -> bool {
+        match self {
+            Source::Poller(_) => true,
+            Source::Engine(engine) => engine.has_descriptor(),
+        }
+    }
+
+    /// Whether there may be something to harvest, now or later.
+    fn is_in_use(self) -> bool {
+        match self {
+            Source::Poller(_) => true,
+            Source::Engine(engine) => engine.is_in_use(),
         }
     }
 
     fn harvest(self) {
-        match self {
-            Source::Poller(poller) => poller.background.enter(|| poller.harvest()),
-            Source::Uring(uring) => uring.background.enter(|| uring.harvest_and_tell()),
-            Source::Kernel(kernel) => kernel.background.enter(|| kernel.harvest_and_tell()),
-        }
+        let Some(background) = self.background() else { return };
+        background.enter(|| match self {
+            Source::Poller(poller) => poller.harvest(),
+            Source::Engine(engine) => engine.harvest_and_tell(),
+        });
     }
 }
 
 /// Whether the harvester harvests for a source.
 fn is_serving(source: Source) -> bool {
-    source.background().is_served()
+    source.background().is_none_or(Background::is_served)
 }
 
 /// Takes over the harvest for a source. False: there is no descriptor or thread for it.
@@ -246,7 +254,7 @@ fn begin(source: Source) -> bool {
         }
     }
     let watched = source.watched();
-    if watched.is_none() && !matches!(source, Source::Kernel(_)) {
+    if watched.is_none() && source.has_descriptor() {
         return false;
     }
     let mut harvester = HARVESTER.lock();
@@ -262,7 +270,7 @@ fn begin(source: Source) -> bool {
         *harvester = start();
     }
     let Some(running) = harvester.as_mut() else { return false };
-    let background = source.background();
+    let Some(background) = source.background() else { return true };
     background.attach(running.number);
     let added = match watched {
         Some((watched, events)) => epoll::add(running.epoll, watched, events, source.token()),
@@ -293,10 +301,9 @@ fn begin(source: Source) -> bool {
 
 /// Stops harvesting for a source; when it returns, the thread is not inside.
 pub fn release(source: Source) {
-    let background = source.background();
-    if !background.is_wanted() {
+    let Some(background) = source.background().filter(|background| background.is_wanted()) else {
         return;
-    }
+    };
     {
         let mut harvester = HARVESTER.lock();
         if let Some(running) =
@@ -333,7 +340,7 @@ impl Place {
     fn follow(&mut self, source: Source) {
         let token = source.token();
         let is_same = core::mem::replace(&mut self.token, token) == token;
-        if let Some(cpu) = source.background().cpu()
+        if let Some(cpu) = source.background().and_then(Background::cpu)
             && is_same
             && cpu != self.cpu
         {

@@ -3,7 +3,7 @@
 //! Nothing is torn down: calls from later destructors still work. `_exit` and signals that kill come
 //! without this.
 
-use crate::engine::pool;
+use crate::engine;
 use crate::process::fork_generation;
 use crate::process::reentrancy;
 use crate::registry;
@@ -16,7 +16,7 @@ extern "C" fn at_exit() {
         && let Some(_call) = reentrancy::enter(&mark, registry::undo)
     {
         registry::finish_all();
-        pool::finish_all();
+        engine::finish_all();
     }
 }
 

@@ -10,6 +10,8 @@
 pub mod ring;
 pub mod waiters;
 
+use core::ptr;
+
 use crate::aio_abi::Event;
 use crate::completion::ring::Ring;
 use crate::completion::waiters::Waiters;
@@ -20,7 +22,7 @@ use crate::lock::assert_no_context_lock;
 use crate::process::fork_gate;
 use crate::request::state::Put;
 use crate::request::{Request, Slab, Work};
-use crate::sync::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::errno::Result;
 use crate::sys::futex;
 
@@ -41,6 +43,25 @@ pub struct Completions {
     in_flight: AtomicU32,
     /// io_destroy waits for `in_flight` to become 0.
     is_draining: AtomicBool,
+}
+
+/// Where the events of an engine go. All-zero memory is one that was never set.
+#[derive(Debug)]
+pub struct CompletionsRef(AtomicPtr<Completions>);
+
+impl CompletionsRef {
+    /// Before the first request.
+    pub fn set(&self, completions: &'static Completions) {
+        // Relaxed, both: who has a request has come after `set`.
+        self.0.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
+    }
+
+    /// They.
+    #[inline]
+    pub fn get(&self) -> &'static Completions {
+        // SAFETY: `set` came before the first request and stored a `&'static`.
+        unsafe { &*self.0.load(Ordering::Relaxed) }
+    }
 }
 
 impl Completions {

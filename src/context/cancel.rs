@@ -1,12 +1,10 @@
 //! io_cancel.
 //!
-//! The request is found under the context lock and cancelled outside it: the poller's or the pool's
+//! The request is found under the context lock and cancelled outside it: the poller's or the engine's
 //! cancellation may complete it, which takes completion's own locks.
 
 use crate::context::Context;
-use crate::request::state::Claim;
 use crate::request::{Request, Task};
-use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 
 /// What became of a request that was to be cancelled.
@@ -51,24 +49,10 @@ impl Context {
 
     /// Cancels a request to which the caller holds a reference, and drops that.
     pub(super) fn cancel_held(&self, request: &Request) -> Outcome {
-        if request.ring.is_inside.load(Ordering::Relaxed) {
-            let is_cancelled = self.uring.cancel(request);
-            let outcome = Outcome::of(request, is_cancelled);
-            self.completions.put(request);
-            return outcome;
-        }
-        let task = request.work().map(|work| &work.task);
-        let (claim, result) = match task {
-            // fs/aio.c, aio_poll_complete_work: the result of a cancelled poll is 0.
-            Some(Task::Poll { .. }) => (self.poller.cancel(request), 0),
-            // divergence: the kernel cannot cancel a read, write or sync.
-            _ => (self.lane.cancel(request), Errno::CANCELED.to_res()),
+        let is_cancelled = match request.work().map(|work| &work.task) {
+            Some(Task::Poll { .. }) => self.poller.cancel(request),
+            _ => self.engines.cancel(request),
         };
-        let is_cancelled = claim == Claim::Won;
-        if is_cancelled {
-            request.set_result(result);
-            self.completions.put(request);
-        }
         let outcome = Outcome::of(request, is_cancelled);
         self.completions.put(request);
         outcome

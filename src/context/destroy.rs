@@ -2,7 +2,6 @@
 
 use crate::context::Context;
 use crate::files::pins;
-use crate::harvester::{self, Source};
 use crate::request::Task;
 use crate::sync::Ordering;
 
@@ -27,9 +26,7 @@ impl Context {
     /// Reads, writes and syncs that no worker has started are not cancelled but done: the kernel's
     /// are on their way when io_submit returns, and programs rely on that.
     pub fn tear_down(&'static self, may_be_inside: bool) {
-        harvester::release(Source::Poller(&self.poller));
-        harvester::release(Source::Uring(&self.uring));
-        harvester::release(Source::Kernel(&self.kernel));
+        self.release();
         self.poller.harvest();
         let mut next = 0;
         while let Some((request, following)) = self.completions.slab.hold_next(next) {
@@ -42,10 +39,9 @@ impl Context {
             next = following;
         }
         if may_be_inside {
-            self.kernel.doubt();
+            self.engines.doubt();
         }
-        self.kernel.finish();
-        self.uring.finish();
+        self.engines.drain();
         self.completions.drain();
         pins::sweep();
         self.poller.close();
@@ -56,8 +52,7 @@ impl Context {
 
     /// Closes what [`Context::tear_down`] has kept. No call is inside any more.
     pub fn close(&self) {
-        self.kernel.close();
-        self.uring.close();
+        self.engines.close();
     }
 
     /// Gives the memory of requests back, after [`Context::tear_down`]. No call is inside any more.

@@ -139,7 +139,7 @@ impl Context {
             }
             if taken >= min || wait.timeout == Timeout::Zero {
                 if taken == 0 {
-                    self.lane.note_wait(false);
+                    self.engines.note_wait(false);
                 }
                 return Ok(taken);
             }

@@ -11,7 +11,8 @@
 use libc::{RLIMIT_FSIZE, timespec};
 
 use crate::completion::waiters::Sleep;
-use crate::context::wait::{Awake, Sleeper, doze};
+use crate::context::wait::{Awake, Sleeper};
+use crate::engine::bed::doze;
 use crate::engine::work::Shield;
 use crate::request::{Request, Task};
 use crate::sys::clock::Timeout;
@@ -26,7 +27,7 @@ impl Sleeper<'_> {
         let can_help = self.timeout == Timeout::Never
             && self.mask().is_none()
             && !self.context.is_background();
-        self.context.lane.note_wait(can_help);
+        self.context.engines.note_wait(can_help);
         if !can_help || !self.is_help_needed() {
             return None;
         }
@@ -34,7 +35,7 @@ impl Sleeper<'_> {
         let mut awake = None;
         // A write beyond a limit would have its signal here.
         let may_write = fd::limit(RLIMIT_FSIZE).is_none();
-        while self.context.lane.help(&shield, |request| is_wanted(request, may_write)) {
+        while self.context.engines.help(&shield, |request| is_wanted(request, may_write)) {
             awake = Some(match self.admit_signals(need, &shield) {
                 Awake::NewRole => self.news(need).unwrap_or(Awake::NewRole),
                 awake => awake,
@@ -47,14 +48,14 @@ impl Sleeper<'_> {
         shield.lower();
         if awake.is_none() {
             // It is not for us.
-            self.context.lane.note_wait(false);
+            self.context.engines.note_wait(false);
         }
         awake
     }
 
     /// Whether all that can bring events is queued for workers.
     fn is_help_needed(&self) -> bool {
-        let waiting = self.context.lane.waiting();
+        let waiting = self.context.engines.waiting();
         waiting > 0 && waiting == self.context.completions.in_flight()
     }
 
@@ -63,7 +64,7 @@ impl Sleeper<'_> {
         const NOW: timespec = timespec { tv_sec: 0, tv_nsec: 0 };
         let Some(waiter) = self.join(need, Sleep::Futex) else { return Awake::NewRole };
         match doze(&waiter, || poll::wait(&mut [], Some(&NOW), Some(&shield.mask()))) {
-            Err(awake) => awake,
+            Err(over) => over.into(),
             Ok(Err(Errno::INTR)) => Awake::Interrupted,
             Ok(_) => Awake::NewRole,
         }

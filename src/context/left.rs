@@ -56,7 +56,7 @@ impl Context {
             self.settle(&leftover);
         }
         if !is_counted {
-            self.kernel.doubt();
+            self.engines.doubt();
             self.in_place.doubt();
         }
     }
@@ -66,7 +66,7 @@ impl Context {
         // holds it still.
         if let Some(bed) = unsafe { leftover.bed.as_ref() } {
             // It is told of below.
-            let _ = self.kernel.unpack_left(bed);
+            let _ = self.engines.unpack_left(bed);
         }
         if leftover.term != 0 {
             self.poller.end_term(leftover.term);
@@ -79,7 +79,7 @@ impl Context {
         }
         // What a call does when it leaves.
         self.poller.find_leader();
-        if self.uring.needs_watch() {
+        if self.engines.need_watch() {
             self.completions.waiters.wake_followers();
         }
         Harvest { has_moved: true, has_kicks: true, has_watch: true }.tell(&self.completions);
@@ -130,7 +130,7 @@ impl Context {
             }
             match whereabouts(&sleeper) {
                 Whereabouts::Gone => {
-                    self.kernel.doubt();
+                    self.engines.doubt();
                     self.in_place.doubt();
                     if let Some(leftover) = take(|| waiters.undo_dead(&sleeper)) {
                         self.settle(&leftover);

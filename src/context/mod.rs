@@ -9,26 +9,19 @@
 
 #![deny(clippy::indexing_slicing)]
 
-mod batch;
 mod cancel;
 mod destroy;
-mod flush;
 mod getevents;
 mod help;
 mod in_place;
 mod left;
 mod polls;
-mod start;
 mod submit;
 mod wait;
 
 use crate::completion::Completions;
 use crate::config;
-use crate::engine::Harvest;
-use crate::engine::kernel::Kernel;
-use crate::engine::kernel::in_place::InPlace;
-use crate::engine::pool::Lane;
-use crate::engine::uring::Uring;
+use crate::engine::{Engines, Harvest, InPlace};
 use crate::files::beliefs::Beliefs;
 use crate::harvester::{self, Source};
 use crate::poller::Poller;
@@ -37,7 +30,6 @@ use crate::sync::{AtomicBool, Ordering};
 use crate::sys::{fd, thread};
 
 pub use getevents::{Caller, MaskArgument, Reap, Wait, deliver};
-pub use in_place::{is_empty, is_kernels};
 pub use submit::Submitted;
 
 /// See the module. All-zero memory is a closed context that was never opened.
@@ -46,10 +38,9 @@ pub struct Context {
     /// Where requests complete.
     pub completions: Completions,
     poller: Poller,
-    lane: Lane,
-    kernel: Kernel,
-    in_place: InPlace,
-    uring: Uring,
+    engines: Engines,
+    /// Its calls are the kernel's, or not.
+    pub in_place: InPlace,
     /// Completions come to the ring without a call from now on.
     is_background: AtomicBool,
     beliefs: Beliefs,
@@ -67,10 +58,8 @@ impl Context {
         self.in_place.open();
         self.beliefs.clear();
         self.is_raw.store(maker == Caller::Raw, Ordering::Relaxed);
-        self.lane.open(&self.completions);
         self.poller.open(&self.completions);
-        self.kernel.open(&self.completions);
-        self.uring.open(&self.completions, &self.lane);
+        self.engines.open(&self.completions);
         let is_background = config::wants_background();
         self.is_background.store(is_background, Ordering::Relaxed);
         if is_background {
@@ -93,14 +82,7 @@ impl Context {
         if self.poller.needs_harvest() {
             self.poller.harvest();
         }
-        let mut harvest = Harvest::default();
-        if self.kernel.has_news() {
-            harvest = self.kernel.harvest();
-        }
-        if self.uring.has_news() {
-            harvest = harvest.and(self.uring.harvest());
-        }
-        harvest
+        self.engines.harvest()
     }
 
     /// Whether the harvester completes everything.
@@ -109,46 +91,42 @@ impl Context {
         self.is_background.load(Ordering::Relaxed)
     }
 
-    /// Lets the harvester complete polls, and from now on everything. False: it cannot.
-    fn serve_polls(&'static self) -> bool {
-        self.is_served(Source::Poller(&self.poller)) && self.serve_rest()
-    }
-
-    /// The same for what is in io_uring.
-    fn serve_uring(&'static self) -> bool {
-        self.uring.background.note_cpu(thread::current_cpu());
-        self.is_served(Source::Uring(&self.uring)) && self.serve_rest()
-    }
-
-    fn is_served(&self, source: Source) -> bool {
-        let is_served = harvester::serve(source);
-        if !is_served {
+    /// Lets the harvester complete what comes from a source, and from now on everything. False: it cannot.
+    fn serve(&'static self, source: Source) -> bool {
+        if let Source::Engine(engine) = source
+            && let Some(background) = engine.background()
+        {
+            background.note_cpu(thread::current_cpu());
+        }
+        if !harvester::serve(source) {
             // They may have seen that it would be.
             self.completions.waiters.wake_followers();
+            return false;
         }
-        is_served
-    }
-
-    fn serve_rest(&'static self) -> bool {
         if !self.is_background.swap(true, Ordering::Relaxed) {
             // What is in flight already. Where that fails, callers go on looking.
             if self.poller.epoll().is_some() {
                 harvester::serve(Source::Poller(&self.poller));
             }
-            if self.uring.instance().is_some() {
-                harvester::serve(Source::Uring(&self.uring));
-            }
-            if !self.kernel.is_idle() {
-                harvester::serve(Source::Kernel(&self.kernel));
+            for engine in self.engines.all().into_iter().filter(|engine| engine.is_in_use()) {
+                harvester::serve(Source::Engine(engine));
             }
             self.completions.ring.announce();
         }
         true
     }
 
-    /// Waits until nothing is in io_uring: the program ends.
+    /// The harvester leaves the context alone.
+    fn release(&'static self) {
+        harvester::release(Source::Poller(&self.poller));
+        for engine in self.engines.all() {
+            harvester::release(Source::Engine(engine));
+        }
+    }
+
+    /// Waits for what the kernel does not finish by itself: the program ends.
     pub fn finish(&self) {
-        self.uring.finish();
+        self.engines.drain_at_exit();
     }
 
     /// Closes the descriptors that a forked child inherited, but those of its own calls, which go on when
@@ -158,9 +136,8 @@ impl Context {
     /// The caller is that child's only thread.
     pub unsafe fn close_after_fork(&self, own: u32) {
         self.poller.close_after_fork();
-        self.kernel.forget();
+        self.engines.forget();
         self.in_place.forget();
-        self.uring.close_after_fork();
         self.completions.slab.for_each_pin(fd::close_inherited);
         self.completions.holds.for_each_pin(fd::close_inherited);
         // SAFETY: the caller's promise.

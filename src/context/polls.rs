@@ -7,7 +7,8 @@
 use libc::pollfd;
 
 use crate::context::Context;
-use crate::context::batch::{Accepted, Batch};
+use crate::engine::batch::{Accepted, Batch};
+use crate::harvester::Source;
 use crate::memory::user::{self, KeyAccess};
 use crate::process::fork_gate;
 use crate::request::decode;
@@ -155,7 +156,7 @@ impl Context {
         }
         // Not any more if the program has closed our descriptors.
         if pending.count > 0 && pending.is_background {
-            self.serve_polls();
+            self.serve(Source::Poller(&self.poller));
         }
         pending.count = 0;
         result
@@ -195,7 +196,7 @@ impl Context {
         let resfd = batch.share_signal(accepted, &completions.resfds, &fork_gate::enter())?;
         // Without somebody to signal the eventfd the program would wait for ever.
         if !pending.is_background && (resfd.is_some() || self.is_background()) {
-            pending.is_background = self.serve_polls();
+            pending.is_background = self.serve(Source::Poller(&self.poller));
             if !pending.is_background {
                 if let Some(resfd) = resfd {
                     completions.resfds.release(resfd);
@@ -203,9 +204,7 @@ impl Context {
                 return Err(Errno::AGAIN);
             }
         }
-        let task = Task::Poll { events };
-        let work = Work { data: accepted.iocb.data, iocb: accepted.address, number: fd, task };
-        let request = completions.begin(work, resfd)?;
+        let request = accepted.begin(completions, resfd, Task::Poll { events })?;
         if let Some(place) = pending.requests.get_mut(pending.count) {
             *place = Some(request);
             pending.count += 1;

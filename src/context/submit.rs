@@ -7,16 +7,17 @@
 
 use crate::aio_abi::{IOCB_FLAG_RESFD, Iocb};
 use crate::context::Context;
-use crate::context::batch::{Accepted, Batch};
 use crate::context::polls::Polls;
-use crate::engine::{choose, inline};
-use crate::memory::user::{self, KeyAccess, Pages};
+use crate::engine::batch::{Accepted, Batch};
+use crate::engine::{Placement, Started, inline, placement};
+use crate::harvester::Source;
+use crate::memory::user::{self, Pages};
 use crate::process::fork_generation;
-use crate::request::decode::{self, Operation, Transfer};
+use crate::request::Task;
+use crate::request::decode;
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::StatusFlags;
-use crate::sys::file::Direction;
 
 /// What became of an io_submit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +40,10 @@ impl Context {
             return Submitted::Done(Ok(1));
         }
         let mut batch = Batch::new(nr, pages);
-        batch.stays = stays;
-        let submitted = self.submit_batch(&mut batch, nr, iocbs);
-        self.flush(&mut batch);
+        let submitted = self.submit_batch(&mut batch, nr, iocbs, stays);
+        self.engines.flush(&mut batch);
         batch.end(&self.completions.resfds);
-        match batch.wants_in_place {
-            true => Submitted::NotInPlace,
-            false => Submitted::Done(submitted),
-        }
+        submitted
     }
 
     /// Gives the only iocb of an array to the kernel's AIO, if it is for that. False: nothing was done.
@@ -58,30 +55,34 @@ impl Context {
             None => decode::is_sync(&iocb),
         };
         let is_raw = self.is_raw.load(Ordering::Relaxed);
-        let is_for_kernel = is_believed && !is_raw && self.may_be_kernels(&iocb);
+        let is_for_kernel = is_believed && !is_raw && self.may_go_as_it_is(&iocb);
         if !is_for_kernel || self.completions.ring.reserve().is_err() {
             return false;
         }
-        let is_submitted = self.kernel.submit(1, iocbs) == Ok(1);
+        let is_submitted = self.engines.submit_iocbs(1, iocbs) == Ok(1);
         match is_submitted {
             // A handler has forked, and this is the child; or it has destroyed the context.
             _ if fork_generation::is_forked() => return true,
-            true if !self.is_dead() && self.kernel.has_news() => {
-                self.kernel.look_after_submission()
-            }
+            true if !self.is_dead() => self.engines.end_iocbs(|_| {}),
             true => {}
             false => self.completions.ring.unreserve(),
         }
         is_submitted
     }
 
-    /// Whether an iocb may go to the kernel's AIO as it is.
+    /// Whether an iocb may go to an engine as it is.
     #[inline]
-    fn may_be_kernels(&self, iocb: &Iocb) -> bool {
-        iocb.flags & IOCB_FLAG_RESFD == 0 && !self.is_background() && self.kernel.is_ready()
+    fn may_go_as_it_is(&self, iocb: &Iocb) -> bool {
+        iocb.flags & IOCB_FLAG_RESFD == 0 && !self.is_background() && self.engines.take_iocbs()
     }
 
-    fn submit_batch(&'static self, batch: &mut Batch, nr: usize, iocbs: usize) -> Result<usize> {
+    fn submit_batch(
+        &'static self,
+        batch: &mut Batch,
+        nr: usize,
+        iocbs: usize,
+        stays: bool,
+    ) -> Submitted {
         let mut polls = Polls::new();
         let mut run = Run { iocbs, first: 0, count: 0 };
         let mut submitted = 0;
@@ -98,10 +99,9 @@ impl Context {
                 }
             };
             let is_served = accepted.has_resfd() || self.is_raw.load(Ordering::Relaxed);
-            if is_served && index == 0 && !batch.stays && self.may_go_in_place() {
+            if is_served && index == 0 && !stays && self.may_go_in_place() {
                 self.completions.ring.unreserve();
-                batch.wants_in_place = true;
-                return Ok(0);
+                return Submitted::NotInPlace;
             }
             let kind = self.kind(batch, &accepted, index + 1 == nr);
             // What came before is submitted before.
@@ -109,7 +109,7 @@ impl Context {
             if kind != Kind::Poll {
                 result = self.submit_polls(batch, &mut polls, &mut submitted);
             }
-            if kind != Kind::Kernel && result.is_ok() {
+            if kind != Kind::AsItIs && result.is_ok() {
                 result = self.submit_run(batch, &mut run, &mut submitted);
                 if self.is_over(batch) {
                     break;
@@ -117,14 +117,14 @@ impl Context {
             }
             match kind {
                 _ if result.is_err() => self.completions.ring.unreserve(),
-                Kind::Kernel => run.add(index),
+                Kind::AsItIs => run.add(index),
                 Kind::Poll => {
                     polls.push(accepted);
                     if polls.is_full() {
                         result = self.submit_polls(batch, &mut polls, &mut submitted);
                     }
                 }
-                Kind::Attempt(believed) if self.attempt(batch, &accepted, believed) => {
+                Kind::Attempt(believed) if self.engines.attempt(batch, &accepted, believed) => {
                     submitted += 1;
                 }
                 Kind::Attempt(_) | Kind::Other => {
@@ -136,20 +136,20 @@ impl Context {
                 }
             }
             if let Err(error) = result {
-                return answer(submitted, Some(error));
+                return Submitted::Done(answer(submitted, Some(error)));
             }
         }
         if fork_generation::is_forked() {
             // What is left is the parent's, and accepted, as far as this process can tell.
-            return Ok(nr);
+            return Submitted::Done(Ok(nr));
         }
         let last = self
             .submit_polls(batch, &mut polls, &mut submitted)
             .and_then(|()| self.submit_run(batch, &mut run, &mut submitted));
-        match fork_generation::is_forked() {
+        Submitted::Done(match fork_generation::is_forked() {
             true => Ok(nr),
             false => answer(submitted, last.err().or(failure)),
-        }
+        })
     }
 
     /// Whether a handler has ended what it has interrupted: it has forked, and this is the child, or it has
@@ -167,20 +167,20 @@ impl Context {
         if decode::is_poll(iocb) {
             return Kind::Poll;
         }
-        let may_be_kernel = self.may_be_kernels(iocb);
+        let may_be_kernel = self.may_go_as_it_is(iocb);
         if decode::direction(iocb).is_none() {
             let is_for_kernel = may_be_kernel && decode::is_sync(iocb);
-            return if is_for_kernel { Kind::Kernel } else { Kind::Other };
+            return if is_for_kernel { Kind::AsItIs } else { Kind::Other };
         }
         match self.beliefs.status(iocb.fildes) {
-            Some(believed) if believed.is_direct() && may_be_kernel => return Kind::Kernel,
+            Some(believed) if believed.is_direct() && may_be_kernel => return Kind::AsItIs,
             Some(believed) if is_last && believed.is_opened_by_path() && !believed.is_direct() => {
                 return Kind::Attempt(believed);
             }
             _ => {}
         }
         match self.status(batch, iocb.fildes) {
-            Ok(status) if status.is_direct() && may_be_kernel => Kind::Kernel,
+            Ok(status) if status.is_direct() && may_be_kernel => Kind::AsItIs,
             _ => Kind::Other,
         }
     }
@@ -191,37 +191,6 @@ impl Context {
         let status = batch.status(number)?;
         self.beliefs.note(number, status);
         Ok(status)
-    }
-
-    /// Does a transfer at once, by what is believed of its file. False: nothing was done, and what the
-    /// file is has to be asked.
-    #[inline]
-    fn attempt(
-        &'static self,
-        batch: &mut Batch,
-        accepted: &Accepted,
-        believed: StatusFlags,
-    ) -> bool {
-        if accepted.has_resfd() || accepted.key != KeyAccess::Writable {
-            return false;
-        }
-        let operation = decode::operation(&accepted.iocb, believed, &mut batch.pages);
-        let Ok(Operation::Transfer(transfer)) = operation else { return false };
-        self.flush(batch);
-        self.wait_for_rest(batch);
-        batch.may_sleep();
-        batch.set_desk(accepted, &self.completions.waiters);
-        let fd = accepted.iocb.fildes;
-        let attempted = inline::attempt(fd, &transfer, &mut batch.interruption);
-        batch.interruption.desk = None;
-        if fork_generation::is_forked() {
-            return true;
-        }
-        let Some(res) = attempted else { return false };
-        // It cannot fail: that is known beforehand.
-        let _ = user::write_key(accepted.address, accepted.key);
-        self.completions.post(accepted.event(res), None);
-        true
     }
 
     /// Gives a run to the kernel's AIO. What that refuses is looked at here: it is refused here, too, or
@@ -236,10 +205,10 @@ impl Context {
         if run.count == 0 {
             return Ok(());
         }
-        self.flush(batch);
+        self.engines.flush(batch);
         batch.may_sleep();
         while run.count > 0 {
-            let taken = self.kernel.submit(run.count, run.address());
+            let taken = self.engines.submit_iocbs(run.count, run.address());
             let count = taken.unwrap_or(0);
             *submitted += count;
             run.pass(count);
@@ -249,10 +218,7 @@ impl Context {
                 return answer(*submitted, Some(Errno::INVAL)).map(|_| ());
             }
             // What is done already comes before what is done next, also after a refusal.
-            if self.kernel.has_news() {
-                self.kernel.for_each(|event| batch.interruption.note_result(event.res));
-                self.kernel.look_after_submission();
-            }
+            self.engines.end_iocbs(|res| batch.interruption.note_result(res));
             // Why the kernel has left some, it says when it is asked for those alone.
             if count == 0 {
                 self.submit_refused(batch, run, taken.err())?;
@@ -282,7 +248,7 @@ impl Context {
             }
         }
         if let (Ok(()), Some(refusal)) = (result, refusal) {
-            self.kernel.note_refusal(refusal);
+            self.engines.note_refusal(refusal);
         }
         result
     }
@@ -325,62 +291,61 @@ impl Context {
         let status = self.status(batch, fd)?;
         batch.check_signal(accepted, &self.completions.resfds)?;
         user::write_key(accepted.address, accepted.key)?;
-        let operation = decode::operation(&accepted.iocb, status, &mut batch.pages)
+        let task = decode::task(&accepted.iocb, status, &mut batch.pages)
             .map_err(|error| order_of_errors(&accepted.iocb, error))?;
-        match operation {
-            Operation::Transfer(transfer) => {
-                if choose::may_be_asynchronous(status, &transfer) {
-                    return self.submit_direct(batch, accepted, status, transfer);
-                }
-                self.transfer_here(batch, accepted, status, &transfer)
-            }
-            Operation::Sync { data_only } => match choose::sync(fd) {
-                Some(identity) => self.submit_sync(batch, accepted, data_only, identity),
-                None => self.sync_here(batch, accepted, data_only),
+        let placement = match &task {
+            Task::Transfer(transfer) => placement::of_transfer(status, transfer),
+            Task::Sync { .. } => match batch.info(fd) {
+                Ok(info) => placement::of_sync(fd, &info),
+                Err(_) => Placement::Caller,
             },
+            Task::Poll { .. } => return Err(Errno::INVAL),
+        };
+        let started = match placement {
+            Placement::Asynchronous => self.start(batch, accepted, status, task)?,
+            Placement::Caller => Started::Caller(task),
+        };
+        match started {
+            Started::Caller(Task::Transfer(transfer)) => {
+                self.engines.transfer_here(batch, accepted, status, &transfer)
+            }
+            Started::Caller(Task::Sync { data_only }) => {
+                self.engines.sync_here(batch, accepted, data_only)
+            }
+            Started::Caller(Task::Poll { .. }) | Started::Asynchronous => Ok(()),
         }
     }
 
-    /// Does a transfer in the calling thread.
-    #[inline]
-    pub(super) fn transfer_here(
+    /// Starts an operation on the engine for it.
+    fn start(
         &'static self,
         batch: &mut Batch,
         accepted: &Accepted,
         status: StatusFlags,
-        transfer: &Transfer,
-    ) -> Result<()> {
-        // What came before starts before.
-        self.flush(batch);
-        self.wait_for_rest(batch);
-        batch.may_sleep();
-        batch.set_desk(accepted, &self.completions.waiters);
-        let fd = accepted.iocb.fildes;
-        let res = inline::transfer(fd, status, transfer, &mut batch.interruption);
-        if transfer.direction == Direction::Write {
-            batch.forget_sizes();
+        task: Task,
+    ) -> Result<Started> {
+        let is_transfer = match &task {
+            // include/linux/fs.h, kiocb_set_rw_flags.
+            Task::Transfer(transfer)
+                if transfer.flags.is_nowait() && !batch.has_nowait(accepted.iocb.fildes) =>
+            {
+                return Err(Errno::OPNOTSUPP);
+            }
+            Task::Transfer(_) => true,
+            Task::Sync { .. } | Task::Poll { .. } => false,
+        };
+        let engine = self.engines.choose(status.is_opened_by_path() || !is_transfer);
+        // Callers can look for what the harvester cannot serve, but nobody else signals an eventfd.
+        let is_served = !(accepted.has_resfd() || self.is_background())
+            || engine.background().is_none()
+            || self.serve(Source::Engine(engine));
+        match is_served || !accepted.has_resfd() {
+            true => engine.start(batch, accepted, status, task),
+            false => {
+                self.engines.settle(batch);
+                self.engines.last_resort().start(batch, accepted, status, task)
+            }
         }
-        batch.interruption.desk = None;
-        if fork_generation::is_forked() {
-            return Ok(());
-        }
-        let res = res?;
-        self.completions.post(accepted.event(res), batch.signal(accepted));
-        Ok(())
-    }
-
-    /// Does a sync in the calling thread.
-    pub(super) fn sync_here(
-        &'static self,
-        batch: &mut Batch,
-        accepted: &Accepted,
-        data_only: bool,
-    ) -> Result<()> {
-        self.flush(batch);
-        batch.may_sleep();
-        let res = inline::sync(accepted.iocb.fildes, data_only)?;
-        self.completions.post(accepted.event(res), batch.signal(accepted));
-        Ok(())
     }
 }
 
@@ -389,8 +354,8 @@ impl Context {
 enum Kind {
     /// With other polls.
     Poll,
-    /// By the kernel's AIO, with its neighbours.
-    Kernel,
+    /// As it is, with its neighbours.
+    AsItIs,
     /// By itself, if the file is what it is believed to be.
     Attempt(StatusFlags),
     /// By itself.

@@ -16,15 +16,13 @@
 //! arms the first poll, wakes those sleepers.
 
 use core::cell::Cell;
-use core::ptr;
-
 use libc::{pollfd, timespec};
 
 use crate::completion::waiters::{Place, Sleep, Waiter};
 use crate::context::Context;
 use crate::context::getevents::Wait;
 use crate::engine::Harvest;
-use crate::kaio::{self, Bag};
+use crate::engine::bed::{Bed, Over, doze};
 use crate::poller::leader::Leader;
 use crate::process::fork_generation;
 use crate::process::reentrancy;
@@ -32,7 +30,6 @@ use crate::sys::clock::{self, Timeout};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::SigSet;
 use crate::sys::{bell, futex, poll};
-use crate::uring;
 
 /// Why a sleeper came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,32 +61,11 @@ const STEP: timespec = timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 /// How often that is doubled by who has others that look: 640 ms.
 const FEW_ROUNDS: u32 = 7;
 
-/// Where a call sleeps in the kernel.
-enum Bed<'a> {
-    /// In io_uring.
-    Ring(&'a uring::Instance),
-    /// In the kernel's AIO.
-    Kernel {
-        instance: &'a kaio::Instance,
-        /// No other instance has requests.
-        is_only: bool,
-        /// The call watches the epoll, for all.
-        leader: Option<Leader<'a>>,
-    },
-}
-
-impl Bed<'_> {
-    fn sleep(&self) -> Sleep {
-        match self {
-            Bed::Ring(_) => Sleep::Ring,
-            Bed::Kernel { .. } => Sleep::Kernel,
-        }
-    }
-
-    fn has_events(&self) -> bool {
-        match self {
-            Bed::Ring(instance) => instance.has_completions(),
-            Bed::Kernel { instance, .. } => instance.has_events(),
+impl From<Over> for Awake {
+    fn from(over: Over) -> Awake {
+        match over {
+            Over::Forked => Awake::Interrupted,
+            Over::Revoked(error) => Awake::Revoked(error),
         }
     }
 }
@@ -160,7 +136,7 @@ impl<'a> Sleeper<'a> {
 
     /// Sleeps until the ring holds `need` events, or something else ends the wait.
     pub(super) fn sleep(&self, need: u32) -> Awake {
-        let Context { poller, kernel, uring, .. } = self.context;
+        let Context { poller, engines, .. } = self.context;
         if reentrancy::is_nested() {
             // The leader may be the call that this thread's handler has interrupted.
             return self.look_around(need);
@@ -171,29 +147,22 @@ impl<'a> Sleeper<'a> {
                 false => None,
             };
             let is_leader = leader.is_some();
-            let awake = if kernel.needs_watch() && self.cannot_watch(need) {
-                drop(leader);
-                self.look_around(need)
-            } else if kernel.needs_watch()
-                && let Some((instance, is_only)) = kernel.bed()
-            {
-                self.watch(need, &Bed::Kernel { instance, is_only, leader })
-            } else if let Some(leader) = leader {
-                self.lead(need, &leader)
-            } else if uring.needs_watch()
-                && !poller.needs_harvest()
-                && let Some(instance) = uring.instance()
-            {
-                self.watch(need, &Bed::Ring(instance))
-            } else if let Some(awake) = self.help(need) {
-                awake
-            } else {
-                self.follow(need)
+            let awake = match (engines.bed(), leader) {
+                (Some(bed), leader) if bed.can_watch_polls() => match self.can_use(&bed, need) {
+                    true => self.watch(need, &bed, leader.as_ref()),
+                    false => {
+                        drop(leader);
+                        self.look_around(need)
+                    }
+                },
+                (_, Some(leader)) => self.lead(need, &leader),
+                (Some(bed), None) if !poller.needs_harvest() => self.watch(need, &bed, None),
+                _ => self.help(need).unwrap_or_else(|| self.follow(need)),
             };
             if let Awake::Revoked(_) = awake {
                 return awake;
             }
-            if is_leader && uring.needs_watch() {
+            if is_leader && engines.bed().is_some_and(|bed| !bed.can_watch_polls()) {
                 self.context.completions.waiters.wake_followers();
             }
             // We may have been woken to lead and leave instead.
@@ -224,23 +193,22 @@ impl<'a> Sleeper<'a> {
         (self.occupancy() >= need).then_some(Awake::Enough)
     }
 
-    /// Whether a sleep in the kernel's AIO would end for reasons that look like a signal, or hide one.
+    /// Whether this call can sleep in a bed that watches polls as well: no sleep there ends for reasons that
+    /// look like a signal, or hide one.
     ///
-    /// - Completions of io_uring end calls of the thread that has submitted the requests.
-    /// - fs/aio.c, io_pgetevents: a handler that the mask lets through runs also if events end the sleep
-    ///   before there are enough, and nobody would know that the call has to end, too.
-    fn cannot_watch(&self, need: u32) -> bool {
-        let Context { completions, poller, uring, .. } = self.context;
-        uring.in_flight() > 0
-            || (need > 1
-                && self.mask().is_some()
-                && (completions.in_flight() > 0 || poller.needs_harvest()))
+    /// fs/aio.c, io_pgetevents: a handler that the mask lets through runs also if events end the sleep before
+    /// there are enough, and nobody would know that the call has to end, too.
+    fn can_use(&self, bed: &Bed<'_>, need: u32) -> bool {
+        let Context { completions, poller, engines, .. } = self.context;
+        let may_end_early = || completions.in_flight() > 0 || poller.needs_harvest();
+        let would_hide_one = need > 1 && self.mask().is_some() && may_end_early();
+        !would_hide_one && !engines.disturb(bed)
     }
 
-    /// Sleeps in the kernel until requests complete.
-    fn watch(&self, need: u32, bed: &Bed<'_>) -> Awake {
-        let Some(waiter) = self.join(need, bed.sleep()) else { return self.look_around(need) };
-        if let Bed::Kernel { leader: Some(leader), .. } = bed {
+    /// Sleeps in the kernel until requests complete; with a leader, or polls.
+    fn watch(&self, need: u32, bed: &Bed<'_>, leader: Option<&Leader<'_>>) -> Awake {
+        let Some(waiter) = self.join(need, bed.kind()) else { return self.look_around(need) };
+        if let Some(leader) = leader {
             waiter.lead(leader.term());
         }
         let mut kicks = 0;
@@ -252,7 +220,7 @@ impl<'a> Sleeper<'a> {
             // Not enough for us; perhaps for others.
             let untold = self.untold.get();
             let has_kicks = untold.has_kicks;
-            if let Bed::Kernel { leader: Some(_), .. } = bed {
+            if leader.is_some() {
                 // It is ours, and armed again below.
                 self.untold.set(Harvest { has_watch: false, ..untold });
             }
@@ -262,15 +230,15 @@ impl<'a> Sleeper<'a> {
             if kicks > PATIENCE {
                 let _ = poll::wait(&mut [], Some(&PAUSE), None);
             }
-            if !self.is_made(bed, need) {
+            if !self.is_made(bed, leader, need) {
                 return Awake::NewRole;
             }
             let occupancy = self.occupancy();
-            let asked = match self.have_others(bed) {
+            let asked = match self.context.engines.have_others(bed) {
                 true => 1,
                 false => need.saturating_sub(occupancy).max(1),
             };
-            let (span, is_last) = match self.longest(bed) {
+            let (span, is_last) = match self.longest(bed, leader) {
                 Some(longest) => self.span(longest),
                 None => (self.left(), true),
             };
@@ -280,12 +248,12 @@ impl<'a> Sleeper<'a> {
                 || bed.has_events()
                 || self.occupancy() != occupancy
                 || self.news(need).is_some()
-                || !self.is_made(bed, need);
+                || !self.is_made(bed, leader, need);
             let waited = match is_changed {
                 true => Ok(()),
-                false => match self.doze_in(bed, &waiter, asked, span.as_ref()) {
+                false => match self.sleep_in(bed, &waiter, asked, span.as_ref()) {
                     Ok(waited) => waited,
-                    Err(awake) => return awake,
+                    Err(over) => return over.into(),
                 },
             };
             waiter.stop_asking();
@@ -294,7 +262,7 @@ impl<'a> Sleeper<'a> {
                 Err(Errno::TIME) if is_last => return Awake::TimedOut,
                 Err(Errno::TIME) => {
                     self.context.look_after_leader();
-                    if let Bed::Kernel { leader: Some(_), .. } = bed {
+                    if leader.is_some() {
                         self.context.poller.repair();
                     }
                     waiter.rest();
@@ -305,63 +273,34 @@ impl<'a> Sleeper<'a> {
         }
     }
 
-    /// Sleeps until `count` completions are there; ETIME: `span` is over.
-    fn doze_in(
+    fn sleep_in(
         &self,
         bed: &Bed<'_>,
         waiter: &Waiter,
         count: u32,
         span: Option<&timespec>,
-    ) -> core::result::Result<Result<()>, Awake> {
-        let mask = self.mask();
-        match bed {
-            Bed::Ring(instance) => doze(waiter, || instance.wait(count, span, mask.as_ref())),
-            Bed::Kernel { instance, .. } => {
-                let mut bag = Bag::new();
-                let end = span.map(clock::after);
-                let has_theirs = instance.fall_asleep();
-                let mut bag = (!has_theirs).then_some(&mut bag);
-                waiter.lie_down(has_theirs.then_some(instance));
-                let into = bag.as_deref_mut();
-                let slept = doze(waiter, || instance.sleep(count, into, span, mask.as_ref()))?;
-                waiter.lie_down(None);
-                let brought = self.context.kernel.unpack(instance, bag);
-                self.untold.set(self.untold.get().and(brought));
-                let is_over = || end.as_ref().is_some_and(clock::is_over);
-                Ok(match slept {
-                    Ok(true) => Ok(()),
-                    Ok(_) if is_over() => Err(Errno::TIME),
-                    // fs/aio.c, read_events: only a signal is left.
-                    Ok(_) => Err(Errno::INTR),
-                    Err(error) => Err(error),
-                })
-            }
-        }
+    ) -> core::result::Result<Result<()>, Over> {
+        let engines = &self.context.engines;
+        let (waited, brought) = bed.sleep(engines, waiter, count, span, self.mask().as_ref())?;
+        self.untold.set(self.untold.get().and(brought));
+        Ok(waited)
     }
 
     /// Whether a bed is the right one still, for who waits for `need` events.
-    fn is_made(&self, bed: &Bed<'_>, need: u32) -> bool {
-        let Context { poller, kernel, uring, .. } = self.context;
-        match bed {
-            Bed::Ring(_) => uring.needs_watch() && !poller.needs_harvest() && !kernel.needs_watch(),
-            Bed::Kernel { instance, is_only, leader } => {
-                let is_led = match leader {
-                    Some(leader) => leader.is_in_office(),
-                    None => !poller.needs_harvest() || poller.is_led(),
-                };
-                is_led
-                    && !self.cannot_watch(need)
-                    && kernel.needs_watch()
-                    && kernel
-                        .bed()
-                        .is_some_and(|(now, only)| ptr::eq(now, *instance) && only == *is_only)
-            }
-        }
+    fn is_made(&self, bed: &Bed<'_>, leader: Option<&Leader<'_>>, need: u32) -> bool {
+        let Context { poller, engines, .. } = self.context;
+        let are_polls_watched = match leader {
+            Some(leader) => leader.is_in_office(),
+            None => !poller.needs_harvest() || (bed.can_watch_polls() && poller.is_led()),
+        };
+        are_polls_watched
+            && (!bed.can_watch_polls() || self.can_use(bed, need))
+            && engines.bed().as_ref() == Some(bed)
     }
 
     /// What it asks for in a bed where others may be called at this moment.
     fn ask_for_less(&self, bed: &Bed<'_>, waiter: &Waiter, asked: u32) -> u32 {
-        let may_keep = asked > 1 && matches!(bed, Bed::Kernel { .. });
+        let may_keep = asked > 1 && bed.can_watch_polls();
         if !may_keep || !self.context.completions.waiters.are_others_called(waiter) {
             return asked;
         }
@@ -369,35 +308,23 @@ impl<'a> Sleeper<'a> {
         1
     }
 
-    /// Whether some of the events may come from elsewhere, or a sleep end without all of them.
-    fn have_others(&self, bed: &Bed<'_>) -> bool {
-        let in_flight = self.context.completions.in_flight();
-        match bed {
-            Bed::Ring(_) => in_flight > self.context.uring.in_flight(),
-            // Task work of io_uring ends a sleep that has an event already.
-            Bed::Kernel { is_only, .. } => in_flight > 0 || !is_only || uring::was_used(),
-        }
-    }
-
     /// How long to sleep in a bed before a look around; `None`: who sleeps there is woken in any case. Sees
     /// to it that polls wake it, if that is its task.
-    fn longest(&self, bed: &Bed<'_>) -> Option<timespec> {
-        match bed {
-            Bed::Kernel { is_only: false, .. } => Some(STEP),
-            Bed::Kernel { instance, leader: Some(_), .. } => {
-                let epoll = self.context.poller.numbered_epoll();
-                let is_watched = epoll.is_none_or(|(epoll, number)| instance.watch(epoll, number));
-                Some(if is_watched { MOMENT } else { STEP })
-            }
-            // Who kicks makes the descriptor for it anew if the program has closed it.
-            Bed::Kernel { .. } if kaio::cache::can_kick() => None,
-            _ => Some(MOMENT),
+    fn longest(&self, bed: &Bed<'_>, leader: Option<&Leader<'_>>) -> Option<timespec> {
+        if !bed.sees_all() {
+            return Some(STEP);
         }
+        if leader.is_some() {
+            let epoll = self.context.poller.numbered_epoll();
+            let is_watched = epoll.is_none_or(|(epoll, number)| bed.watch(epoll, number));
+            return Some(if is_watched { MOMENT } else { STEP });
+        }
+        (!bed.is_safe()).then_some(MOMENT)
     }
 
     /// Sleeps on the epoll, completing polls, as the only thread that does.
     fn lead(&self, need: u32, leader: &Leader<'_>) -> Awake {
-        let Context { poller, uring, .. } = self.context;
+        let Context { poller, engines, .. } = self.context;
         let Some(waiter) = self.join(need, Sleep::Bell(leader.kick())) else {
             return self.look_around(need);
         };
@@ -416,15 +343,16 @@ impl<'a> Sleeper<'a> {
                 return Awake::NewRole;
             }
             let is_over = !poller.needs_harvest() || !leader.is_in_office();
-            if is_over || self.context.kernel.needs_watch() {
+            let bed = engines.bed();
+            if is_over || bed.is_some_and(|bed| bed.can_watch_polls()) {
                 return Awake::NewRole;
             }
-            let ring = uring.descriptor();
-            let is_blind = ring.is_none() && uring.needs_watch();
+            let ring = engines.descriptor();
+            let is_blind = ring.is_none() && bed.is_some();
             let (span, is_last) = self.span(if is_blind { STEP } else { MOMENT });
             let mask = self.mask();
             match doze(&waiter, || leader.sleep(span.as_ref(), mask.as_ref(), ring)) {
-                Err(awake) => return awake,
+                Err(over) => return over.into(),
                 Ok(Ok(0)) if is_last => return Awake::TimedOut,
                 Ok(Ok(0)) if poller.repair() => return Awake::NewRole,
                 Ok(Err(Errno::INTR)) => return Awake::Interrupted,
@@ -494,19 +422,22 @@ impl<'a> Sleeper<'a> {
         waiter: &Waiter,
         sleep: impl Fn(Option<(Option<timespec>, bool)>) -> Result<()>,
     ) -> Awake {
-        let Context { poller, kernel, uring, .. } = self.context;
+        let Context { poller, engines, .. } = self.context;
         let mut rounds = 0;
         loop {
             if let Some(awake) = self.news(need) {
                 return awake;
             }
-            let must_look = poller.needs_harvest() || uring.needs_watch();
-            if kernel.needs_watch() || (must_look && !poller.is_led()) {
+            let is_free = match engines.bed() {
+                Some(bed) if bed.can_watch_polls() => true,
+                bed => (bed.is_some() || poller.needs_harvest()) && !poller.is_led(),
+            };
+            if is_free {
                 return Awake::NewRole;
             }
             let watch = self.watch_over(rounds);
             match doze(waiter, || sleep(watch)) {
-                Err(awake) => return awake,
+                Err(over) => return over.into(),
                 Ok(Err(Errno::TIME)) => {
                     rounds += 1;
                     self.harvest();
@@ -548,7 +479,7 @@ impl<'a> Sleeper<'a> {
             let step = if is_short { left } else { STEP };
             let mask = self.mask();
             match doze(waiter, || poll::wait(&mut [], Some(&step), mask.as_ref())) {
-                Err(awake) => return awake,
+                Err(over) => return over.into(),
                 Ok(Err(Errno::INTR)) => return Awake::Interrupted,
                 Ok(_) => {}
             }
@@ -559,21 +490,5 @@ impl<'a> Sleeper<'a> {
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
         self.tell();
-    }
-}
-
-/// Sleeps; `Err` if the call has to end.
-pub(super) fn doze<R>(
-    waiter: &Waiter,
-    sleep: impl FnOnce() -> Result<R>,
-) -> core::result::Result<Result<R>, Awake> {
-    waiter.fall_asleep();
-    let slept = reentrancy::asleep(sleep);
-    match (waiter.wake_up(), &slept) {
-        // A handler has forked, and this is the child: what has come is the parent's.
-        _ if fork_generation::is_forked() => Err(Awake::Interrupted),
-        (true, _) => Ok(slept),
-        (false, Err(Errno::INTR)) => Err(Awake::Revoked(Errno::INTR)),
-        (false, _) => Err(Awake::Revoked(Errno::INVAL)),
     }
 }

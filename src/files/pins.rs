@@ -15,6 +15,7 @@
 
 use crate::lock::Lock;
 use crate::sync::{AtomicU32, Ordering};
+use crate::sys::errno::Result;
 use crate::sys::fd::{self, OwnedFd, StatusFlags};
 use crate::sys::file_info::{FileInfo, Identity};
 
@@ -198,8 +199,16 @@ fn look_at_next() {
     }
 }
 
+/// A descriptor that holds the file behind `number`: one that was kept, or a new one.
+pub fn duplicate(number: i32) -> Result<OwnedFd> {
+    match reuse(number) {
+        Some(kept) => Ok(kept),
+        None => fd::duplicate(number),
+    }
+}
+
 /// A kept pin that serves as well as a duplicate of `number`, to be used again.
-pub fn reuse(number: i32) -> Option<OwnedFd> {
+fn reuse(number: i32) -> Option<OwnedFd> {
     if COUNT.load(Ordering::Relaxed) == 0 {
         return None;
     }

@@ -34,7 +34,7 @@ use core::ptr;
 
 use libc::epoll_event;
 
-use crate::completion::Completions;
+use crate::completion::{Completions, CompletionsRef};
 use crate::lock::Lock;
 use crate::poller::table::{Table, Visit};
 use crate::process::background::Background;
@@ -72,7 +72,7 @@ pub struct Poller {
     expects_wait: AtomicBool,
     /// The harvester harvests, or does not.
     pub background: Background,
-    completions: AtomicPtr<Completions>,
+    completions: CompletionsRef,
 }
 
 /// How often a loss of descriptors is made good in one call.
@@ -90,14 +90,13 @@ fn descriptor(stored: &AtomicI32) -> Option<i32> {
 impl Poller {
     /// Says where the events go.
     pub fn open(&self, completions: &'static Completions) {
-        self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
+        self.completions.set(completions);
         self.leader.store(0, Ordering::Relaxed);
         self.background.reset();
     }
 
     fn completions(&self) -> &'static Completions {
-        // SAFETY: `open` came before the first request and stored a `&'static`.
-        unsafe { &*self.completions.load(Ordering::Relaxed) }
+        self.completions.get()
     }
 
     fn visit(&self, epoll: i32) -> Visit<'_> {
@@ -264,22 +263,23 @@ impl Poller {
         }
     }
 
-    /// Claims a poll that has not fired. The caller holds a reference and no lock.
-    pub fn cancel(&self, request: &Request) -> Claim {
-        let claim = {
+    /// Cancels a poll that has not fired. The caller holds a reference and no lock. True: its event says
+    /// so, or will.
+    pub fn cancel(&self, request: &Request) -> bool {
+        {
             let mut table = self.table.lock();
-            let claim = request.state.claim();
-            if claim == Claim::Won {
-                let mut visit = self.visit(self.epoll().unwrap_or(-1));
-                table.unlist(&mut visit, request);
-                self.leave(&visit);
+            if request.state.claim() == Claim::Lost {
+                return false;
             }
-            claim
-        };
-        if claim == Claim::Won {
-            self.let_go(core::iter::once(request));
+            let mut visit = self.visit(self.epoll().unwrap_or(-1));
+            table.unlist(&mut visit, request);
+            self.leave(&visit);
         }
-        claim
+        self.let_go(core::iter::once(request));
+        // fs/aio.c, aio_poll_complete_work: the result of a cancelled poll is 0.
+        request.set_result(0);
+        self.completions().put(request);
+        true
     }
 
     /// Completes the polls that are ready. Never waits.

@@ -1,7 +1,8 @@
 //! The calls on a context that is looked up.
 
 use crate::aio_abi::AioRing;
-use crate::context::{Caller, Reap, Submitted, Wait, deliver, is_empty};
+use crate::context::{Caller, Reap, Submitted, Wait, deliver};
+use crate::engine::is_empty;
 use crate::memory::arena::Region;
 use crate::process::fork_generation;
 use crate::registry::moved::shows_ring;
@@ -15,8 +16,8 @@ use crate::sys::mmap;
 pub fn submit(address: usize, nr: usize, iocbs: usize) -> Result<usize> {
     let reference = find(address)?;
     let context = reference.context();
-    if context.is_in_place() {
-        let submitted = context.submit_in_place(address, nr, iocbs);
+    if context.in_place.is_taken() {
+        let submitted = context.in_place.submit(address, nr, iocbs);
         if !comes_back(&reference, address, submitted) {
             return submitted;
         }
@@ -24,9 +25,9 @@ pub fn submit(address: usize, nr: usize, iocbs: usize) -> Result<usize> {
     let mut submitted = context.submit(nr, iocbs, false);
     if submitted == Submitted::NotInPlace {
         if go_in_place(&reference) {
-            return context.submit_in_place(address, nr, iocbs);
+            return context.in_place.submit(address, nr, iocbs);
         }
-        context.stay();
+        context.in_place.put_off();
         submitted = context.submit(nr, iocbs, true);
     }
     match submitted {
@@ -60,8 +61,8 @@ fn alone<R>(reference: &Reference, work: impl FnOnce(&Region) -> R) -> Option<R>
 #[inline]
 fn comes_back(reference: &Reference, address: usize, result: Result<usize>) -> bool {
     match result {
-        Err(error) if reference.is_forbidden(address, error) => {
-            reference.settle_in_place();
+        Err(error) if reference.in_place.is_forbidden(address, error) => {
+            reference.in_place.settle();
             alone(reference, |region| reference.come_back(address, region)).unwrap_or(false)
         }
         _ => false,
@@ -84,8 +85,8 @@ fn go_in_place(reference: &Reference) -> bool {
 /// io_cancel.
 pub fn cancel(address: usize, iocb: usize) -> Result<()> {
     let reference = find(address)?;
-    match reference.is_in_place() {
-        true => reference.cancel_in_place(address, iocb),
+    match reference.in_place.is_taken() {
+        true => reference.in_place.cancel(address, iocb),
         false => reference.cancel(iocb),
     }
 }
@@ -94,7 +95,7 @@ pub fn cancel(address: usize, iocb: usize) -> Result<()> {
 pub fn reap(address: usize, reap: &Reap) -> Result<usize> {
     let reference = find(address);
     if let Ok(reference) = &reference
-        && reference.is_in_place()
+        && reference.in_place.is_taken()
     {
         let is_short_cut = reap.caller == Caller::Library && reap.timeout()?.1;
         if is_short_cut && is_empty(address) {

@@ -4,16 +4,14 @@ use core::ptr;
 
 use libc::timespec;
 
-use crate::engine::pool;
+use crate::engine;
 use crate::harvester;
-use crate::kaio;
 use crate::process::reentrancy;
 use crate::registry::moved::view;
 use crate::registry::{ABANDONED, DEAD, SETUP, Slot, find, leave, remove};
 use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::{clock, futex};
-use crate::uring::cache;
 
 /// How long io_destroy waits for calls before it looks whether they were left; it doubles that from round
 /// to round.
@@ -31,12 +29,12 @@ pub fn destroy(address: usize) -> Result<()> {
         return Err(Errno::INVAL);
     }
     slot.context.kill();
-    let was_kernels = slot.context.is_in_place();
+    let was_kernels = slot.context.in_place.is_taken();
     if was_kernels {
         // Acquire: pairs with the Release in `leave`.
         let is_busy = slot.references.load(Ordering::Acquire) != DEAD | 1;
         let region = *slot.region.lock();
-        slot.context.leave_in_place(slot.address.load(Ordering::Relaxed), &region, is_busy);
+        slot.context.in_place.leave(slot.address.load(Ordering::Relaxed), &region, is_busy);
     }
     drop(reference);
     // Calls that a signal handler, which this is, has interrupted do not end before we do.
@@ -122,8 +120,6 @@ pub(super) fn reclaim(slot: &'static Slot) {
 
 /// There is no context left: no thread or descriptor of ours shall be.
 fn retire() {
-    pool::retire();
     harvester::retire();
-    kaio::cache::close_pipe();
-    cache::clear();
+    engine::retire();
 }

@@ -29,7 +29,7 @@ use core::ptr;
 use crate::completion::ring::Geometry;
 use crate::config;
 use crate::context::Context;
-use crate::engine::pool;
+use crate::engine;
 use crate::files::pins;
 use crate::harvester;
 use crate::kaio;
@@ -45,7 +45,6 @@ use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::Protection;
 use crate::sys::{futex, host, mmap};
-use crate::uring;
 
 /// io_destroy has begun, or the slot is free. (A slot that was never used has no address.)
 const DEAD: u32 = 1 << 31;
@@ -293,9 +292,7 @@ unsafe fn forget_parent(setup: &mut Setup, own: u32) {
     // SAFETY: the caller's promise.
     unsafe {
         pins::reset_after_fork();
-        kaio::cache::reset_after_fork();
-        uring::cache::reset_after_fork();
-        pool::reset_after_fork();
+        engine::reset_after_fork();
         harvester::reset_after_fork();
     }
 }

@@ -3,7 +3,7 @@
 use core::ptr;
 
 use crate::aio_abi::AioRing;
-use crate::context::is_kernels;
+use crate::engine::is_kernels;
 use crate::memory::arena::{Region, View};
 use crate::memory::radix;
 use crate::registry::{
@@ -17,7 +17,7 @@ use crate::sys::mmap;
 pub(super) fn view(slot: &Slot, region: &Region, current: usize) -> View {
     match () {
         () if !shows_ring(slot, current) => {
-            let is_lost = slot.context.was_in_place() && current == region.user;
+            let is_lost = slot.context.in_place.was_taken() && current == region.user;
             if is_lost { View::Lost } else { View::Gone }
         }
         () if current == region.user => View::AtHome,
@@ -93,7 +93,7 @@ fn is_alive(slot: &Slot) -> bool {
 fn find_in_place(high: u32, address: usize, id: u32) -> Option<&'static Slot> {
     (0..high)
         .filter_map(|index| SLOTS.get(index))
-        .find(|slot| is_alive(slot) && slot.context.kernels_id() == Some(id))
+        .find(|slot| is_alive(slot) && slot.context.in_place.id() == Some(id))
         // Last: where no context is the kernel's, nothing may be asked of it.
         .filter(|_| is_kernels(address))
 }

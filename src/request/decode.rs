@@ -10,23 +10,12 @@ use crate::aio_abi::{
     IOCB_CMD_PWRITE, IOCB_CMD_PWRITEV, IOCB_FLAG_IOPRIO, Iocb,
 };
 use crate::memory::user::Pages;
+use crate::request::Task;
 use crate::request::buffer::Buffer;
 use crate::sys::cred;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::StatusFlags;
 use crate::sys::file::{Direction, RWF_NOAPPEND};
-
-/// What is to be done with the file.
-#[derive(Debug)]
-pub enum Operation {
-    /// Read or write.
-    Transfer(Transfer),
-    /// `fsync`, or `fdatasync`.
-    Sync {
-        /// Leave out metadata that reading back does not need.
-        data_only: bool,
-    },
-}
 
 /// A read or a write.
 #[derive(Debug)]
@@ -109,9 +98,9 @@ pub fn check_header(iocb: &Iocb) -> Result<()> {
 
 /// __io_submit_one: the operation of an iocb that is no poll, whose file is open with `status`.
 #[inline]
-pub fn operation(iocb: &Iocb, status: StatusFlags, pages: &mut Pages) -> Result<Operation> {
+pub fn task(iocb: &Iocb, status: StatusFlags, pages: &mut Pages) -> Result<Task> {
     let transfer = |direction, vectored, pages| {
-        transfer(iocb, status, direction, vectored, pages).map(Operation::Transfer)
+        transfer(iocb, status, direction, vectored, pages).map(Task::Transfer)
     };
     match iocb.lio_opcode {
         IOCB_CMD_PREAD => transfer(Direction::Read, false, pages),
@@ -193,11 +182,11 @@ fn priority(iocb: &Iocb) -> Result<Option<u16>> {
 }
 
 /// aio_fsync.
-fn sync(iocb: &Iocb, data_only: bool) -> Result<Operation> {
+fn sync(iocb: &Iocb, data_only: bool) -> Result<Task> {
     if iocb.buf != 0 || iocb.offset != 0 || iocb.nbytes != 0 || iocb.rw_flags != 0 {
         return Err(Errno::INVAL);
     }
-    Ok(Operation::Sync { data_only })
+    Ok(Task::Sync { data_only })
 }
 
 /// aio_poll: the mask of a poll.
@@ -224,9 +213,9 @@ mod tests {
         fd::status_flags(file.as_raw_fd()).unwrap()
     }
 
-    fn decode(iocb: Iocb) -> Result<Operation> {
+    fn decode(iocb: Iocb) -> Result<Task> {
         check_header(&iocb)?;
-        operation(&iocb, read_only(), &mut Pages::new())
+        task(&iocb, read_only(), &mut Pages::new())
     }
 
     fn errno(iocb: Iocb) -> Errno {
@@ -240,7 +229,7 @@ mod tests {
         let mut bytes = [0u8; 16];
         let buf = (&raw mut bytes).addr() as u64;
         let iocb = Iocb { buf, nbytes: 16, offset: 5, ..Iocb::default() };
-        let Ok(Operation::Transfer(transfer)) = decode(iocb) else { panic!() };
+        let Ok(Task::Transfer(transfer)) = decode(iocb) else { panic!() };
         assert_eq!((transfer.direction, transfer.offset), (Direction::Read, 5));
         assert_eq!(transfer.buffer.len(), 16);
     }
@@ -283,7 +272,7 @@ mod tests {
     #[test]
     fn sync_takes_no_arguments() {
         let sync = Iocb { lio_opcode: IOCB_CMD_FSYNC, ..Iocb::default() };
-        assert!(matches!(decode(sync), Ok(Operation::Sync { data_only: false })));
+        assert!(matches!(decode(sync), Ok(Task::Sync { data_only: false })));
         for bad in [
             Iocb { buf: 1, ..sync },
             Iocb { nbytes: 1, ..sync },
@@ -333,7 +322,7 @@ mod tests {
             ..Iocb::default()
         };
         let len = |iocb| match decode(iocb) {
-            Ok(Operation::Transfer(transfer)) => {
+            Ok(Task::Transfer(transfer)) => {
                 (transfer.buffer.as_slice().len(), transfer.buffer.len())
             }
             other => panic!("{other:?}"),

@@ -31,7 +31,7 @@ use crate::request::keys::Keys;
 use crate::request::list::Links;
 use crate::request::progress::Progress;
 use crate::request::state::State;
-use crate::sync::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::OwnedFd;
@@ -49,9 +49,21 @@ pub enum Task {
     Transfer(Transfer),
     /// `fsync` or `fdatasync`.
     Sync {
-        /// See [`decode::Operation::Sync`].
+        /// `fdatasync`: leave out metadata that reading back does not need.
         data_only: bool,
     },
+}
+
+/// Who can cancel a request that is neither decided nor at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Owner {
+    /// Nobody, or a list that is not an engine's.
+    Nobody,
+    /// It is in an instance of io_uring.
+    Uring,
+    /// It waits for a worker of the pool; changed under the lock of the queue that it is on.
+    Pool,
 }
 
 /// What the io_uring engine notes of a request.
@@ -59,8 +71,6 @@ pub enum Task {
 pub struct RingNotes {
     /// Who goes on if the attempt fails.
     pub progress: Progress,
-    /// It is in an instance of io_uring.
-    pub is_inside: AtomicBool,
     /// It was submitted with RWF_NOWAIT, for which the program has not asked.
     pub is_gentle: AtomicBool,
     /// Somebody tries to cancel it.
@@ -108,8 +118,8 @@ pub struct Request {
     pub watch: AtomicI32,
     /// The poller's note how the request is registered, under the poller's lock.
     pub registration: AtomicU32,
-    /// It is on the queue of a lane of the pool; under that queue's lock.
-    pub is_queued: AtomicBool,
+    /// See [`Request::owner`].
+    owner: AtomicU8,
     /// For the io_uring engine.
     pub ring: RingNotes,
     /// The submitter's rights, for a worker of the pool.
@@ -134,6 +144,21 @@ impl Request {
     /// Which of the lives of this place it is.
     pub fn generation(&self) -> u32 {
         self.generation.load(Ordering::Relaxed)
+    }
+
+    /// Which engine has it.
+    pub fn owner(&self) -> Owner {
+        // Relaxed, as in `set_owner`: who acts on it looks again under the owner's lock.
+        match self.owner.load(Ordering::Relaxed) {
+            owner if owner == Owner::Uring as u8 => Owner::Uring,
+            owner if owner == Owner::Pool as u8 => Owner::Pool,
+            _ => Owner::Nobody,
+        }
+    }
+
+    /// An engine has it from now on, or has not any more.
+    pub fn set_owner(&self, owner: Owner) {
+        self.owner.store(owner as u8, Ordering::Relaxed);
     }
 
     /// What it has to do. The caller holds a reference.
@@ -319,8 +344,7 @@ impl Slab {
         request.watch.store(0, Ordering::Relaxed);
         // SAFETY: the place is free, so nobody else looks at the cell.
         unsafe { (*request.pinned.get(), *request.share.get()) = (None, None) };
-        request.is_queued.store(false, Ordering::Relaxed);
-        request.ring.is_inside.store(false, Ordering::Relaxed);
+        request.set_owner(Owner::Nobody);
         request.ring.is_cancelled.store(false, Ordering::Relaxed);
         let iocb = work.iocb;
         // SAFETY: the place is free, so nobody else looks at the cells; what they hold is `None`

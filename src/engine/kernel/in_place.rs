@@ -168,7 +168,7 @@ impl InPlace {
         // SAFETY: `enter` took it out of a box.
         let mut instance = unsafe { Box::from_raw(instance) };
         // The kernel finds it, so it is there to look at.
-        let is_there = is_one(address);
+        let is_there = is_kernels(address);
         instance.moved_to(address);
         let is_quiet = !is_busy
             && is_there
@@ -260,7 +260,7 @@ impl Accounts {
 }
 
 /// Whether the kernel has a context at an address.
-pub fn is_one(address: usize) -> bool {
+pub fn is_kernels(address: usize) -> bool {
     kaio::submit(address, 0, 0) == Ok(0)
 }
 

@@ -22,9 +22,8 @@ use core::ptr;
 
 use libc::timespec;
 
-use crate::aio_abi::Event;
-use crate::completion::Completions;
 use crate::completion::waiters::INSTANCES;
+use crate::completion::{Completions, CompletionsRef};
 use crate::engine::Harvest;
 use crate::kaio::{Bag, Found, Instance, cache};
 use crate::lock::Lock;
@@ -51,21 +50,21 @@ pub struct Kernel {
     pub background: Background,
     /// The counts of requests in flight may be wrong.
     is_in_doubt: AtomicBool,
-    completions: AtomicPtr<Completions>,
+    completions: CompletionsRef,
 }
 
 impl Kernel {
     /// Says where the events of this engine go.
     pub fn open(&self, completions: &'static Completions) {
-        self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
+        self.completions.set(completions);
         self.pause.store(0, Ordering::Relaxed);
         self.is_in_doubt.store(false, Ordering::Relaxed);
         self.background.reset();
     }
 
-    fn completions(&self) -> &'static Completions {
-        // SAFETY: `open` came before the first request and stored a `&'static`.
-        unsafe { &*self.completions.load(Ordering::Relaxed) }
+    /// Where its events go.
+    pub fn completions(&self) -> &'static Completions {
+        self.completions.get()
     }
 
     fn instances(&self) -> impl DoubleEndedIterator<Item = &Instance> {
@@ -123,11 +122,6 @@ impl Kernel {
         // Release: pairs with the Acquire in `instances`.
         place.store(instance, Ordering::Release);
         true
-    }
-
-    /// Whether nothing is in flight.
-    pub fn is_idle(&self) -> bool {
-        !self.needs_watch()
     }
 
     /// Whether somebody who waits has to look for events, or sleep in an instance.
@@ -199,13 +193,10 @@ impl Kernel {
         }
     }
 
-    /// Visits the events that nobody has taken.
-    pub fn for_each(&self, mut visit: impl FnMut(&Event)) {
-        self.instances().for_each(|instance| instance.for_each(&mut visit));
-    }
-
-    /// After a submission: what is done already goes to the ring of the context, as in the kernel.
-    pub fn look_after_submission(&self) {
+    /// After a submission: what is done already goes to the ring of the context, as in the kernel. `visit`
+    /// sees the results of all that nobody has taken.
+    pub fn end_submission(&self, mut visit: impl FnMut(i64)) {
+        self.instances().for_each(|instance| instance.for_each(|event| visit(event.res)));
         // Those who wait will do it; they would have to be told if we did.
         if self.completions().waiters.is_empty() {
             self.harvest_and_tell();
@@ -248,7 +239,7 @@ impl Kernel {
     }
 
     /// Waits until nothing is in flight, whatever signals come.
-    pub fn finish(&self) {
+    pub fn drain(&self) {
         const MOMENT: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
         const SHORT: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
         loop {

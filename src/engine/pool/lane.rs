@@ -1,17 +1,16 @@
 //! The queue of one context: what submitters, waits and cancellation do with it.
 
-use core::ptr;
-
-use crate::completion::Completions;
+use crate::completion::{Completions, CompletionsRef};
 use crate::engine::pool::{POOL, Refused, run};
 use crate::engine::work::Shield;
 use crate::lock::Lock;
 use crate::process::reentrancy;
-use crate::request::Request;
 use crate::request::list::List;
 use crate::request::state::Claim;
+use crate::request::{Owner, Request};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 use crate::sys::cred::Credentials;
+use crate::sys::errno::Errno;
 
 /// How often in a row a thread has to have come to wait.
 const HABIT: u32 = 8;
@@ -35,19 +34,18 @@ pub struct Lane {
     habit: AtomicU32,
     /// The next lane on `arrived` or `ready`.
     pub(super) next: AtomicPtr<Lane>,
-    completions: AtomicPtr<Completions>,
+    completions: CompletionsRef,
 }
 
 impl Lane {
     /// Says where the events of this lane go.
     pub fn open(&self, completions: &'static Completions) {
-        self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
+        self.completions.set(completions);
         self.habit.store(0, Ordering::Relaxed);
     }
 
     pub(super) fn completions(&self) -> &'static Completions {
-        // SAFETY: `open` came before the first request and stored a `&'static`.
-        unsafe { &*self.completions.load(Ordering::Relaxed) }
+        self.completions.get()
     }
 
     /// Queues a request that is pinned, to be done with the rights of `credentials`; a [`Lane::call`] is
@@ -63,7 +61,7 @@ impl Lane {
         }
         let mut queue = self.queue.lock();
         request.state.arm();
-        request.is_queued.store(true, Ordering::Relaxed);
+        request.set_owner(Owner::Pool);
         queue.requests.push_back(&self.completions().slab, request);
         self.waiting.fetch_add(1, Ordering::Relaxed);
         POOL.queued.fetch_add(1, Ordering::Relaxed);
@@ -103,19 +101,29 @@ impl Lane {
         Ok(())
     }
 
-    /// Claims a request that no worker has started. The caller holds a reference and no lock.
-    pub fn cancel(&self, request: &Request) -> Claim {
-        let mut queue = self.queue.lock();
-        if !request.is_queued.swap(false, Ordering::Relaxed) {
+    /// Cancels a request that no worker has started. The caller holds a reference and no lock. True: its
+    /// event says so, or will.
+    ///
+    /// divergence: the kernel cannot cancel a read, write or sync.
+    pub fn cancel(&self, request: &Request) -> bool {
+        {
+            let mut queue = self.queue.lock();
             // A worker has it, or a submitter; or it is on its way from one to the other.
-            return Claim::Lost;
+            if request.owner() != Owner::Pool {
+                return false;
+            }
+            request.set_owner(Owner::Nobody);
+            if request.state.claim() == Claim::Lost {
+                return false;
+            }
+            if queue.requests.remove(&self.completions().slab, request) {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                POOL.queued.fetch_sub(1, Ordering::Relaxed);
+            }
         }
-        let claim = request.state.claim();
-        if claim == Claim::Won && queue.requests.remove(&self.completions().slab, request) {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            POOL.queued.fetch_sub(1, Ordering::Relaxed);
-        }
-        claim
+        request.set_result(Errno::CANCELED.to_res());
+        self.completions().put(request);
+        true
     }
 
     /// Whether the calling thread, which has submitted the only request, is likely to do it.
@@ -170,7 +178,7 @@ impl Lane {
         let request = first.filter(|request| is_wanted(request));
         if let Some(request) = request {
             queue.requests.remove(&completions.slab, request);
-            request.is_queued.store(false, Ordering::Relaxed);
+            request.set_owner(Owner::Nobody);
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             party.at_work().fetch_add(1, Ordering::Relaxed);
             // Release: who sees the queue empty sees the request at work.

@@ -29,6 +29,7 @@
 //! request, or calls another one for it.
 
 mod lane;
+mod start;
 
 use core::ffi::c_void;
 use core::ptr;

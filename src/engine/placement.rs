@@ -9,17 +9,24 @@
 
 use libc::{RLIMIT_FSIZE, S_IFBLK, S_IFDIR, S_IFREG};
 
-use crate::engine::Place;
+use crate::engine::Placement;
 use crate::engine::inline::SECTOR;
 use crate::request::decode::Transfer;
 use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file::{self, Blocks, Direction};
-use crate::sys::file_info::{FileInfo, Identity};
+use crate::sys::file_info::FileInfo;
 
-/// Whether a read or write may have another place than the caller.
+/// The place of a read or write, without a look at the file.
 #[inline]
-pub fn may_be_asynchronous(status: StatusFlags, transfer: &Transfer) -> bool {
-    status.is_direct() && !is_refused_or_special(transfer)
+pub fn of_transfer(status: StatusFlags, transfer: &Transfer) -> Placement {
+    let may_be_asynchronous =
+        status.is_direct() && !is_refused_or_special(transfer) && !is_append(status, transfer);
+    if may_be_asynchronous { Placement::Asynchronous } else { Placement::Caller }
+}
+
+fn is_append(status: StatusFlags, transfer: &Transfer) -> bool {
+    let appends = status.is_append() || transfer.flags.is_append();
+    transfer.direction == Direction::Write && appends
 }
 
 fn is_refused_or_special(transfer: &Transfer) -> bool {
@@ -32,15 +39,15 @@ fn is_refused_or_special(transfer: &Transfer) -> bool {
 }
 
 /// The place of a direct read or write, without a look at blocks.
-pub fn direct(status: StatusFlags, transfer: &Transfer, info: &FileInfo) -> Place {
+pub fn direct(status: StatusFlags, transfer: &Transfer, info: &FileInfo) -> Placement {
     match info.kind {
         S_IFBLK => {}
-        S_IFREG if is_beyond(status, transfer, info) => return Place::Caller,
+        S_IFREG if is_beyond(status, transfer, info) => return Placement::Caller,
         S_IFREG => {}
         // O_DIRECT on a pipe means packets.
-        _ => return Place::Caller,
+        _ => return Placement::Caller,
     }
-    Place::Asynchronous
+    Placement::Asynchronous
 }
 
 fn is_beyond(status: StatusFlags, transfer: &Transfer, info: &FileInfo) -> bool {
@@ -48,23 +55,21 @@ fn is_beyond(status: StatusFlags, transfer: &Transfer, info: &FileInfo) -> bool 
     match transfer.direction {
         Direction::Read => offset >= info.size,
         Direction::Write => {
-            status.is_append()
-                || transfer.flags.is_append()
-                || offset.saturating_add(transfer.buffer.len()) > info.size
+            is_append(status, transfer) || offset.saturating_add(transfer.buffer.len()) > info.size
         }
     }
 }
 
 /// The place of a direct read or write after a look at the blocks.
 #[cold]
-pub fn by_blocks(fd: i32, status: StatusFlags, transfer: &Transfer, info: &FileInfo) -> Place {
-    if direct(status, transfer, info) == Place::Caller || info.kind == S_IFBLK {
+pub fn by_blocks(fd: i32, status: StatusFlags, transfer: &Transfer, info: &FileInfo) -> Placement {
+    if direct(status, transfer, info) == Placement::Caller || info.kind == S_IFBLK {
         return direct(status, transfer, info);
     }
     let (offset, len) = (transfer.offset as u64, transfer.buffer.len());
     let blocks = file::blocks(fd, offset, len);
     if blocks.is_err() && fd::is_on_synchronous_file_system(fd) {
-        return Place::Caller;
+        return Placement::Caller;
     }
     let is_synchronous = match transfer.direction {
         Direction::Read => blocks == Ok(Blocks::None),
@@ -73,15 +78,16 @@ pub fn by_blocks(fd: i32, status: StatusFlags, transfer: &Transfer, info: &FileI
                 || fd::limit(RLIMIT_FSIZE).is_some_and(|limit| offset + len > limit)
         }
     };
-    if is_synchronous { Place::Caller } else { Place::Asynchronous }
+    if is_synchronous { Placement::Caller } else { Placement::Asynchronous }
 }
 
-/// Which file an `fsync` is for, if it is asynchronous. In the caller it is only a question whether the
-/// file has one.
-pub fn sync(fd: i32) -> Option<Identity> {
-    let info = FileInfo::of(fd).ok()?;
+/// The place of an `fsync`. In the caller it is only a question whether the file has one.
+pub fn of_sync(fd: i32, info: &FileInfo) -> Placement {
     let may_take_long = matches!(info.kind, S_IFREG | S_IFDIR | S_IFBLK);
-    (may_take_long && !fd::is_on_pseudo_file_system(fd)).then_some(info.identity)
+    match may_take_long && !fd::is_on_pseudo_file_system(fd) {
+        true => Placement::Asynchronous,
+        false => Placement::Caller,
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +123,7 @@ mod tests {
         Some(file)
     }
 
-    fn place(file: &File, direction: Direction, offset: u64, len: u64) -> Place {
+    fn place(file: &File, direction: Direction, offset: u64, len: u64) -> Placement {
         let wanted = Transfer {
             direction,
             buffer: Buffer::one(1 << 20, len).unwrap(),
@@ -127,9 +133,9 @@ mod tests {
         };
         let fd = file.as_raw_fd();
         let status = fd::status_flags(fd).unwrap();
-        match may_be_asynchronous(status, &wanted) {
-            true => by_blocks(fd, status, &wanted, &FileInfo::of(fd).unwrap()),
-            false => Place::Caller,
+        match of_transfer(status, &wanted) {
+            Placement::Asynchronous => by_blocks(fd, status, &wanted, &FileInfo::of(fd).unwrap()),
+            Placement::Caller => Placement::Caller,
         }
     }
 
@@ -145,23 +151,23 @@ mod tests {
             direct(status, &wanted, &facts)
         };
         let size = 4 * BLOCK as i64;
-        assert_eq!(place(Direction::Write, 0, 0), Place::Asynchronous);
-        assert_eq!(place(Direction::Write, 0, libc::RWF_APPEND), Place::Caller);
-        assert_eq!(place(Direction::Write, size, 0), Place::Caller);
-        assert_eq!(place(Direction::Read, 0, 0), Place::Asynchronous);
-        assert_eq!(place(Direction::Read, size, 0), Place::Caller);
+        assert_eq!(place(Direction::Write, 0, 0), Placement::Asynchronous);
+        assert_eq!(place(Direction::Write, 0, libc::RWF_APPEND), Placement::Caller);
+        assert_eq!(place(Direction::Write, size, 0), Placement::Caller);
+        assert_eq!(place(Direction::Read, 0, 0), Placement::Asynchronous);
+        assert_eq!(place(Direction::Read, size, 0), Placement::Caller);
     }
 
     #[test]
     fn direct_reads_of_data_are_asynchronous_and_holes_are_not() {
         let Some(file) = sparse("choose-read") else { return };
         for (offset, len, expected) in [
-            (0, BLOCK, Place::Asynchronous),
-            (BLOCK, 2 * BLOCK, Place::Asynchronous),
-            (2 * BLOCK, BLOCK, Place::Caller),
-            (4 * BLOCK, BLOCK, Place::Caller),
-            (0, 100, Place::Caller),
-            (0, 0, Place::Caller),
+            (0, BLOCK, Placement::Asynchronous),
+            (BLOCK, 2 * BLOCK, Placement::Asynchronous),
+            (2 * BLOCK, BLOCK, Placement::Caller),
+            (4 * BLOCK, BLOCK, Placement::Caller),
+            (0, 100, Placement::Caller),
+            (0, 0, Placement::Caller),
         ] {
             assert_eq!(place(&file, Direction::Read, offset, len), expected, "{offset} {len}");
         }
@@ -171,10 +177,10 @@ mod tests {
     fn direct_overwrites_are_asynchronous_and_growth_is_not() {
         let Some(file) = sparse("choose-write") else { return };
         for (offset, len, expected) in [
-            (0, 2 * BLOCK, Place::Asynchronous),
-            (BLOCK, 2 * BLOCK, Place::Caller),
-            (2 * BLOCK, BLOCK, Place::Caller),
-            (3 * BLOCK, 2 * BLOCK, Place::Caller),
+            (0, 2 * BLOCK, Placement::Asynchronous),
+            (BLOCK, 2 * BLOCK, Placement::Caller),
+            (2 * BLOCK, BLOCK, Placement::Caller),
+            (3 * BLOCK, 2 * BLOCK, Placement::Caller),
         ] {
             assert_eq!(place(&file, Direction::Write, offset, len), expected, "{offset} {len}");
         }
@@ -183,10 +189,13 @@ mod tests {
     #[test]
     fn buffered_files_and_files_without_fsync_stay_with_the_caller() {
         let file = File::open("/proc/self/status").unwrap();
-        assert_eq!(place(&file, Direction::Read, 0, 16), Place::Caller);
-        assert_eq!(sync(file.as_raw_fd()), None);
-        assert_eq!(sync(File::open("/dev/null").unwrap().as_raw_fd()), None);
-        let root = File::open("/").unwrap();
-        assert!(sync(root.as_raw_fd()).is_some_and(|file| file.is_behind(root.as_raw_fd())));
+        assert_eq!(place(&file, Direction::Read, 0, 16), Placement::Caller);
+        let sync = |path: &str| {
+            let file = File::open(path).unwrap();
+            of_sync(file.as_raw_fd(), &FileInfo::of(file.as_raw_fd()).unwrap())
+        };
+        assert_eq!(sync("/proc/self/status"), Placement::Caller);
+        assert_eq!(sync("/dev/null"), Placement::Caller);
+        assert_eq!(sync("/"), Placement::Asynchronous);
     }
 }

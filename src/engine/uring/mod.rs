@@ -15,32 +15,39 @@
 //!
 //! *Orderings*: see `needs_watch`; the rest is that of the completion queue.
 
+mod hints;
+mod queue;
+mod retry;
+mod sqe;
+mod start;
+
 use core::ptr;
 
-use libc::{RWF_NOWAIT, timespec};
+use libc::timespec;
 
-use crate::completion::Completions;
+use crate::completion::{Completions, CompletionsRef};
 use crate::engine::Harvest;
 use crate::engine::pool::Lane;
+use crate::engine::uring::hints::Hints;
+use crate::engine::uring::sqe::{CANCELLATION, entry, request_of, token};
 use crate::engine::work;
 use crate::files::pins;
 use crate::files::resfd::Signals;
 use crate::lock::Lock;
 use crate::process::background::Background;
 use crate::process::fork_gate;
-use crate::request::decode::Transfer;
 use crate::request::list::List;
 use crate::request::progress::Turn;
 use crate::request::state::Claim;
-use crate::request::{Request, Task};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::request::{Owner, Request, Task};
+use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::Errno;
 use crate::sys::fd;
-use crate::sys::file::Direction;
-use crate::sys::file_info::Identity;
 use crate::sys::uring::{Cqe, Sqe};
 use crate::uring::{self, Instance, cache};
+
+pub use queue::Queue;
 
 /// The one of a context. All-zero memory has no instance.
 #[derive(Debug)]
@@ -54,54 +61,26 @@ pub struct Uring {
     in_flight: AtomicU32,
     /// The harvester harvests, or does not.
     pub background: Background,
-    completions: AtomicPtr<Completions>,
+    completions: CompletionsRef,
     lane: AtomicPtr<Lane>,
-    /// Files with a request that was set back, as hashes.
-    known: [AtomicU64; KNOWN],
-    next_known: AtomicU32,
-    /// Descriptor + 1 of the last write that extended its file; 0 for none.
-    growing: AtomicU32,
-    /// Writes in a row that cached pages were not the reason for.
-    futile: AtomicU32,
+    hints: Hints,
 }
 
-/// How many files are remembered.
-const KNOWN: usize = 4;
-
-/// Marks the completion of a cancellation.
-const CANCELLATION: u64 = 1 << 63;
-const GENERATION_MASK: u32 = 0x3fff_ffff;
 /// In [`crate::request::RingNotes::answer`]: the kernel has not answered.
 const NO_ANSWER: i32 = 1;
-
-fn token(request: &Request) -> u64 {
-    u64::from(request.generation() & GENERATION_MASK) << 32 | u64::from(request.index())
-}
-
-/// The request that a token means, if it still lives.
-fn request_of(completions: &'static Completions, token: u64) -> Option<&'static Request> {
-    let request = completions.slab.get(token as u32)?;
-    let generation = (token >> 32) as u32 & GENERATION_MASK;
-    (request.generation() & GENERATION_MASK == generation).then_some(request)
-}
 
 impl Uring {
     /// Says where the events of this engine go, and who does what it cannot do.
     pub fn open(&self, completions: &'static Completions, lane: &'static Lane) {
-        self.completions.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
+        self.completions.set(completions);
         self.lane.store(ptr::from_ref(lane).cast_mut(), Ordering::Relaxed);
         self.pause.store(0, Ordering::Relaxed);
-        for known in &self.known {
-            known.store(0, Ordering::Relaxed);
-        }
-        self.futile.store(0, Ordering::Relaxed);
-        self.growing.store(0, Ordering::Relaxed);
+        self.hints.clear();
         self.background.reset();
     }
 
     fn completions(&self) -> &'static Completions {
-        // SAFETY: `open` came before the first request and stored a `&'static`.
-        unsafe { &*self.completions.load(Ordering::Relaxed) }
+        self.completions.get()
     }
 
     fn lane(&self) -> &'static Lane {
@@ -190,7 +169,7 @@ impl Uring {
     pub fn submit(&self, requests: &[Option<&Request>]) -> usize {
         let Some(instance) = self.instance() else { return 0 };
         for request in requests.iter().flatten() {
-            request.ring.is_inside.store(true, Ordering::Relaxed);
+            request.set_owner(Owner::Uring);
             request.state.arm();
         }
         let count = requests.len() as u32;
@@ -200,7 +179,7 @@ impl Uring {
             requests.get(index).copied().flatten().map_or(Sqe::nop(), entry)
         });
         for request in requests.iter().skip(taken).flatten() {
-            request.ring.is_inside.store(false, Ordering::Relaxed);
+            request.set_owner(Owner::Nobody);
         }
         if taken < requests.len() {
             self.in_flight.fetch_sub(count - taken as u32, Ordering::Relaxed);
@@ -209,48 +188,6 @@ impl Uring {
             self.completions().waiters.wake_followers();
         }
         taken
-    }
-
-    /// Whether this is the first time that a request on a file is set back.
-    ///
-    /// ext4 and others refuse the first write after the inode was loaded, until one that may block has
-    /// gone through (S_NOSEC). If it happens again, it is in the nature of the file.
-    pub fn is_first_setback(&self, file: Identity) -> bool {
-        let hash = file.hash();
-        if self.known.iter().any(|known| known.load(Ordering::Relaxed) == hash) {
-            return false;
-        }
-        let next = self.next_known.fetch_add(1, Ordering::Relaxed) as usize;
-        if let Some(place) = self.known.get(next % KNOWN) {
-            place.store(hash, Ordering::Relaxed);
-        }
-        true
-    }
-
-    /// Whether the last write to extend a file went to this descriptor: then a look at the size is
-    /// cheaper than an attempt.
-    #[inline]
-    pub fn is_growing(&self, number: i32) -> bool {
-        self.growing.load(Ordering::Relaxed) == number as u32 + 1
-    }
-
-    /// A write to this descriptor has extended the file, or has not.
-    pub fn note_growth(&self, number: i32, is_growing: bool) {
-        self.growing.store(if is_growing { number as u32 + 1 } else { 0 }, Ordering::Relaxed);
-    }
-
-    /// Whether a write that was set back is worth a look at the page cache: pages there are the most
-    /// usual reason, unless they have not been for long.
-    pub fn may_be_cached(&self) -> bool {
-        const PATIENCE: u32 = 8;
-        const INTERVAL: u32 = 16;
-        let futile = self.futile.fetch_add(1, Ordering::Relaxed);
-        futile < PATIENCE || futile.is_multiple_of(INTERVAL)
-    }
-
-    /// They were the reason.
-    pub fn was_cached(&self) {
-        self.futile.store(0, Ordering::Relaxed);
     }
 
     /// After a submission: what is done already goes to the ring, as in the kernel, and what failed
@@ -304,7 +241,7 @@ impl Uring {
                 return;
             }
             count += 1;
-            request.ring.is_inside.store(false, Ordering::Relaxed);
+            request.set_owner(Owner::Nobody);
             request.set_result(i64::from(cqe.res));
             match is_final(request, cqe.res) {
                 true => done.push_back(&completions.slab, request),
@@ -410,7 +347,7 @@ impl Uring {
     }
 
     /// Waits until nothing is in the instance, whatever signals come.
-    pub fn finish(&self) {
+    pub fn drain(&self) {
         while self.instance().is_some() {
             self.harvest_and_tell();
             if self.in_flight.load(Ordering::Relaxed) == 0 {
@@ -431,8 +368,8 @@ impl Uring {
         }
     }
 
-    /// Closes what a forked child inherited.
-    pub fn close_after_fork(&self) {
+    /// Closes what a forked child inherited, and forgets the rest.
+    pub fn forget(&self) {
         if let Some(instance) = self.instance() {
             instance.close_after_fork();
         }
@@ -498,39 +435,4 @@ pub fn hold_file(request: &Request) -> bool {
     }
     request.set_pin(pin, info.map(|info| info.identity));
     true
-}
-
-/// The entry of a request.
-fn entry(request: &Request) -> Sqe {
-    let Some(work) = request.work() else { return Sqe::nop().marked(token(request)) };
-    let fd = request.pin().unwrap_or(work.number);
-    let sqe = match &work.task {
-        Task::Transfer(transfer) => transfer_entry(transfer, fd, request),
-        Task::Sync { data_only } => Sqe::sync(fd, *data_only),
-        Task::Poll { .. } => Sqe::nop(),
-    };
-    sqe.marked(token(request))
-}
-
-fn transfer_entry(transfer: &Transfer, fd: i32, request: &Request) -> Sqe {
-    let is_gentle = request.ring.is_gentle.load(Ordering::Relaxed);
-    let mut flags = transfer.flags.bits() | if is_gentle { RWF_NOWAIT } else { 0 };
-    // Where it does not start in the submission, the program may set O_APPEND before.
-    if !is_gentle {
-        flags |= work::fixed_position(transfer);
-    }
-    let offset = transfer.offset as u64;
-    let list = transfer.buffer.as_slice();
-    let (array, count) = (list.as_ptr().addr() as u64, list.len() as u32);
-    let sqe = match (list, transfer.direction) {
-        ([one], Direction::Read) => {
-            Sqe::read(fd, one.iov_base.addr() as u64, one.iov_len as u32, offset)
-        }
-        ([one], Direction::Write) => {
-            Sqe::write(fd, one.iov_base.addr() as u64, one.iov_len as u32, offset)
-        }
-        (_, Direction::Read) => Sqe::readv(fd, array, count, offset),
-        (_, Direction::Write) => Sqe::writev(fd, array, count, offset),
-    };
-    sqe.with(flags, transfer.priority.unwrap_or(0))
 }

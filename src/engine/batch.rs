@@ -3,29 +3,25 @@
 use libc::timespec;
 
 use crate::aio_abi::{Event, IOCB_FLAG_RESFD, Iocb};
+use crate::completion::Completions;
 use crate::completion::waiters::{Errand, Waiters};
 use crate::engine::inline;
 use crate::engine::stream::{Desk, Interruption};
+use crate::engine::uring::Queue;
 use crate::files::holds::{Holds, Share};
 use crate::files::resfd::{Resfd, Resfds, Signal};
 use crate::memory::user::{KeyAccess, Pages};
 use crate::process::fork_gate::{self, Section};
 use crate::process::fork_generation;
-use crate::request::Request;
-use crate::request::decode::Transfer;
+use crate::request::{Request, Task, Work};
 use crate::sys::clock;
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, StatusFlags};
-use crate::sys::file::Direction;
 use crate::sys::file_info::{FileInfo, Identity};
 
-/// How many requests enter the kernel together at most.
-pub(super) const QUEUED: usize = 32;
 /// How many files are remembered.
 const FILES: usize = 4;
-/// How many writes may be left behind.
-const BEHIND: usize = 8;
 /// What takes longer than this may have slept, in nanoseconds: two threads had their turns meanwhile.
 const SLEEP: i64 = 5_000;
 /// How long something that was asked is believed without a sleep.
@@ -33,19 +29,31 @@ const BELIEF: i64 = 50_000;
 
 /// An iocb that has passed the checks before the look-up of its file, and holds a slot.
 #[derive(Clone, Copy)]
-pub(super) struct Accepted {
-    pub(super) iocb: Iocb,
-    pub(super) address: usize,
-    pub(super) key: KeyAccess,
+pub struct Accepted {
+    pub iocb: Iocb,
+    pub address: usize,
+    pub key: KeyAccess,
 }
 
 impl Accepted {
-    pub(super) fn event(&self, res: i64) -> Event {
+    pub fn event(&self, res: i64) -> Event {
         Event { data: self.iocb.data, obj: self.address as u64, res, res2: 0 }
     }
 
-    pub(super) fn has_resfd(&self) -> bool {
+    pub fn has_resfd(&self) -> bool {
         self.iocb.flags & IOCB_FLAG_RESFD != 0
+    }
+
+    /// Makes a request of it: see [`Completions::begin`].
+    pub fn begin(
+        &self,
+        completions: &'static Completions,
+        resfd: Option<Resfd>,
+        task: Task,
+    ) -> Result<&'static Request> {
+        let number = self.iocb.fildes;
+        let work = Work { data: self.iocb.data, iocb: self.address, number, task };
+        completions.begin(work, resfd)
     }
 }
 
@@ -68,27 +76,11 @@ struct Target {
     is_current: bool,
 }
 
-/// Requests for io_uring that have not entered the kernel.
-pub(super) struct Queue {
-    pub(super) requests: [Option<&'static Request>; QUEUED],
-    pub(super) count: usize,
-    /// Where the writes among them go: from, to; in all files.
-    writes: [(u64, u64); QUEUED],
-    write_count: usize,
-    /// The range that covers all writes of the batch which a worker of the kernel has got.
-    rest: Option<(u64, u64)>,
-    /// Those writes: index and generation; the oldest are waited for already.
-    behind: [Option<(u32, u32)>; BEHIND],
-}
-
 /// See the module.
-pub(super) struct Batch {
-    pub(super) pages: Pages,
-    pub(super) interruption: Interruption,
+pub struct Batch {
+    pub pages: Pages,
+    pub interruption: Interruption,
     pub(super) queue: Queue,
-    /// The context becomes the kernel's not for now; and: it should.
-    pub(super) stays: bool,
-    pub(super) wants_in_place: bool,
     /// The last eventfd.
     signal: Option<Target>,
     /// When what is known was asked, at the latest.
@@ -111,22 +103,13 @@ pub(super) struct Batch {
 impl Batch {
     /// For up to `nr` iocbs; `pages`: what is known of the program's memory.
     #[inline]
-    pub(super) fn new(nr: usize, pages: Pages) -> Batch {
+    pub fn new(nr: usize, pages: Pages) -> Batch {
         // A single iocb has no use for it.
         let now = if nr > 1 { clock::now() } else { timespec { tv_sec: 0, tv_nsec: 0 } };
         Batch {
             pages,
             interruption: Interruption::default(),
-            queue: Queue {
-                requests: [None; QUEUED],
-                count: 0,
-                writes: [(0, 0); QUEUED],
-                write_count: 0,
-                rest: None,
-                behind: [None; BEHIND],
-            },
-            stays: false,
-            wants_in_place: false,
+            queue: Queue::new(),
             signal: None,
             since: now,
             looked: now,
@@ -147,7 +130,7 @@ impl Batch {
     ///
     /// divergence: what another thread does without that is noticed when it is too old.
     #[inline]
-    pub(super) fn renew(&mut self) {
+    pub fn renew(&mut self) {
         let has_slept = self.interruption.take_slept();
         if !core::mem::take(&mut self.may_have_slept) {
             return;
@@ -163,7 +146,7 @@ impl Batch {
 
     /// Whether the file behind a descriptor has FMODE_NOWAIT, asked for once in a batch.
     #[cold]
-    pub(super) fn has_nowait(&mut self, number: i32) -> bool {
+    pub fn has_nowait(&mut self, number: i32) -> bool {
         let ask = || !inline::refuses_nowait(number);
         match self.files.iter_mut().flatten().find(|file| file.number == number) {
             Some(file) => *file.has_nowait.get_or_insert_with(ask),
@@ -173,13 +156,13 @@ impl Batch {
 
     /// Something is about to be done that may take long.
     #[inline]
-    pub(super) fn may_sleep(&mut self) {
+    pub fn may_sleep(&mut self) {
         self.may_have_slept = true;
     }
 
     /// Forgets what was asked.
     #[cold]
-    pub(super) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.pages = Pages::new();
         self.files = [None; FILES];
         self.are_pins_old = true;
@@ -193,7 +176,7 @@ impl Batch {
     /// The status flags of an iocb's file: EBADF. They are asked for once in a batch: what another
     /// thread changes meanwhile might as well have come later.
     #[inline]
-    pub(super) fn status(&mut self, number: i32) -> Result<StatusFlags> {
+    pub fn status(&mut self, number: i32) -> Result<StatusFlags> {
         if let Some(file) = self.files.iter().flatten().find(|file| file.number == number) {
             return Ok(file.status);
         }
@@ -206,12 +189,12 @@ impl Batch {
     }
 
     /// Which file is behind a descriptor, asked for once in a batch.
-    pub(super) fn identity(&mut self, number: i32) -> Option<Identity> {
+    pub fn identity(&mut self, number: i32) -> Option<Identity> {
         self.info(number).ok().map(|info| info.identity)
     }
 
     /// The same, and what it is.
-    pub(super) fn info(&mut self, number: i32) -> Result<FileInfo> {
+    pub fn info(&mut self, number: i32) -> Result<FileInfo> {
         match self.files.iter_mut().flatten().find(|file| file.number == number) {
             Some(File { info: Some(info), .. }) => Ok(*info),
             Some(file) => FileInfo::of(number).inspect(|info| file.info = Some(*info)),
@@ -220,14 +203,14 @@ impl Batch {
     }
 
     /// A file may have another size now.
-    pub(super) fn forget_sizes(&mut self) {
+    pub fn forget_sizes(&mut self) {
         for file in self.files.iter_mut().flatten() {
             file.info = None;
         }
     }
 
     /// The pin of a file that the batch has for all its requests, made by `make` if there is none.
-    pub(super) fn hold(
+    pub fn hold(
         &mut self,
         number: i32,
         holds: &Holds,
@@ -248,7 +231,7 @@ impl Batch {
     }
 
     /// Gives up the batch's own shares of pins, if their descriptors may mean other files by now.
-    pub(super) fn let_old_pins_go(&mut self, holds: &Holds) {
+    pub fn let_old_pins_go(&mut self, holds: &Holds) {
         if self.holds.iter().all(Option::is_none) {
             return;
         }
@@ -262,7 +245,7 @@ impl Batch {
     }
 
     /// Gives up the batch's own shares of pins.
-    pub(super) fn let_go(&mut self, holds: &Holds) {
+    pub fn let_go(&mut self, holds: &Holds) {
         if self.holds.iter().all(Option::is_none) {
             return;
         }
@@ -277,7 +260,7 @@ impl Batch {
 
     /// Looks up and holds the eventfd of an iocb, if it has one: EBADF, EINVAL.
     #[inline]
-    pub(super) fn check_signal(&mut self, accepted: &Accepted, resfds: &Resfds) -> Result<()> {
+    pub fn check_signal(&mut self, accepted: &Accepted, resfds: &Resfds) -> Result<()> {
         if accepted.has_resfd() { self.look_up(accepted.iocb.resfd, resfds) } else { Ok(()) }
     }
 
@@ -302,7 +285,7 @@ impl Batch {
 
     /// What is to be done if a handler jumps out of the transfer of an iocb.
     #[inline]
-    pub(super) fn set_desk(&mut self, accepted: &Accepted, waiters: &'static Waiters) {
+    pub fn set_desk(&mut self, accepted: &Accepted, waiters: &'static Waiters) {
         let resfd = self.signal.as_ref().and_then(|target| target.resfd.as_ref());
         let errand = Errand {
             data: accepted.iocb.data,
@@ -315,7 +298,7 @@ impl Batch {
     }
 
     /// The eventfd that [`Batch::check_signal`] has found, for an event that is posted now.
-    pub(super) fn signal(&self, accepted: &Accepted) -> Option<Signal> {
+    pub fn signal(&self, accepted: &Accepted) -> Option<Signal> {
         let target = self.signal.as_ref().filter(|_| accepted.has_resfd())?;
         match &target.resfd {
             Some(resfd) => Some(resfd.signal()),
@@ -325,7 +308,7 @@ impl Batch {
     }
 
     /// The same for an event that comes later. EAGAIN: no descriptor is free.
-    pub(super) fn share_signal(
+    pub fn share_signal(
         &self,
         accepted: &Accepted,
         resfds: &Resfds,
@@ -340,7 +323,7 @@ impl Batch {
 
     /// The batch is over: sends what is due, lets go of what is held.
     #[inline]
-    pub(super) fn end(&mut self, resfds: &Resfds) {
+    pub fn end(&mut self, resfds: &Resfds) {
         self.interruption.end();
         if let Some(resfd) = self.signal.take().and_then(|target| target.resfd) {
             resfds.release(resfd);
@@ -348,82 +331,7 @@ impl Batch {
     }
 
     /// The rights that a worker has to respect.
-    pub(super) fn credentials(&mut self) -> Credentials {
+    pub fn credentials(&mut self) -> Credentials {
         *self.credentials.get_or_insert_with(Credentials::current)
     }
-}
-
-impl Queue {
-    /// Whether what is queued has to enter the kernel before a transfer may: a queued write that the
-    /// caller has to do after all must not come after what follows it. Ranges are compared whatever
-    /// the file: two descriptors may mean one.
-    pub(super) fn is_in_the_way_of(&self, transfer: &Transfer) -> bool {
-        let (from, to) = range(transfer);
-        let writes = self.writes.iter().take(self.write_count);
-        self.count == QUEUED || writes.into_iter().any(|(start, end)| from < *end && *start < to)
-    }
-
-    /// The same for a sync.
-    pub(super) fn is_in_the_way_of_syncs(&self) -> bool {
-        self.count == QUEUED || self.write_count > 0
-    }
-
-    /// Notes a transfer that is about to be added.
-    pub(super) fn note(&mut self, transfer: &Transfer) {
-        if transfer.direction == Direction::Write
-            && let Some(place) = self.writes.get_mut(self.write_count)
-        {
-            *place = range(transfer);
-            self.write_count += 1;
-        }
-    }
-
-    /// Adds a request; there is room, as `is_in_the_way_of` has told.
-    pub(super) fn push(&mut self, request: &'static Request) {
-        if let Some(place) = self.requests.get_mut(self.count) {
-            *place = Some(request);
-            self.count += 1;
-        }
-    }
-
-    /// A worker of the kernel has got a transfer: what follows may overtake it.
-    pub(super) fn leave_behind(&mut self, transfer: &Transfer) {
-        if transfer.direction == Direction::Write {
-            let (from, to) = range(transfer);
-            let (start, end) = self.rest.unwrap_or((from, to));
-            self.rest = Some((start.min(from), end.max(to)));
-        }
-    }
-
-    /// Whether a transfer could overtake a write that was left behind.
-    pub(super) fn is_left_behind(&self, transfer: &Transfer) -> bool {
-        let (from, to) = range(transfer);
-        self.rest.is_some_and(|(start, end)| from < end && start < to)
-    }
-
-    /// Remembers a request that was left behind; if there is no room, the one that has to be waited
-    /// for in its place.
-    pub(super) fn remember(&mut self, request: &Request) -> Option<(u32, u32)> {
-        let first = self.behind[0].take();
-        self.behind.rotate_left(1);
-        self.behind[BEHIND - 1] = Some((request.index(), request.generation()));
-        first
-    }
-
-    /// What was left behind; not any more.
-    pub(super) fn take_rest(&mut self) -> Option<[Option<(u32, u32)>; BEHIND]> {
-        self.rest.take()?;
-        Some(core::mem::replace(&mut self.behind, [None; BEHIND]))
-    }
-
-    /// Takes everything out.
-    pub(super) fn take(&mut self) -> ([Option<&'static Request>; QUEUED], usize) {
-        self.write_count = 0;
-        (self.requests, core::mem::take(&mut self.count))
-    }
-}
-
-fn range(transfer: &Transfer) -> (u64, u64) {
-    let offset = transfer.offset as u64;
-    (offset, offset.saturating_add(transfer.buffer.len()))
 }

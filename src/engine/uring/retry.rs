@@ -5,9 +5,9 @@
 //! a file longer is done after the attempts of what stands behind it in the batch. Reads that have met
 //! the old end are done again ([`Growth`]).
 
-use crate::context::Context;
-use crate::context::batch::Batch;
-use crate::engine::{Place, choose, inline, uring};
+use crate::engine::batch::Batch;
+use crate::engine::uring::{Uring, hold_file};
+use crate::engine::{Placement, inline, placement};
 use crate::process::fork_generation;
 use crate::request::decode::Transfer;
 use crate::request::progress::Turn;
@@ -39,32 +39,14 @@ impl Growth {
     }
 }
 
-impl Context {
-    /// Lets what is queued enter the kernel, or calls workers for it, and sees to what comes back at once.
-    #[inline]
-    pub(super) fn flush(&'static self, batch: &mut Batch) {
-        self.flush_ring(batch);
-        // First: who has an event finds the file closed if the program has closed it.
-        batch.let_go(&self.completions.holds);
-        if core::mem::take(&mut batch.has_queued) {
-            self.lane.call(batch.credentials());
-        }
-    }
-
-    /// The same for what is queued for io_uring only.
-    #[inline]
-    pub(super) fn flush_ring(&'static self, batch: &mut Batch) {
-        if batch.queue.count > 0 {
-            self.flush_queue(batch);
-        }
-    }
-
-    fn flush_queue(&'static self, batch: &mut Batch) {
+impl Uring {
+    /// Lets what is queued enter the kernel, and sees to what comes back at once.
+    pub fn flush(&'static self, batch: &mut Batch) {
         batch.may_sleep();
         let (requests, count) = batch.queue.take();
         let requests = requests.get(..count).unwrap_or_default();
-        let submitted = self.uring.submit(requests);
-        self.uring.look_after_submission();
+        let submitted = self.submit(requests);
+        self.look_after_submission();
         let mut growth = None;
         for (index, request) in requests.iter().flatten().enumerate() {
             if fork_generation::is_forked() {
@@ -82,7 +64,7 @@ impl Context {
                 // The kernel has sent its signal, in the submission.
                 batch.interruption.note(Errno::FBIG, transfer);
             }
-            self.completions.put(request);
+            self.completions().put(request);
         }
     }
 
@@ -101,12 +83,12 @@ impl Context {
         if let Task::Transfer(transfer) = &work.task {
             let is_synchronous = match (batch.status(fd), is_refused) {
                 (Ok(status), true) => !FileInfo::of(fd).is_ok_and(|info| {
-                    choose::by_blocks(fd, status, transfer, &info) == Place::Asynchronous
+                    placement::by_blocks(fd, status, transfer, &info) == Placement::Asynchronous
                 }),
                 (Ok(status), false) => match FileInfo::of(fd) {
-                    Ok(info) if choose::direct(status, transfer, &info) == Place::Caller => {
+                    Ok(info) if placement::direct(status, transfer, &info) == Placement::Caller => {
                         let is_write = transfer.direction == Direction::Write;
-                        self.uring.note_growth(fd, is_write);
+                        self.hints.note_growth(fd, is_write);
                         if is_write {
                             Growth::note(growth, &info);
                         }
@@ -114,24 +96,24 @@ impl Context {
                     }
                     _ if has_no_nowait(request) && fd::is_on_synchronous_file_system(fd) => true,
                     _ if self.attempt_without_cache(request, transfer) => return,
-                    Ok(info) => self.uring.is_first_setback(info.identity),
+                    Ok(info) => self.hints.is_first_setback(info.identity),
                     Err(_) => false,
                 },
                 (Err(_), _) => return self.decide(request, Errno::BADF.to_res()),
             };
-            if is_synchronous || is_beyond_limit(transfer) || !uring::hold_file(request) {
+            if is_synchronous || is_beyond_limit(transfer) || !hold_file(request) {
                 return self.perform_here(batch, request, transfer);
             }
             batch.queue.leave_behind(transfer);
             if let Some((index, generation)) = batch.queue.remember(request) {
-                self.uring.wait_for(index, generation);
+                self.wait_for(index, generation);
             }
         }
         request.ring.is_gentle.store(false, Ordering::Relaxed);
         request.ring.progress.begin_alone();
-        self.uring.expect_worker();
-        if is_refused || self.uring.submit(&[Some(request)]) == 0 {
-            self.uring.submit_elsewhere(request, batch.credentials());
+        self.expect_worker();
+        if is_refused || self.submit(&[Some(request)]) == 0 {
+            self.submit_elsewhere(request, batch.credentials());
         }
     }
 
@@ -139,18 +121,18 @@ impl Context {
     /// reason: to drop them may block, says the kernel. True: it is on its way, or done.
     fn attempt_without_cache(&self, request: &Request, transfer: &Transfer) -> bool {
         let Some(number) = request.work().map(|work| work.number) else { return false };
-        if transfer.direction == Direction::Read || !self.uring.may_be_cached() {
+        if transfer.direction == Direction::Read || !self.hints.may_be_cached() {
             return false;
         }
         file::forget_cached(number, transfer.offset as u64, transfer.buffer.len());
         request.ring.progress.begin();
-        if self.uring.submit(&[Some(request)]) == 0 {
+        if self.submit(&[Some(request)]) == 0 {
             return false;
         }
-        self.uring.look_after_submission();
+        self.look_after_submission();
         let is_on_its_way = request.ring.progress.end_submission() == Turn::Others;
         if is_on_its_way {
-            self.uring.was_cached();
+            self.hints.was_cached();
         }
         is_on_its_way
     }
@@ -166,16 +148,16 @@ impl Context {
                 return;
             }
             request.set_result(result.unwrap_or_else(Errno::to_res));
-            self.completions.put(request);
+            self.completions().put(request);
         }
     }
 
     /// Before something that must not overtake a write which a worker of the kernel has got: waits
     /// for it, as the kernel's io_submit waits for the blocks.
-    pub(super) fn wait_for_rest(&self, batch: &mut Batch) {
+    pub fn wait_for_rest(&self, batch: &mut Batch) {
         if let Some(behind) = batch.queue.take_rest() {
             for (index, generation) in behind.into_iter().flatten() {
-                self.uring.wait_for(index, generation);
+                self.wait_for(index, generation);
             }
         }
     }
@@ -193,7 +175,7 @@ impl Context {
         if transfer.direction == Direction::Write || end <= growth.from || is_other {
             return;
         }
-        self.uring.wait_for(request.index(), request.generation());
+        self.wait_for(request.index(), request.generation());
         while !request.state.is_last() {
             // Whoever has decided it is about to leave it.
             thread::give_way();
@@ -209,7 +191,7 @@ impl Context {
     fn decide(&self, request: &Request, result: i64) {
         if request.state.claim() == Claim::Won {
             request.set_result(result);
-            self.completions.put(request);
+            self.completions().put(request);
         }
     }
 }

@@ -1,0 +1,118 @@
+//! Operations that workers get become requests, which hold their files and wait in the queue of their
+//! context.
+
+use crate::completion::Completions;
+use crate::engine::batch::{Accepted, Batch};
+use crate::engine::pool::{Lane, Refused};
+use crate::engine::{Placement, Started, placement, work};
+use crate::files::holds::Share;
+use crate::files::pins::{self, Pin};
+use crate::files::resfd::Resfd;
+use crate::process::fork_gate::{self, Section};
+use crate::request::Task;
+use crate::request::state::Claim;
+use crate::sys::clock;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::fd::StatusFlags;
+
+/// What a request holds.
+struct Held {
+    file: Share,
+    resfd: Option<Resfd>,
+    section: Section,
+}
+
+impl Lane {
+    /// See [`crate::engine::Engine::start`].
+    #[cold]
+    pub fn start(
+        &'static self,
+        batch: &mut Batch,
+        accepted: &Accepted,
+        status: StatusFlags,
+        task: Task,
+    ) -> Result<Started> {
+        batch.let_old_pins_go(&self.completions().holds);
+        let fd = accepted.iocb.fildes;
+        let Ok(info) = batch.info(fd) else { return Ok(Started::Caller(task)) };
+        let size = match &task {
+            Task::Transfer(transfer)
+                if placement::by_blocks(fd, status, transfer, &info) == Placement::Asynchronous =>
+            {
+                info.end()
+            }
+            Task::Sync { .. } => u64::MAX,
+            _ => return Ok(Started::Caller(task)),
+        };
+        let Ok(held) = self.hold(batch, accepted) else { return Ok(Started::Caller(task)) };
+        self.queue_or_perform(batch, accepted, held, task, size)?;
+        Ok(Started::Asynchronous)
+    }
+
+    fn hold(&'static self, batch: &mut Batch, accepted: &Accepted) -> Result<Held> {
+        let Completions { holds, resfds, .. } = self.completions();
+        let number = accepted.iocb.fildes;
+        let identity = batch.identity(number);
+        let section = fork_gate::enter();
+        let file = batch.hold(number, holds, || {
+            let pin = Pin::new(pins::duplicate(number)?);
+            let file = pins::look(pin.raw(), number, identity).map(|info| info.identity);
+            let now = clock::nanoseconds(&clock::now());
+            holds.begin(pin.into_inner().ok_or(Errno::BADF)?, file, now, &section)
+        })?;
+        match batch.share_signal(accepted, resfds, &section) {
+            Ok(resfd) => Ok(Held { file, resfd, section }),
+            Err(error) => {
+                drop(section);
+                holds.release(file);
+                Err(error)
+            }
+        }
+    }
+
+    /// Hands a request to the workers; without any, does it here. `size`: where its file ends.
+    fn queue_or_perform(
+        &'static self,
+        batch: &mut Batch,
+        accepted: &Accepted,
+        Held { file, resfd, section }: Held,
+        task: Task,
+        size: u64,
+    ) -> Result<()> {
+        let completions = self.completions();
+        let credentials = batch.credentials();
+        let request = match accepted.begin(completions, resfd, task) {
+            Ok(request) => request,
+            Err(error) => {
+                drop(section);
+                completions.holds.release(file);
+                return Err(error);
+            }
+        };
+        request.set_share(file);
+        request.set_size(size);
+        drop(section);
+        match self.queue(request, credentials) {
+            Ok(()) => batch.has_queued = true,
+            Err(Refused) if request.state.claim() == Claim::Won => {
+                // What came before starts before.
+                self.flush(batch);
+                request.set_result(work::perform(request, &completions.holds));
+                completions.put(request);
+            }
+            Err(Refused) => {}
+        }
+        completions.put(request);
+        Ok(())
+    }
+
+    /// Gives up what the batch holds, and calls workers for what it has queued.
+    #[inline]
+    pub fn flush(&'static self, batch: &mut Batch) {
+        // First: who has an event finds the file closed if the program has closed it.
+        batch.let_go(&self.completions().holds);
+        if core::mem::take(&mut batch.has_queued) {
+            self.call(batch.credentials());
+        }
+    }
+}

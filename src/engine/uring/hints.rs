@@ -1,0 +1,72 @@
+//! What the engine has learned from requests that came back because they would block.
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::file_info::Identity;
+
+/// How many files are remembered.
+const KNOWN: usize = 4;
+
+/// See the module. All-zero memory has learned nothing.
+#[derive(Debug)]
+pub struct Hints {
+    /// Files with a request that was set back, as hashes.
+    known: [AtomicU64; KNOWN],
+    next_known: AtomicU32,
+    /// Descriptor + 1 of the last write that extended its file; 0 for none.
+    growing: AtomicU32,
+    /// Writes in a row that cached pages were not the reason for.
+    futile: AtomicU32,
+}
+
+impl Hints {
+    /// A context begins.
+    pub fn clear(&self) {
+        for known in &self.known {
+            known.store(0, Ordering::Relaxed);
+        }
+        self.futile.store(0, Ordering::Relaxed);
+        self.growing.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether this is the first time that a request on a file is set back.
+    ///
+    /// ext4 and others refuse the first write after the inode was loaded, until one that may block has
+    /// gone through (S_NOSEC). If it happens again, it is in the nature of the file.
+    pub fn is_first_setback(&self, file: Identity) -> bool {
+        let hash = file.hash();
+        if self.known.iter().any(|known| known.load(Ordering::Relaxed) == hash) {
+            return false;
+        }
+        let next = self.next_known.fetch_add(1, Ordering::Relaxed) as usize;
+        if let Some(place) = self.known.get(next % KNOWN) {
+            place.store(hash, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Whether the last write to extend a file went to this descriptor: then a look at the size is
+    /// cheaper than an attempt.
+    #[inline]
+    pub fn is_growing(&self, number: i32) -> bool {
+        self.growing.load(Ordering::Relaxed) == number as u32 + 1
+    }
+
+    /// A write to this descriptor has extended the file, or has not.
+    pub fn note_growth(&self, number: i32, is_growing: bool) {
+        self.growing.store(if is_growing { number as u32 + 1 } else { 0 }, Ordering::Relaxed);
+    }
+
+    /// Whether a write that was set back is worth a look at the page cache: pages there are the most
+    /// usual reason, unless they have not been for long.
+    pub fn may_be_cached(&self) -> bool {
+        const PATIENCE: u32 = 8;
+        const INTERVAL: u32 = 16;
+        let futile = self.futile.fetch_add(1, Ordering::Relaxed);
+        futile < PATIENCE || futile.is_multiple_of(INTERVAL)
+    }
+
+    /// They were the reason.
+    pub fn was_cached(&self) {
+        self.futile.store(0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,117 @@
+//! Requests of one io_submit that have not entered the kernel, and what those behind them must not
+//! overtake.
+
+use crate::request::Request;
+use crate::request::decode::Transfer;
+use crate::sys::file::Direction;
+
+/// How many requests enter the kernel together at most.
+const QUEUED: usize = 32;
+/// How many writes may be left behind.
+const BEHIND: usize = 8;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Queue {
+    requests: [Option<&'static Request>; QUEUED],
+    count: usize,
+    /// Where the writes among them go: from, to; in all files.
+    writes: [(u64, u64); QUEUED],
+    write_count: usize,
+    /// The range that covers all writes of the batch which a worker of the kernel has got.
+    rest: Option<(u64, u64)>,
+    /// Those writes: index and generation; the oldest are waited for already.
+    behind: [Option<(u32, u32)>; BEHIND],
+}
+
+impl Queue {
+    pub fn new() -> Queue {
+        Queue {
+            requests: [None; QUEUED],
+            count: 0,
+            writes: [(0, 0); QUEUED],
+            write_count: 0,
+            rest: None,
+            behind: [None; BEHIND],
+        }
+    }
+
+    /// Whether something has to enter the kernel.
+    #[inline]
+    pub fn has_requests(&self) -> bool {
+        self.count > 0
+    }
+
+    /// Whether what is queued has to enter the kernel before a transfer may: a queued write that the
+    /// caller has to do after all must not come after what follows it. Ranges are compared whatever
+    /// the file: two descriptors may mean one.
+    pub fn is_in_the_way_of(&self, transfer: &Transfer) -> bool {
+        let (from, to) = range(transfer);
+        let writes = self.writes.iter().take(self.write_count);
+        self.count == QUEUED || writes.into_iter().any(|(start, end)| from < *end && *start < to)
+    }
+
+    /// The same for a sync.
+    pub fn is_in_the_way_of_syncs(&self) -> bool {
+        self.count == QUEUED || self.write_count > 0
+    }
+
+    /// Notes a transfer that is about to be added.
+    pub fn note(&mut self, transfer: &Transfer) {
+        if transfer.direction == Direction::Write
+            && let Some(place) = self.writes.get_mut(self.write_count)
+        {
+            *place = range(transfer);
+            self.write_count += 1;
+        }
+    }
+
+    /// Adds a request; there is room, as `is_in_the_way_of` has told.
+    pub fn push(&mut self, request: &'static Request) {
+        if let Some(place) = self.requests.get_mut(self.count) {
+            *place = Some(request);
+            self.count += 1;
+        }
+    }
+
+    /// A worker of the kernel has got a transfer: what follows may overtake it.
+    pub fn leave_behind(&mut self, transfer: &Transfer) {
+        if transfer.direction == Direction::Write {
+            let (from, to) = range(transfer);
+            let (start, end) = self.rest.unwrap_or((from, to));
+            self.rest = Some((start.min(from), end.max(to)));
+        }
+    }
+
+    /// Whether a transfer could overtake a write that was left behind.
+    pub fn is_left_behind(&self, transfer: &Transfer) -> bool {
+        let (from, to) = range(transfer);
+        self.rest.is_some_and(|(start, end)| from < end && start < to)
+    }
+
+    /// Remembers a request that was left behind; if there is no room, the one that has to be waited
+    /// for in its place.
+    pub fn remember(&mut self, request: &Request) -> Option<(u32, u32)> {
+        let first = self.behind[0].take();
+        self.behind.rotate_left(1);
+        self.behind[BEHIND - 1] = Some((request.index(), request.generation()));
+        first
+    }
+
+    /// What was left behind; not any more.
+    pub fn take_rest(&mut self) -> Option<[Option<(u32, u32)>; BEHIND]> {
+        self.rest.take()?;
+        Some(core::mem::replace(&mut self.behind, [None; BEHIND]))
+    }
+
+    /// Takes everything out.
+    pub fn take(&mut self) -> ([Option<&'static Request>; QUEUED], usize) {
+        self.write_count = 0;
+        (self.requests, core::mem::take(&mut self.count))
+    }
+}
+
+fn range(transfer: &Transfer) -> (u64, u64) {
+    let offset = transfer.offset as u64;
+    (offset, offset.saturating_add(transfer.buffer.len()))
+}

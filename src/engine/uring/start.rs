@@ -1,0 +1,108 @@
+//! Operations that io_uring gets become requests, which wait for the end of the batch.
+
+use crate::engine::batch::{Accepted, Batch};
+use crate::engine::uring::Uring;
+use crate::engine::{Placement, Started, placement};
+use crate::files::pins::{self, Pin};
+use crate::process::fork_gate;
+use crate::request::Task;
+use crate::request::decode::Transfer;
+use crate::sync::Ordering;
+use crate::sys::errno::Result;
+use crate::sys::fd::StatusFlags;
+use crate::sys::file::Direction;
+use crate::sys::file_info::FileInfo;
+
+impl Uring {
+    /// See [`crate::engine::Engine::start`].
+    pub fn start(
+        &'static self,
+        batch: &mut Batch,
+        accepted: &Accepted,
+        status: StatusFlags,
+        task: Task,
+    ) -> Result<Started> {
+        match task {
+            Task::Transfer(transfer) => self.start_transfer(batch, accepted, status, transfer),
+            Task::Sync { data_only } => self.start_sync(batch, accepted, data_only),
+            Task::Poll { .. } => Ok(Started::Caller(task)),
+        }
+    }
+
+    fn start_transfer(
+        &'static self,
+        batch: &mut Batch,
+        accepted: &Accepted,
+        status: StatusFlags,
+        transfer: Transfer,
+    ) -> Result<Started> {
+        let fd = accepted.iocb.fildes;
+        if transfer.direction == Direction::Write
+            && self.hints.is_growing(fd)
+            && let Ok(info) = FileInfo::of(fd)
+        {
+            if placement::direct(status, &transfer, &info) == Placement::Caller {
+                return Ok(Started::Caller(Task::Transfer(transfer)));
+            }
+            self.hints.note_growth(fd, false);
+        }
+        if batch.queue.is_in_the_way_of(&transfer) {
+            self.flush(batch);
+        }
+        if batch.queue.is_left_behind(&transfer) {
+            self.flush(batch);
+            self.wait_for_rest(batch);
+        }
+        let resfds = &self.completions().resfds;
+        let Ok(resfd) = batch.share_signal(accepted, resfds, &fork_gate::enter()) else {
+            return Ok(Started::Caller(Task::Transfer(transfer)));
+        };
+        // An attempt may be refused late: io_uring tells by task work, which waits if a completion on
+        // another CPU is about to announce its own; and a device may refuse a part. By then the
+        // number may mean another file.
+        let file = batch.identity(fd);
+        // An answer that it would block is for us, unless the program has asked for it.
+        let is_gentle = !transfer.flags.is_nowait();
+        batch.queue.note(&transfer);
+        let request = accepted.begin(self.completions(), resfd, Task::Transfer(transfer))?;
+        if let Some(file) = file {
+            request.set_file(file);
+        }
+        request.ring.is_gentle.store(is_gentle, Ordering::Relaxed);
+        request.ring.progress.begin();
+        batch.queue.push(request);
+        Ok(Started::Asynchronous)
+    }
+
+    fn start_sync(
+        &'static self,
+        batch: &mut Batch,
+        accepted: &Accepted,
+        data_only: bool,
+    ) -> Result<Started> {
+        if batch.queue.is_in_the_way_of_syncs() {
+            self.flush(batch);
+        }
+        self.wait_for_rest(batch);
+        let (fd, task) = (accepted.iocb.fildes, Task::Sync { data_only });
+        let before = batch.identity(fd);
+        // A sync in io_uring goes to a worker of the kernel, which looks for the file when it starts.
+        let section = fork_gate::enter();
+        let Ok(pin) = pins::duplicate(fd).map(Pin::new) else { return Ok(Started::Caller(task)) };
+        let resfds = &self.completions().resfds;
+        let Ok(resfd) = batch.share_signal(accepted, resfds, &section) else {
+            return Ok(Started::Caller(task));
+        };
+        let request = accepted.begin(self.completions(), resfd, task)?;
+        let identity = pins::look(pin.raw(), fd, before).map(|info| info.identity);
+        if let Some(pin) = pin.into_inner() {
+            request.set_pin(pin, identity);
+        }
+        drop(section);
+        self.expect_worker();
+        request.ring.is_gentle.store(false, Ordering::Relaxed);
+        request.ring.progress.begin();
+        batch.queue.push(request);
+        Ok(Started::Asynchronous)
+    }
+}
