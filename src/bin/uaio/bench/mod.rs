@@ -5,6 +5,7 @@
 //! that counts: machines change their speed from second to second.
 
 mod child;
+mod facts;
 mod job;
 mod measure;
 pub mod options;
@@ -27,13 +28,14 @@ use crate::failure::Failure;
 use crate::output;
 use crate::signals::Signals;
 pub use child::WORKER;
+use facts::Settings;
 use measure::Measurer;
 use options::Options;
 use plan::Workload;
 use progress::Progress;
 use report::Files;
-use results::{FORMAT, Results, Settings, SubjectFacts};
-use subjects::{Subject, Subjects, VARIABLE};
+use results::{FORMAT, Results};
+use subjects::Subjects;
 pub use worker::run as run_worker;
 use workspace::Workspace;
 
@@ -77,7 +79,7 @@ fn measure(
     let workspace = Workspace::create(place, data_bytes)?;
     output::remark(&announcement(plan.len(), subjects, pairs, seconds, quick));
 
-    let mut machine = report::machine();
+    let mut machine = facts::machine();
     workspace.fill(&signals)?;
     let deadline = quick.then(|| start + QUICK_LIMIT);
     let all = &subjects.all;
@@ -90,13 +92,13 @@ fn measure(
         deadline,
     };
     let workloads = measurer.run(plan, &mut Progress::new(plan.len(), steps))?;
-    machine.load[1] = report::load();
+    machine.load[1] = facts::load();
     let settings = Settings {
         quick,
         pairs,
         seconds,
         place: std::fs::canonicalize(place).unwrap_or_default(),
-        file_system: report::file_system(workspace.path()),
+        file_system: facts::file_system(workspace.path()),
         data_bytes,
     };
     Ok(Results {
@@ -106,7 +108,7 @@ fn measure(
         settings,
         base: all.first().map_or("", |base| base.name).to_string(),
         no_native: subjects.no_native.clone(),
-        subjects: all.iter().map(facts).collect(),
+        subjects: all.iter().map(facts::subject).collect(),
         workloads,
     })
 }
@@ -163,22 +165,4 @@ fn announcement(
     }
     let names = names.join(", ");
     text + &format!("{workloads} workloads, {pairs} rounds of {names}: about {estimate}\n")
-}
-
-fn facts(subject: &Subject) -> SubjectFacts {
-    SubjectFacts {
-        name: subject.name.to_string(),
-        library: subject.library.clone(),
-        environment: (subject.engine.iter())
-            .map(|engine| (VARIABLE.to_string(), engine.name().to_string()))
-            .chain(other_variables())
-            .collect(),
-    }
-}
-
-/// Variables of the library that the user has set, and that the workers inherit.
-fn other_variables() -> impl Iterator<Item = (String, String)> {
-    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    let all = std::env::vars_os().map(move |(name, value)| (text(name), text(value)));
-    all.filter(|(name, _)| name.starts_with("UAIO_") && name != VARIABLE)
 }

@@ -3,12 +3,11 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::options::Options;
-use super::results::{Machine, Measured, NOISE_LIMIT, Results, Status};
+use super::results::{Measured, NOISE_LIMIT, Results, Status};
 use super::subjects::Engine;
-use super::{plot, table, workspace};
+use super::{plot, table};
 use crate::failure::Failure;
 
 /// Fewer rounds than these are not worth a ratio.
@@ -171,38 +170,5 @@ pub fn failure(workloads: &[Measured]) -> Result<(), Failure> {
     match names.as_slice() {
         [] => Ok(()),
         names => Err(Failure::Job(format!("measurements failed: {}", names.join(", ")))),
-    }
-}
-
-/// The machine, before the measurements.
-pub fn machine() -> Machine {
-    let read = |path| fs::read_to_string(path).unwrap_or_default().trim().to_string();
-    let time = SystemTime::now().duration_since(UNIX_EPOCH);
-    Machine {
-        kernel: read("/proc/sys/kernel/osrelease"),
-        arch: std::env::consts::ARCH.to_string(),
-        cpus: std::thread::available_parallelism().map_or(0, usize::from),
-        load: [load(), 0.0],
-        time: time.map_or(0, |time| time.as_secs()),
-    }
-}
-
-/// The load average of the last minute.
-pub fn load() -> f64 {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0)
-}
-
-/// The name of the file system at `path`, or its number.
-pub fn file_system(path: &Path) -> String {
-    match workspace::file_system(path).map(|(_, kind)| kind) {
-        Ok(libc::EXT4_SUPER_MAGIC) => "ext4".to_string(),
-        Ok(libc::XFS_SUPER_MAGIC) => "xfs".to_string(),
-        Ok(libc::BTRFS_SUPER_MAGIC) => "btrfs".to_string(),
-        Ok(libc::TMPFS_MAGIC) => "tmpfs".to_string(),
-        Ok(libc::OVERLAYFS_SUPER_MAGIC) => "overlayfs".to_string(),
-        Ok(libc::NFS_SUPER_MAGIC) => "nfs".to_string(),
-        Ok(kind) => format!("{kind:#x}"),
-        Err(error) => crate::failure::reason(&error),
     }
 }

@@ -1,10 +1,10 @@
 //! What was measured, and what follows from it. This is what `--json` writes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::facts::{Machine, Settings, SubjectFacts};
 use super::job::{Kind, Percentiles, Sample};
 use super::stats::Summary;
 
@@ -34,49 +34,6 @@ pub struct Results {
     pub subjects: Vec<SubjectFacts>,
     /// In the order of the plan.
     pub workloads: Vec<Measured>,
-}
-
-/// The machine.
-#[derive(Debug, Serialize)]
-pub struct Machine {
-    /// `uname -r`.
-    pub kernel: String,
-    /// The instruction set.
-    pub arch: String,
-    /// Processors that we may use.
-    pub cpus: usize,
-    /// The load average of the last minute, before and after.
-    pub load: [f64; 2],
-    /// Seconds since 1970 at the beginning.
-    pub time: u64,
-}
-
-/// How it was measured.
-#[derive(Debug, Serialize)]
-pub struct Settings {
-    /// Whether it had to end in a minute.
-    pub quick: bool,
-    /// Rounds of each workload.
-    pub pairs: usize,
-    /// Seconds of each measurement; fewer where the minute was short.
-    pub seconds: f64,
-    /// Where the data file was.
-    pub place: PathBuf,
-    /// The type of that file system, as statfs gives it, in hexadecimal.
-    pub file_system: String,
-    /// Bytes of the data file.
-    pub data_bytes: u64,
-}
-
-/// One side.
-#[derive(Debug, Serialize)]
-pub struct SubjectFacts {
-    /// Its name.
-    pub name: String,
-    /// The libaio.
-    pub library: PathBuf,
-    /// The variables that chose the engine.
-    pub environment: BTreeMap<String, String>,
 }
 
 /// One workload.
