@@ -200,6 +200,25 @@ fn check_workload(workload: &Value, base: &str, sides: usize) -> Outcome {
     Ok(())
 }
 
+/// The last line counts, for each side, the medians beyond the limits.
+fn check_closing_line(results: &Value, result: &Ended) -> Outcome {
+    let sides = array(&results["subjects"]).iter().skip(1).map(|it| text(&it["name"]));
+    let side = |side: String| -> Outcome<String> {
+        let all = array(&results["workloads"]).iter().flat_map(|it| array(&it["comparisons"]));
+        let of_side: Vec<&Value> = all.filter(|it| it["engine"] == *side).collect();
+        let medians = |name: &str| -> Outcome<Vec<f64>> {
+            of_side.iter().map(|it| number(&it[name], "summary.median")).collect()
+        };
+        let below = medians("throughput")?.into_iter().filter(|it| *it < 0.97).count();
+        let above = medians("cpu")?.into_iter().filter(|it| *it > 1.1).count();
+        let count = of_side.len();
+        Ok(format!("{side}: {below} of {count} below 0.97x, {above} above 1.10x CPU"))
+    };
+    let expected = sides.map(side).collect::<Outcome<Vec<_>>>()?.join("; ");
+    let last = result.stdout.lines().last().unwrap_or_default();
+    expect(last == expected, &format!("the last line is not '{expected}'"), result)
+}
+
 fn read_json(path: &Path) -> Outcome<Value> {
     Ok(serde_json::from_str(&fs::read_to_string(path)?)?)
 }
@@ -237,6 +256,7 @@ fn ratios_follow_from_the_samples() -> Outcome {
         expect(rows[1].contains(&ratio), &format!("no{ratio}"), &result)?;
     }
     assert!(orders.len() > 1, "always the same order: {orders:?}");
+    check_closing_line(&results, &result)?;
     let libraries: Vec<String> =
         array(&results["subjects"]).iter().map(|it| text(&it["library"])).collect();
     let ours = shown(fs::canonicalize(library::ours())?);

@@ -18,6 +18,7 @@ mod results;
 mod stats;
 mod subjects;
 mod table;
+mod tally;
 mod worker;
 mod workspace;
 
@@ -109,6 +110,7 @@ fn measure(
         base: all.first().map_or("", |base| base.name).to_string(),
         no_native: subjects.no_native.clone(),
         subjects: all.iter().map(facts::subject).collect(),
+        tallies: tally::tallies(all.iter().skip(1).map(|it| it.name), &workloads),
         workloads,
     })
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::options::Options;
 use super::results::{Measured, NOISE_LIMIT, Results, Status};
 use super::subjects::Engine;
-use super::{plot, table};
+use super::{plot, table, tally};
 use crate::failure::Failure;
 
 /// Fewer rounds than these are not worth a ratio.
@@ -80,7 +80,7 @@ impl Drop for Output {
     }
 }
 
-/// The tables and the verdict.
+/// The tables, what must be known of them, and the closing line.
 pub fn text(results: &Results, markdown: bool) -> String {
     let machine = &results.machine;
     let base = &results.base;
@@ -110,7 +110,7 @@ pub fn text(results: &Results, markdown: bool) -> String {
         text += "\n";
         notes.iter().for_each(|note| text += &format!("{note}\n"));
     }
-    text
+    text + &format!("\n{}\n", tally::line(&results.tallies))
 }
 
 /// What the reader must know to believe the tables.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::facts::{Machine, Settings, SubjectFacts};
 use super::job::{Kind, Percentiles, Sample};
 use super::stats::Summary;
+use super::tally::Tally;
 
 /// The version of this format.
 pub const FORMAT: u32 = 1;
@@ -34,6 +35,8 @@ pub struct Results {
     pub subjects: Vec<SubjectFacts>,
     /// In the order of the plan.
     pub workloads: Vec<Measured>,
+    /// What the closing line says of each side but the base.
+    pub tallies: Vec<Tally>,
 }
 
 /// One workload.
