@@ -6,6 +6,8 @@ macro_rules! trials {
     ($($body:ident),* $(,)?) => { vec![$(trial(stringify!($body), $body)),*] };
 }
 
+#[path = "bench/parts.rs"]
+mod parts;
 mod support;
 
 use std::collections::BTreeSet;
@@ -20,6 +22,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Arguments;
+use parts::*;
 use serde_json::Value;
 use support::command::{self, Ended, expect};
 use support::scratch::Scratch;
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         wrong_results_are_failures,
         a_stopped_run_leaves_nothing,
         a_terminal_shows_a_bar,
+        the_event_loop_of_qemu_is_compared,
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -41,6 +41,11 @@ pub enum Kind {
         /// Requests in flight.
         depth: usize,
     },
+    /// Direct sequential reads in an event loop like QEMU's.
+    Qemu {
+        /// Requests in flight.
+        depth: usize,
+    },
     /// Polls of eventfds, armed anew each round.
     Polls {
         /// Descriptors that become ready in each round.
@@ -67,7 +72,10 @@ impl Kind {
     pub fn is_asynchronous(&self) -> bool {
         match self {
             Kind::Disk(disk) => disk.access == Access::Direct && disk.op != Op::Append,
-            Kind::Threads { .. } | Kind::Eventfd { .. } | Kind::Contexts { .. } => true,
+            Kind::Threads { .. }
+            | Kind::Eventfd { .. }
+            | Kind::Qemu { .. }
+            | Kind::Contexts { .. } => true,
             Kind::Polls { .. } | Kind::Lifecycle { .. } => false,
         }
     }

@@ -22,7 +22,7 @@ impl Workload {
     }
 }
 
-const QUICK: [&str; 18] = [
+const QUICK: [&str; 20] = [
     "direct-read-d1",
     "direct-read-d32-b16",
     "direct-write-d32-b16",
@@ -37,6 +37,8 @@ const QUICK: [&str; 18] = [
     "threads-one-context",
     "eventfd-ring-d1",
     "eventfd-ring-d32",
+    "qemu-d1",
+    "qemu-d64",
     "poll-armed-16",
     "poll-ready-64",
     "setup-destroy",
@@ -87,6 +89,10 @@ pub fn all() -> Vec<Workload> {
     for depth in [1, 32] {
         let about = format!("direct reads, eventfd, events taken out of the ring, depth {depth}");
         all.push(Workload::new(&format!("eventfd-ring-d{depth}"), about, Kind::Eventfd { depth }));
+    }
+    for depth in [1, 64] {
+        let about = format!("direct sequential reads as qemu-img bench does them, depth {depth}");
+        all.push(Workload::new(&format!("qemu-d{depth}"), about, Kind::Qemu { depth }));
     }
     all.extend(polls());
     for (name, words, with_read) in [

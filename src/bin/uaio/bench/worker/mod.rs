@@ -4,6 +4,7 @@
 //! threads, and prints an [`Answer`] as one line of JSON. A wrong result of any request ends it
 //! with a message; so does a library other than the one that was asked for.
 
+mod announced;
 mod contexts;
 mod disk;
 mod eventfd;
@@ -14,6 +15,7 @@ mod offsets;
 mod phase;
 mod pipeline;
 mod polls;
+mod qemu;
 mod requests;
 mod shared;
 mod slots;
@@ -117,6 +119,7 @@ fn prepare<'a>(job: &'a Job, library: &'a Libaio) -> Outcome<Box<dyn Load + 'a>>
             Box::new(split::SubmitterAndReaper::prepare(job, *depth, library)?)
         }
         Kind::Eventfd { depth } => Box::new(eventfd::Peeking::prepare(job, *depth, library)?),
+        Kind::Qemu { depth } => Box::new(qemu::EventLoop::prepare(job, *depth, library)?),
         &Kind::Polls { fds, idle, ready_first } => {
             Box::new(polls::Polls::prepare(fds, idle, ready_first, library)?)
         }

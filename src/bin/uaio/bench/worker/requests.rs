@@ -94,7 +94,7 @@ impl Requests {
 
     /// Looks at what a request has done.
     pub fn verify(&self, slot: &Slot) -> Outcome {
-        if !self.verifies || slot.iocb.lio_opcode != IOCB_CMD_PREAD {
+        if !self.verifies || self.opcode != IOCB_CMD_PREAD {
             return Ok(());
         }
         let (mark, expected) = (slot.mark(), slot.iocb.offset as u64 / BLOCK + 1);
