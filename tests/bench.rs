@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         a_stopped_run_leaves_nothing,
         a_terminal_shows_a_bar,
         the_event_loop_of_qemu_is_compared,
+        blocking_calls_are_counted,
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

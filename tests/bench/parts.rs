@@ -23,3 +23,29 @@ pub fn the_event_loop_of_qemu_is_compared() -> Outcome {
     assert_eq!(names, ["qemu-d1", "qemu-d64"]);
     workloads.iter().try_for_each(|workload| check_workload(workload, "native", 4))
 }
+
+pub fn blocking_calls_are_counted() -> Outcome {
+    library::system_working()?;
+    let scratch = Scratch::new("bench-interruptions");
+    let (results, result) = results_of(&scratch, &["--only", "interruptions"])?;
+    let [workload] = array(&results["workloads"]) else { return fail("not one workload") };
+    assert_eq!(workload["status"], "measured");
+    assert!(array(&workload["comparisons"]).is_empty());
+    let table = result.stdout.lines().skip_while(|it| !it.starts_with("blocking calls in"));
+    let rows: Vec<&str> = table.skip(2).take(4).collect();
+    for (row, side) in rows.iter().zip(["native", "kernel", "uring", "pool"]) {
+        let calls = array(&workload["blocking_calls"][side]);
+        // Not everybody may have a semaphore that goes with its process.
+        assert!(calls.len() >= 5, "{side}: {calls:?}");
+        let sum = |name: &str| -> Outcome<f64> { calls.iter().map(|it| number(it, name)).sum() };
+        let (made, short, eintr) = (sum("calls")?, sum("short")?, sum("eintr")?);
+        assert!(made > 0.0 && short + eintr <= made, "{side}: {calls:?}");
+        if side == "native" {
+            assert_eq!(short + eintr, 0.0, "{calls:?}");
+        }
+        let figures: Vec<&str> = row.split_whitespace().skip_while(|it| *it != side).collect();
+        let expected = [made, short, eintr].map(|figure| figure.to_string());
+        expect(figures.get(1..4).is_some_and(|it| it == expected), side, &result)?;
+    }
+    Ok(())
+}

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::blocking::BlockingCalls;
+
 /// One measurement that a worker makes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
@@ -46,6 +48,11 @@ pub enum Kind {
         /// Requests in flight.
         depth: usize,
     },
+    /// Blocking calls of a thread whose direct random reads complete meanwhile.
+    Interruptions {
+        /// Requests in flight.
+        depth: usize,
+    },
     /// Polls of eventfds, armed anew each round.
     Polls {
         /// Descriptors that become ready in each round.
@@ -68,6 +75,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether its speed is compared; else it only counts.
+    pub fn is_compared(&self) -> bool {
+        !matches!(self, Kind::Interruptions { .. })
+    }
+
     /// Whether its requests are such as an engine does in the background.
     pub fn is_asynchronous(&self) -> bool {
         match self {
@@ -75,6 +87,7 @@ impl Kind {
             Kind::Threads { .. }
             | Kind::Eventfd { .. }
             | Kind::Qemu { .. }
+            | Kind::Interruptions { .. }
             | Kind::Contexts { .. } => true,
             Kind::Polls { .. } | Kind::Lifecycle { .. } => false,
         }
@@ -170,6 +183,9 @@ pub struct Sample {
     /// For polls: CPU time of the write and the read that belong to one event, without any poll.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline_ns: Option<f64>,
+    /// The thread's own blocking calls, where the workload makes some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocking_calls: Vec<BlockingCalls>,
     /// Whether the process had an io_uring at the end.
     pub uring: bool,
 }

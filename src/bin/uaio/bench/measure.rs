@@ -61,6 +61,7 @@ impl Measurer<'_> {
                 base: None,
                 comparisons: Vec::new(),
                 noisy: false,
+                blocking_calls: BTreeMap::new(),
             };
             match clock.seconds(self.seconds, (plan.len() - index) * steps) {
                 Some(seconds) => {

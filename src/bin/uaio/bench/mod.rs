@@ -4,6 +4,7 @@
 //! comparison take turns in random order, round by round, and it is the ratio of two neighbours
 //! that counts: machines change their speed from second to second.
 
+mod blocking;
 mod child;
 mod facts;
 mod job;

@@ -22,7 +22,7 @@ impl Workload {
     }
 }
 
-const QUICK: [&str; 20] = [
+const QUICK: [&str; 21] = [
     "direct-read-d1",
     "direct-read-d32-b16",
     "direct-write-d32-b16",
@@ -43,6 +43,7 @@ const QUICK: [&str; 20] = [
     "poll-ready-64",
     "setup-destroy",
     "contexts-100",
+    "interruptions",
 ];
 
 const BLOCK: usize = 4096;
@@ -105,6 +106,10 @@ pub fn all() -> Vec<Workload> {
         let about = format!("direct reads one at a time, round {count} contexts");
         all.push(Workload::new(&format!("contexts-{count}"), about, Kind::Contexts { count }));
     }
+    let about =
+        "blocking calls of a thread that has 32 direct reads in flight, how many are cut short";
+    let kind = Kind::Interruptions { depth: 32 };
+    all.push(Workload::new("interruptions", about.to_string(), kind));
     all
 }
 

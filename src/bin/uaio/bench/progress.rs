@@ -66,6 +66,14 @@ fn line(measured: &Measured) -> String {
         Status::Skipped(reason) => format!("skipped: {reason}"),
         Status::Failed(what) => format!("FAILED: {what}"),
         Status::NotReached(rounds) => format!("time for {rounds} rounds only"),
+        Status::Measured if !measured.workload.is_compared() => {
+            let sides = measured.blocking_calls.iter().map(|(side, calls)| {
+                let cut: u64 = calls.iter().map(|it| it.short + it.eintr).sum();
+                let of: u64 = calls.iter().map(|it| it.calls).sum();
+                format!("{side} {cut} of {of} calls cut short")
+            });
+            sides.collect::<Vec<_>>().join("; ")
+        }
         Status::Measured => {
             let sides = measured.comparisons.iter().map(|it| {
                 let (throughput, cpu) = (it.throughput.summary.median, it.cpu.summary.median);

@@ -88,14 +88,16 @@ pub fn text(results: &Results, markdown: bool) -> String {
         "uaio {} on Linux {}, {} CPUs, {}, file system {}\n",
         results.uaio, machine.kernel, machine.cpus, machine.arch, results.settings.file_system
     );
-    text += &format!(
-        "Rows of {base} are absolute, with the width of the middle half of the rounds; all others are\n\
-         their side / {base}: the median of the ratios of {} rounds, with the middle half. Of op/s\n\
-         more is better, of CPU, p50 and p99 (submit to reap) less. CPU is the process's, with all its\n\
-         threads; what the kernel's own threads do is in no row.\n\n",
-        results.settings.pairs
-    );
-    text += &table::ratios(results, markdown);
+    if let Some(ratios) = table::ratios(results, markdown) {
+        text += &format!(
+            "Rows of {base} are absolute, with the width of the middle half of the rounds; all others are\n\
+             their side / {base}: the median of the ratios of {} rounds, with the middle half. Of op/s\n\
+             more is better, of CPU, p50 and p99 (submit to reap) less. CPU is the process's, with all its\n\
+             threads; what the kernel's own threads do is in no row.\n\n",
+            results.settings.pairs
+        );
+        text += &ratios;
+    }
     if let Some(polls) = table::polls(results, markdown) {
         text +=
             "\nCPU time of a poll beyond the write and the read that make it ready and end it:\n\n";
@@ -104,6 +106,11 @@ pub fn text(results: &Results, markdown: bool) -> String {
     if let Some(submits) = table::submits(results, markdown) {
         text += "\nDuration of the io_submit call (medians over the rounds):\n\n";
         text += &submits;
+    }
+    if let Some(interruptions) = table::interruptions(results, markdown) {
+        text += "\nBlocking calls of a thread with direct reads in flight that came back with less than they\n\
+                 were asked for, or with EINTR, though no signal had come (all rounds together):\n\n";
+        text += &interruptions;
     }
     let notes = notes(results);
     if !notes.is_empty() {

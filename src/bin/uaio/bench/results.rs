@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::blocking::{self, BlockingCalls};
 use super::facts::{Machine, Settings, SubjectFacts};
 use super::job::{Kind, Percentiles, Sample};
 use super::stats::Summary;
@@ -61,6 +62,9 @@ pub struct Measured {
     pub comparisons: Vec<Comparison>,
     /// Whether the base's throughput varied too much.
     pub noisy: bool,
+    /// By side, of all rounds, what became of the workload's own blocking calls.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub blocking_calls: BTreeMap<String, Vec<BlockingCalls>>,
 }
 
 /// How a workload ended.
@@ -129,6 +133,10 @@ pub struct Ratio {
 impl Measured {
     /// What follows from the rounds.
     pub fn conclude(&mut self, base: &str, sides: &[String]) {
+        self.blocking_calls = blocking::by_side(&self.rounds);
+        if !self.workload.is_compared() {
+            return;
+        }
         let figures = |pick: fn(&Sample) -> f64| Summary::of(&self.values(base, pick));
         if let (Some(throughput), Some(cpu), Some(p50), Some(p99)) = (
             figures(Sample::throughput),
@@ -204,6 +212,7 @@ pub mod tests {
             latency,
             submit: latency,
             baseline_ns,
+            blocking_calls: Vec::new(),
             uring: false,
         }
     }
@@ -227,6 +236,7 @@ pub mod tests {
             base: None,
             comparisons: Vec::new(),
             noisy: false,
+            blocking_calls: BTreeMap::new(),
         };
         measured.conclude("native", &["native".to_string(), "uring".to_string()]);
         measured

@@ -1,5 +1,6 @@
 //! The tables: aligned columns, which Markdown takes as well.
 
+use super::blocking::BlockingCalls;
 use super::results::{Measured, Ratio, Results, Status};
 use super::stats::Summary;
 
@@ -41,8 +42,8 @@ impl Table {
     }
 }
 
-/// The table of all workloads.
-pub fn ratios(results: &Results, markdown: bool) -> String {
+/// The table of all workloads that are compared; nothing if there are none.
+pub fn ratios(results: &Results, markdown: bool) -> Option<String> {
     let header =
         vec!["workload", "side", "op/s", "spread", "CPU/op", "spread", "p50", "p99", "p99 spread"];
     let mut table = Table { header, rows: Vec::new() };
@@ -74,7 +75,7 @@ pub fn ratios(results: &Results, markdown: bool) -> String {
             ]);
         }
     }
-    table.render(markdown)
+    (!table.rows.is_empty()).then(|| table.render(markdown))
 }
 
 /// The duration of io_submit; nothing if it was not measured.
@@ -122,6 +123,27 @@ pub fn polls(results: &Results, markdown: bool) -> Option<String> {
                     [""].iter().chain(&row.map(|it| it as &str)).map(|it| it.to_string()).collect(),
                 );
             }
+        }
+    }
+    (!table.rows.is_empty()).then(|| table.render(markdown))
+}
+
+/// How many blocking calls were cut short, and which; nothing if none were made.
+pub fn interruptions(results: &Results, markdown: bool) -> Option<String> {
+    let header = vec!["blocking calls in", "side", "calls", "short", "EINTR", "which"];
+    let mut table = Table { header, rows: Vec::new() };
+    for measured in &results.workloads {
+        let mut name = measured.name.clone();
+        for subject in &results.subjects {
+            let Some(calls) = measured.blocking_calls.get(&subject.name) else { continue };
+            let sum = |pick: fn(&BlockingCalls) -> u64| calls.iter().map(pick).sum::<u64>();
+            let counts = [sum(|it| it.calls), sum(|it| it.short), sum(|it| it.eintr)];
+            let cut = calls.iter().filter(|it| it.short + it.eintr > 0);
+            let cut = cut.map(|it| format!("{} {}", it.call, it.short + it.eintr));
+            let mut row = vec![std::mem::take(&mut name), subject.name.clone()];
+            row.extend(counts.map(|count| count.to_string()));
+            row.push(cut.collect::<Vec<_>>().join(", "));
+            table.rows.push(row);
         }
     }
     (!table.rows.is_empty()).then(|| table.render(markdown))

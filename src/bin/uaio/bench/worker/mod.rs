@@ -9,6 +9,7 @@ mod contexts;
 mod disk;
 mod eventfd;
 mod file;
+mod interruptions;
 mod libaio;
 mod lifecycle;
 mod offsets;
@@ -25,6 +26,7 @@ mod threads;
 use std::fs;
 use std::time::Duration;
 
+use super::blocking::BlockingCalls;
 use super::job::{Answer, Job, Kind, Sample, Sharing};
 use crate::failure::Failure;
 use crate::output;
@@ -65,6 +67,11 @@ trait Load {
         None
     }
 
+    /// What became of the workload's own blocking calls, if it made any.
+    fn blocking_calls(&self) -> Vec<BlockingCalls> {
+        Vec::new()
+    }
+
     /// Waits for what would disturb the next measurement.
     fn settle(&mut self) -> Outcome {
         Ok(())
@@ -98,7 +105,8 @@ fn measure(job: &Job) -> Outcome<Sample> {
     };
     run(&mut *load, job.warm_up, true)?;
     let phase = run(&mut *load, job.seconds, false)?;
-    let sample = phase.sample(load.baseline_ns(), has_uring());
+    let mut sample = phase.sample(load.baseline_ns(), has_uring());
+    sample.blocking_calls = load.blocking_calls();
     load.settle()?;
     if sample.ops == 0 || sample.wall_ns == 0 {
         return Err(Stop::Skip("no operation was finished in the time given".to_string()));
@@ -120,6 +128,9 @@ fn prepare<'a>(job: &'a Job, library: &'a Libaio) -> Outcome<Box<dyn Load + 'a>>
         }
         Kind::Eventfd { depth } => Box::new(eventfd::Peeking::prepare(job, *depth, library)?),
         Kind::Qemu { depth } => Box::new(qemu::EventLoop::prepare(job, *depth, library)?),
+        Kind::Interruptions { depth } => {
+            Box::new(interruptions::Interruptions::prepare(job, *depth, library)?)
+        }
         &Kind::Polls { fds, idle, ready_first } => {
             Box::new(polls::Polls::prepare(fds, idle, ready_first, library)?)
         }

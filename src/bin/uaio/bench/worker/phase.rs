@@ -197,6 +197,7 @@ impl Phase {
             latency: latency.percentiles(),
             submit: submit.percentiles(),
             baseline_ns,
+            blocking_calls: Vec::new(),
             uring,
         }
     }
