@@ -48,6 +48,9 @@ fn main() -> ExitCode {
         a_terminal_shows_a_bar,
         the_event_loop_of_qemu_is_compared,
         blocking_calls_are_counted,
+        file_systems_are_made_and_removed,
+        a_file_system_without_mkfs_is_left_out,
+        a_stopped_run_leaves_no_file_system,
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -390,33 +393,51 @@ fn a_stopped_run_leaves_nothing() -> Outcome {
         let scratch = Scratch::new("bench-stopped");
         let mut command = bench(scratch.path());
         command.args(["--only", "cached-read-d1", "--seconds", "60", "--json", "out.json"]);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        // SAFETY: signal() is async-signal-safe. A shell may have started us with SIGINT ignored.
-        unsafe {
-            command.pre_exec(move || {
-                libc::signal(signal, libc::SIG_DFL);
-                Ok(())
-            })
-        };
-        let mut child = command.spawn()?;
-        let pid = child.id();
-        let start = Instant::now();
-        let children = || {
-            let path = format!("/proc/{pid}/task/{pid}/children");
-            fs::read_to_string(path).unwrap_or_default().trim().to_string()
-        };
-        while children().is_empty() && start.elapsed() < LIMIT {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let worker = children();
-        assert!(!worker.is_empty(), "no worker was started");
-        // SAFETY: the child is not reaped yet.
-        unsafe { libc::kill(pid as libc::pid_t, signal) };
-        let status = child.wait()?;
-        assert_eq!(status.signal(), Some(signal), "{status}");
+        stop(&mut command, signal)?;
         assert_eq!(entries(scratch.path())?, Vec::<PathBuf>::new());
-        assert!(!Path::new(&format!("/proc/{worker}")).exists(), "the worker goes on");
     }
+    Ok(())
+}
+
+/// Sends `signal` as soon as there is a worker; the command dies of it, and the worker with it.
+fn stop(command: &mut Command, signal: i32) -> Outcome {
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    // SAFETY: signal() is async-signal-safe. A shell may have started us with SIGINT ignored.
+    unsafe {
+        command.pre_exec(move || {
+            libc::signal(signal, libc::SIG_DFL);
+            Ok(())
+        })
+    };
+    let mut child = command.spawn()?;
+    let pid = child.id();
+    let start = Instant::now();
+    let worker = || {
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        let children = fs::read_to_string(path).unwrap_or_default();
+        let is_worker = |child: &&str| {
+            let arguments = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&arguments).contains("bench-worker")
+        };
+        children.split_whitespace().find(is_worker).map(str::to_string)
+    };
+    let found = loop {
+        match worker() {
+            Some(worker) => break worker,
+            None if start.elapsed() > LIMIT => return fail("no worker was started"),
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    // SAFETY: the child is not reaped yet.
+    unsafe { libc::kill(pid as libc::pid_t, signal) };
+    let status = child.wait()?;
+    assert_eq!(status.signal(), Some(signal), "{status}");
+    // Whom SIGKILL leaves alone dies soon after.
+    while signal == libc::SIGKILL && Path::new(&format!("/proc/{found}")).exists() {
+        assert!(start.elapsed() < LIMIT, "the worker goes on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!Path::new(&format!("/proc/{found}")).exists(), "the worker goes on");
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::job::{Answer, Job};
 use super::subjects::{Subject, VARIABLE};
-use crate::failure::{Failure, reason};
+use crate::failure::Failure;
 use crate::signals::Signals;
 
 /// The hidden command.
@@ -46,7 +46,7 @@ pub fn ask(
     };
     // Each worker loads the one library that it is told.
     command.env_remove("LD_PRELOAD").env_remove("LD_LIBRARY_PATH");
-    let (status, stdout, stderr) = run(&mut command, signals, limit)?;
+    let (status, stdout, stderr) = run(&mut command, WORKER, signals, limit)?;
     let fail = |what: String| Err(Trouble::Measurement(what));
     match status {
         None => fail(format!("no answer within {limit:?}")),
@@ -63,11 +63,17 @@ pub fn ask(
     }
 }
 
-type Ended = (Option<std::process::ExitStatus>, String, String);
+/// How a child ended, and what it wrote to standard output and to standard error.
+pub type Ended = (Option<std::process::ExitStatus>, String, String);
 
-/// Runs `command`; without a status if it had to be killed.
-fn run(command: &mut Command, signals: &Signals, limit: Duration) -> Result<Ended, Failure> {
-    let failed = |error: io::Error| Failure::Job(format!("{WORKER}: {}", reason(&error)));
+/// Runs `command`, which messages call `name`; without a status if it had to be killed.
+pub fn run(
+    command: &mut Command,
+    name: &str,
+    signals: &Signals,
+    limit: Duration,
+) -> Result<Ended, Failure> {
+    let failed = |error: io::Error| Failure::io(name, &error);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let release = signals.release_in_child();
     // SAFETY: both calls are async-signal-safe, and what they use was made before the fork.

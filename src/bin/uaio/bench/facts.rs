@@ -36,8 +36,11 @@ pub struct Settings {
     pub seconds: f64,
     /// Where the data file was.
     pub place: PathBuf,
-    /// The type of that file system, as statfs gives it, in hexadecimal.
+    /// The type of that file system, or those of the file systems that were made for the run.
     pub file_system: String,
+    /// The file systems that could not be made, with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// Bytes of the data file.
     pub data_bytes: u64,
 }

@@ -50,7 +50,7 @@ impl Measurer<'_> {
         let mut all = Vec::new();
         for (index, workload) in plan.iter().enumerate() {
             let steps = self.pairs * self.subjects.len();
-            progress.begin(&workload.name, index * steps);
+            progress.begin(&workload.name);
             let mut measured = Measured {
                 name: workload.name.clone(),
                 about: workload.about.clone(),

@@ -8,8 +8,10 @@ mod blocking;
 mod child;
 mod facts;
 mod job;
+mod loop_device;
 mod measure;
 pub mod options;
+mod places;
 mod plan;
 mod plot;
 mod progress;
@@ -20,6 +22,7 @@ mod stats;
 mod subjects;
 mod table;
 mod tally;
+mod volume;
 mod worker;
 mod workspace;
 
@@ -33,13 +36,13 @@ pub use child::WORKER;
 use facts::Settings;
 use measure::Measurer;
 use options::Options;
+use places::{Place, Places};
 use plan::Workload;
 use progress::Progress;
 use report::Files;
 use results::{FORMAT, Results};
 use subjects::Subjects;
 pub use worker::run as run_worker;
-use workspace::Workspace;
 
 const PAIRS: usize = 7;
 const SECONDS: f64 = 0.5;
@@ -78,29 +81,44 @@ fn measure(
     let seconds = options.seconds.unwrap_or(if quick { QUICK_SECONDS } else { SECONDS });
     let steps = pairs * subjects.all.len();
     // Whether it can be used is known before anything is announced.
-    let workspace = Workspace::create(place, data_bytes)?;
-    output::remark(&announcement(plan.len(), subjects, pairs, seconds, quick));
+    let Places { all: places, left_out } = match options.file_systems {
+        true => Places::volumes(place, data_bytes, &signals)?,
+        false => Places::single(place, data_bytes)?,
+    };
+    left_out.iter().for_each(|reason| output::remark(&format!("{reason}\n")));
+    let count = plan.len() * places.len();
+    output::remark(&announcement(count, subjects, pairs, seconds, quick));
 
     let mut machine = facts::machine();
-    workspace.fill(&signals)?;
-    let deadline = quick.then(|| start + QUICK_LIMIT);
+    let end = quick.then(|| start + QUICK_LIMIT);
     let all = &subjects.all;
-    let measurer = Measurer {
-        subjects: all,
-        workspace: &workspace,
-        signals: &signals,
-        pairs,
-        seconds,
-        deadline,
-    };
-    let workloads = measurer.run(plan, &mut Progress::new(plan.len(), steps))?;
+    let file_system = |place: &Place| facts::file_system(place.workspace.path());
+    let file_systems: Vec<String> = places.iter().map(file_system).collect();
+    let mut progress = Progress::new(count, steps);
+    let mut workloads = Vec::new();
+    let mut left = places.len() as u32;
+    for place in places {
+        // Each gets its share of what is left.
+        let deadline = end.map(|end| {
+            let now = Instant::now();
+            now + end.saturating_duration_since(now) / left
+        });
+        left -= 1;
+        place.workspace.fill(&signals)?;
+        let workspace = &place.workspace;
+        let signals = &signals;
+        let measurer = Measurer { subjects: all, workspace, signals, pairs, seconds, deadline };
+        workloads.extend(measurer.run(&place.named(plan), &mut progress)?);
+    }
+    drop(progress);
     machine.load[1] = facts::load();
     let settings = Settings {
         quick,
         pairs,
         seconds,
         place: std::fs::canonicalize(place).unwrap_or_default(),
-        file_system: facts::file_system(workspace.path()),
+        file_system: file_systems.join(", "),
+        left_out,
         data_bytes,
     };
     Ok(Results {
@@ -132,6 +150,7 @@ fn chosen(options: &Options) -> Result<Vec<Workload>, Failure> {
         workload.name == *pattern || !is_name(pattern) && workload.name.contains(pattern)
     };
     let is_chosen = |workload: &Workload| match options.only.as_slice() {
+        [] if options.file_systems => workload.for_file_systems,
         [] => workload.quick || !options.quick,
         patterns => patterns.iter().any(|pattern| is_meant(workload, pattern)),
     };

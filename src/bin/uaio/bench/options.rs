@@ -24,6 +24,8 @@ pub struct Options {
     pub seconds: Option<f64>,
     /// The directory or file to work in.
     pub place: Option<PathBuf>,
+    /// Works on file systems of its own, with their images in `place`.
+    pub file_systems: bool,
     /// The library to measure instead of our own.
     pub library: Option<PathBuf>,
     /// The libaio to compare with instead of the system's.
@@ -58,6 +60,7 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
             }
             Long("seconds") => options.seconds = Some(number(parser, "--seconds", 0.01, 3600.0)?),
             Long("engines") => options.engines = engines(&text(parser, "--engines")?)?,
+            Long("file-systems") => options.file_systems = true,
             Long("file") => options.place = Some(cli::path(parser, NAME)?),
             Long("library") => options.library = Some(cli::path(parser, NAME)?),
             Long("native") => options.native = Some(cli::path(parser, NAME)?),
@@ -133,7 +136,7 @@ mod tests {
         let engines = Engine::ALL.to_vec();
         assert_eq!(parsed("bench"), Ok(Options { engines, ..Options::default() }));
         let line = "bench --quick --only a --only=b --pairs 9 --seconds 0.25 --file /tmp \
-                    --engines pool --json j --svg s --markdown --native n --library l";
+                    --file-systems --engines pool --json j --svg s --markdown --native n --library l";
         let expected = Options {
             quick: true,
             only: vec!["a".into(), "b".into()],
@@ -141,6 +144,7 @@ mod tests {
             pairs: Some(9),
             seconds: Some(0.25),
             place: Some("/tmp".into()),
+            file_systems: true,
             library: Some("l".into()),
             native: Some("n".into()),
             engines: vec![Engine::Pool],

@@ -11,6 +11,8 @@ pub struct Workload {
     pub about: String,
     /// Whether `--quick` runs it.
     pub quick: bool,
+    /// Whether file systems are compared by it.
+    pub for_file_systems: bool,
     /// The loop.
     pub kind: Kind,
 }
@@ -18,7 +20,8 @@ pub struct Workload {
 impl Workload {
     fn new(name: &str, about: String, kind: Kind) -> Workload {
         let quick = QUICK.contains(&name);
-        Workload { name: name.to_string(), about, quick, kind }
+        let for_file_systems = FOR_FILE_SYSTEMS.contains(&name);
+        Workload { name: name.to_string(), about, quick, for_file_systems, kind }
     }
 }
 
@@ -44,6 +47,16 @@ const QUICK: [&str; 21] = [
     "setup-destroy",
     "contexts-100",
     "interruptions",
+];
+
+const FOR_FILE_SYSTEMS: [&str; 7] = [
+    "direct-read-d32-b16",
+    "direct-write-d32-b16",
+    "cached-read-d16-b16",
+    "buffered-write-d1",
+    "buffered-append-d1",
+    "write-fdsync-d1",
+    "direct-append-d1",
 ];
 
 const BLOCK: usize = 4096;
@@ -163,11 +176,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_unique_and_quick_ones_exist() {
+    fn names_are_unique_and_chosen_ones_exist() {
         let names: Vec<String> = all().into_iter().map(|workload| workload.name).collect();
         let unique: std::collections::BTreeSet<&String> = names.iter().collect();
         assert_eq!(unique.len(), names.len());
-        for name in QUICK {
+        for name in QUICK.iter().chain(&FOR_FILE_SYSTEMS) {
             assert!(names.iter().any(|it| it == name), "{name}");
         }
     }

@@ -168,7 +168,9 @@ fn draw_bars(
 /// percentiles. Nothing unless two depths were measured.
 fn curves(results: &Results, wanted: Op) -> Vec<(bool, Curve<'_>)> {
     let points = |side: &str, pick: fn(&Percentiles) -> u64| -> Vec<(f64, f64)> {
-        let workloads = results.workloads.iter().filter_map(|measured| match measured.workload {
+        // A curve is not of several file systems, whose names are before a slash.
+        let comparable = results.workloads.iter().filter(|it| !it.name.contains('/'));
+        let workloads = comparable.filter_map(|measured| match measured.workload {
             Kind::Disk(Disk { access: Access::Direct, op, depth, batch: 1, size: 4096 })
                 if op == wanted =>
             {

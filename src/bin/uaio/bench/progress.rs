@@ -11,6 +11,8 @@ use crate::output;
 pub struct Progress {
     bar: Option<ProgressBar>,
     total: usize,
+    /// Measurements of each workload.
+    steps: usize,
     done: usize,
 }
 
@@ -25,13 +27,13 @@ impl Progress {
             }
             bar
         });
-        Progress { bar, total, done: 0 }
+        Progress { bar, total, steps, done: 0 }
     }
 
-    /// A workload begins, before which there were `steps` measurements.
-    pub fn begin(&mut self, name: &str, steps: usize) {
+    /// A workload begins.
+    pub fn begin(&mut self, name: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_position(steps as u64);
+            bar.set_position((self.done * self.steps) as u64);
             bar.set_message(name.to_string());
         }
     }

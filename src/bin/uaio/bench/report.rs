@@ -122,7 +122,8 @@ pub fn text(results: &Results, markdown: bool) -> String {
 
 /// What the reader must know to believe the tables.
 fn notes(results: &Results) -> Vec<String> {
-    let mut notes = table::absent(&results.workloads);
+    let mut notes = results.settings.left_out.clone();
+    notes.extend(table::absent(&results.workloads));
     if let Some(problem) = &results.no_native {
         notes.push(format!("no comparison with kernel AIO: {problem}"));
     }

@@ -46,7 +46,7 @@ impl Workspace {
         }
         let parent = if is_lent { place.parent().unwrap_or(Path::new("/")) } else { &place };
         let (available, _) = file_system(parent).map_err(|error| unusable(reason(&error)))?;
-        let needed = bytes + EXTRA;
+        let needed = needed(bytes);
         if available < needed {
             return Err(Failure::Job(format!(
                 "'{}' has {} MiB of free space, {} MiB are needed (see '--file')",
@@ -118,6 +118,11 @@ impl Drop for Workspace {
             output::complain(&format!("cannot clean up '{path}': {}", reason(&error)));
         }
     }
+}
+
+/// Bytes that a workspace with a data file of `bytes` takes at most.
+pub fn needed(bytes: u64) -> u64 {
+    bytes + EXTRA
 }
 
 /// Free bytes, and the type of the file system.
