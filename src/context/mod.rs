@@ -9,6 +9,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
+mod believed;
 mod cancel;
 mod destroy;
 mod getevents;

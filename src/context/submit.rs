@@ -5,11 +5,12 @@
 //! io_uring: they enter the kernel together, unless one could be overtaken by what follows it
 //! ([`super::batch::Queue`]).
 
-use crate::aio_abi::{IOCB_FLAG_RESFD, Iocb};
+use crate::aio_abi::Iocb;
 use crate::context::Context;
 use crate::context::polls::Polls;
 use crate::engine::batch::{Accepted, Batch};
 use crate::engine::{Placement, Started, inline, placement};
+use crate::files::beliefs::Belief;
 use crate::harvester::Source;
 use crate::memory::user::{self, Pages};
 use crate::process::fork_generation;
@@ -36,58 +37,34 @@ impl Context {
         // fs/aio.c, io_submit: more than the ring holds are silently left.
         let nr = nr.min(self.completions.ring.nr() as usize);
         let mut pages = Pages::new();
-        if nr == 1 && self.submit_alone(&mut pages, iocbs) {
-            return Submitted::Done(Ok(1));
+        let submitted = self.submit_believed(&mut pages, nr, iocbs);
+        if submitted == nr && nr > 0 {
+            return Submitted::Done(Ok(nr));
         }
         let mut batch = Batch::new(nr, pages);
-        let submitted = self.submit_batch(&mut batch, nr, iocbs, stays);
+        let submitted = self.submit_batch(&mut batch, submitted, nr, iocbs, stays);
         self.engines.flush(&mut batch);
         batch.end(&self.completions.resfds);
         submitted
     }
 
-    /// Gives the only iocb of an array to the kernel's AIO, if it is for that. False: nothing was done.
-    #[inline]
-    fn submit_alone(&self, pages: &mut Pages, iocbs: usize) -> bool {
-        let Ok(Accepted { iocb, .. }) = self.read(pages, iocbs, true) else { return false };
-        let is_believed = match decode::direction(&iocb) {
-            Some(_) => self.beliefs.status(iocb.fildes).is_some_and(StatusFlags::is_direct),
-            None => decode::is_sync(&iocb),
-        };
-        let is_raw = self.is_raw.load(Ordering::Relaxed);
-        let is_for_kernel = is_believed && !is_raw && self.may_go_as_it_is(&iocb);
-        if !is_for_kernel || self.completions.ring.reserve().is_err() {
-            return false;
-        }
-        let is_submitted = self.engines.submit_iocbs(1, iocbs) == Ok(1);
-        match is_submitted {
-            // A handler has forked, and this is the child; or it has destroyed the context.
-            _ if fork_generation::is_forked() => return true,
-            true if !self.is_dead() => self.engines.end_iocbs(|_| {}),
-            true => {}
-            false => self.completions.ring.unreserve(),
-        }
-        is_submitted
-    }
-
-    /// Whether an iocb may go to an engine as it is.
-    #[inline]
-    fn may_go_as_it_is(&self, iocb: &Iocb) -> bool {
-        iocb.flags & IOCB_FLAG_RESFD == 0 && !self.is_background() && self.engines.take_iocbs()
-    }
-
+    /// Submits iocbs of an array from `first` on; those before are on their way.
     fn submit_batch(
         &'static self,
         batch: &mut Batch,
+        first: usize,
         nr: usize,
         iocbs: usize,
         stays: bool,
     ) -> Submitted {
         let mut polls = Polls::new();
         let mut run = Run { iocbs, first: 0, count: 0 };
-        let mut submitted = 0;
+        let mut submitted = first;
         let mut failure = None;
-        for index in 0..nr {
+        if first > 0 {
+            self.engines.end_iocbs_in(batch);
+        }
+        for index in first..nr {
             if self.is_over(batch) {
                 break;
             }
@@ -100,10 +77,10 @@ impl Context {
             };
             let is_served = accepted.has_resfd() || self.is_raw.load(Ordering::Relaxed);
             if is_served && index == 0 && !stays && self.may_go_in_place() {
-                self.completions.ring.unreserve();
+                self.completions.ring.unreserve(1);
                 return Submitted::NotInPlace;
             }
-            let kind = self.kind(batch, &accepted, index + 1 == nr);
+            let kind = self.kind(batch, &accepted, index, nr);
             // What came before is submitted before.
             let mut result = Ok(());
             if kind != Kind::Poll {
@@ -116,7 +93,7 @@ impl Context {
                 }
             }
             match kind {
-                _ if result.is_err() => self.completions.ring.unreserve(),
+                _ if result.is_err() => self.completions.ring.unreserve(1),
                 Kind::AsItIs => run.add(index),
                 Kind::Poll => {
                     polls.push(accepted);
@@ -124,14 +101,14 @@ impl Context {
                         result = self.submit_polls(batch, &mut polls, &mut submitted);
                     }
                 }
-                Kind::Attempt(believed) if self.engines.attempt(batch, &accepted, believed) => {
+                Kind::Attempt(believed) if self.attempt(batch, &accepted, believed) => {
                     submitted += 1;
                 }
                 Kind::Attempt(_) | Kind::Other => {
                     result = self.submit_one(batch, &accepted);
                     match result {
                         Ok(()) => submitted += 1,
-                        Err(_) => self.completions.ring.unreserve(),
+                        Err(_) => self.completions.ring.unreserve(1),
                     }
                 }
             }
@@ -159,38 +136,59 @@ impl Context {
         fork_generation::is_forked() || (batch.interruption.is_pending() && self.is_dead())
     }
 
-    /// How an iocb is submitted. What is believed of its file decides if the kernel looks at it in any
-    /// case before something is done: it gets the iocb as it is, or nothing follows it.
+    /// How an iocb is submitted, the one at `index` of `nr`.
     #[inline]
-    fn kind(&'static self, batch: &mut Batch, accepted: &Accepted, is_last: bool) -> Kind {
+    fn kind(
+        &'static self,
+        batch: &mut Batch,
+        accepted: &Accepted,
+        index: usize,
+        nr: usize,
+    ) -> Kind {
         let iocb = &accepted.iocb;
         if decode::is_poll(iocb) {
             return Kind::Poll;
         }
-        let may_be_kernel = self.may_go_as_it_is(iocb);
+        let may_go_as_it_is = !self.is_background() && self.engines.take_iocbs();
+        if may_go_as_it_is && self.goes_as_it_is(iocb, nr, &mut batch.known) {
+            return Kind::AsItIs;
+        }
         if decode::direction(iocb).is_none() {
-            let is_for_kernel = may_be_kernel && decode::is_sync(iocb);
-            return if is_for_kernel { Kind::AsItIs } else { Kind::Other };
+            return Kind::Other;
         }
-        match self.beliefs.status(iocb.fildes) {
-            Some(believed) if believed.is_direct() && may_be_kernel => return Kind::AsItIs,
-            Some(believed) if is_last && believed.is_opened_by_path() && !believed.is_direct() => {
-                return Kind::Attempt(believed);
+        if index + 1 == nr
+            && let Some(belief) = self.beliefs.of(iocb.fildes)
+            && belief.status().is_opened_by_path()
+            && !belief.status().is_direct()
+        {
+            return Kind::Attempt(belief.status());
+        }
+        match self.ask(batch, iocb.fildes, may_go_as_it_is && nr > 1) {
+            Ok(belief) if may_go_as_it_is && !accepted.has_resfd() && belief.goes_as_it_is(nr) => {
+                Kind::AsItIs
             }
-            _ => {}
-        }
-        match self.status(batch, iocb.fildes) {
-            Ok(status) if status.is_direct() && may_be_kernel => Kind::AsItIs,
             _ => Kind::Other,
         }
     }
 
-    /// The status flags of an iocb's file: EBADF.
+    /// Asks about an iocb's file: EBADF. `has_company`: what kind of file it is may matter.
     #[inline]
-    fn status(&self, batch: &mut Batch, number: i32) -> Result<StatusFlags> {
+    fn ask(&self, batch: &mut Batch, number: i32, has_company: bool) -> Result<Belief> {
         let status = batch.status(number)?;
-        self.beliefs.note(number, status);
-        Ok(status)
+        let is_regular = has_company
+            && status.is_opened_by_path()
+            && !status.is_direct()
+            && batch.info(number).is_ok_and(|info| info.kind == libc::S_IFREG);
+        let belief = Belief::new(status, is_regular);
+        self.beliefs.note(number, belief);
+        Ok(belief)
+    }
+
+    /// Does a transfer at once, by what is believed of its file.
+    fn attempt(&'static self, batch: &mut Batch, accepted: &Accepted, status: StatusFlags) -> bool {
+        self.engines.settle(batch);
+        batch.may_sleep();
+        self.engines.attempt(&mut batch.pages, &mut batch.interruption, accepted, status)
     }
 
     /// Gives a run to the kernel's AIO. What that refuses is looked at here: it is refused here, too, or
@@ -218,7 +216,7 @@ impl Context {
                 return answer(*submitted, Some(Errno::INVAL)).map(|_| ());
             }
             // What is done already comes before what is done next, also after a refusal.
-            self.engines.end_iocbs(|res| batch.interruption.note_result(res));
+            self.engines.end_iocbs_in(batch);
             // Why the kernel has left some, it says when it is asked for those alone.
             if count == 0 {
                 self.submit_refused(batch, run, taken.err())?;
@@ -240,11 +238,13 @@ impl Context {
         batch.forget();
         let result = self
             .read(&mut batch.pages, run.address(), false)
+            // What was believed of it may be wrong.
+            .and_then(|accepted| self.ask(batch, accepted.iocb.fildes, true).map(|_| accepted))
             .and_then(|accepted| self.submit_one(batch, &accepted));
         match result {
             Ok(()) => run.pass(1),
             Err(_) => {
-                (0..core::mem::take(&mut run.count)).for_each(|_| self.completions.ring.unreserve())
+                self.completions.ring.unreserve(core::mem::take(&mut run.count));
             }
         }
         if let (Ok(()), Some(refusal)) = (result, refusal) {
@@ -256,7 +256,7 @@ impl Context {
     /// fs/aio.c, io_submit and io_submit_one, up to the slot, for an iocb whose address is in the
     /// program's array at `entry`; `is_first`: at its beginning.
     #[inline]
-    fn read(&self, pages: &mut Pages, entry: usize, is_first: bool) -> Result<Accepted> {
+    pub(super) fn read(&self, pages: &mut Pages, entry: usize, is_first: bool) -> Result<Accepted> {
         if is_first && self.has_iocbs_beside_array.load(Ordering::Relaxed) {
             // One question for both pages, which are one; if that was wrong, it is asked again.
             let _ = pages.check_writable(entry, size_of::<usize>());
@@ -288,7 +288,7 @@ impl Context {
     #[inline]
     fn submit_one(&'static self, batch: &mut Batch, accepted: &Accepted) -> Result<()> {
         let fd = accepted.iocb.fildes;
-        let status = self.status(batch, fd)?;
+        let status = batch.status(fd)?;
         batch.check_signal(accepted, &self.completions.resfds)?;
         user::write_key(accepted.address, accepted.key)?;
         let task = decode::task(&accepted.iocb, status, &mut batch.pages)

@@ -261,6 +261,7 @@ impl<'a> Sleeper<'a> {
                 Ok(()) | Err(Errno::BUSY) => waiter.rest(),
                 Err(Errno::TIME) if is_last => return Awake::TimedOut,
                 Err(Errno::TIME) => {
+                    self.context.engines.note_vain_sleep();
                     self.context.look_after_leader();
                     if leader.is_some() {
                         self.context.poller.repair();
@@ -311,7 +312,7 @@ impl<'a> Sleeper<'a> {
     /// How long to sleep in a bed before a look around; `None`: who sleeps there is woken in any case. Sees
     /// to it that polls wake it, if that is its task.
     fn longest(&self, bed: &Bed<'_>, leader: Option<&Leader<'_>>) -> Option<timespec> {
-        if !bed.sees_all() {
+        if !bed.sees_all() || !self.context.engines.need_watch() {
             return Some(STEP);
         }
         if leader.is_some() {

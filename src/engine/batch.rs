@@ -81,6 +81,8 @@ pub struct Batch {
     pub pages: Pages,
     pub interruption: Interruption,
     pub(super) queue: Queue,
+    /// The descriptor whose iocbs go to an engine as they are, as was found out last.
+    pub known: Option<i32>,
     /// The last eventfd.
     signal: Option<Target>,
     /// When what is known was asked, at the latest.
@@ -110,6 +112,7 @@ impl Batch {
             pages,
             interruption: Interruption::default(),
             queue: Queue::new(),
+            known: None,
             signal: None,
             since: now,
             looked: now,
@@ -164,6 +167,7 @@ impl Batch {
     #[cold]
     pub fn forget(&mut self) {
         self.pages = Pages::new();
+        self.known = None;
         self.files = [None; FILES];
         self.are_pins_old = true;
         self.credentials = None;

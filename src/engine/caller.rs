@@ -1,8 +1,9 @@
 //! What the calling thread does by itself, before io_submit goes on to the next iocb.
 
 use crate::engine::batch::{Accepted, Batch};
+use crate::engine::stream::Interruption;
 use crate::engine::{Engines, inline};
-use crate::memory::user::{self, KeyAccess};
+use crate::memory::user::{self, KeyAccess, Pages};
 use crate::process::fork_generation;
 use crate::request::Task;
 use crate::request::decode::{self, Transfer};
@@ -51,26 +52,22 @@ impl Engines {
         Ok(())
     }
 
-    /// Does a transfer by what is believed of its file. False: nothing was done, and what the file is has
-    /// to be asked.
+    /// Does a transfer by what is believed of its file, after what came before. False: nothing was done, and
+    /// what the file is has to be asked.
     #[inline]
     pub fn attempt(
         &'static self,
-        batch: &mut Batch,
+        pages: &mut Pages,
+        interruption: &mut Interruption,
         accepted: &Accepted,
         believed: StatusFlags,
     ) -> bool {
         if accepted.has_resfd() || accepted.key != KeyAccess::Writable {
             return false;
         }
-        let task = decode::task(&accepted.iocb, believed, &mut batch.pages);
+        let task = decode::task(&accepted.iocb, believed, pages);
         let Ok(Task::Transfer(transfer)) = task else { return false };
-        self.settle(batch);
-        batch.may_sleep();
-        batch.set_desk(accepted, &self.completions().waiters);
-        let fd = accepted.iocb.fildes;
-        let attempted = inline::attempt(fd, &transfer, &mut batch.interruption);
-        batch.interruption.desk = None;
+        let attempted = inline::attempt(accepted.iocb.fildes, &transfer, interruption);
         if fork_generation::is_forked() {
             return true;
         }

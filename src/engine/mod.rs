@@ -302,11 +302,20 @@ impl Engines {
         self.kernel.submit(count, iocbs)
     }
 
-    /// What is done already of such iocbs goes to the ring, as in the kernel; `visit` sees the results.
+    /// What is done already of such iocbs goes to the ring, as in the kernel.
     #[inline]
-    pub fn end_iocbs(&self, visit: impl FnMut(i64)) {
+    pub fn end_iocbs(&self) {
         if self.kernel.has_news() {
-            self.kernel.end_submission(visit);
+            self.kernel.end_submission();
+        }
+    }
+
+    /// The same, for a batch that goes on.
+    #[inline]
+    pub fn end_iocbs_in(&self, batch: &mut Batch) {
+        if self.kernel.has_news() {
+            self.kernel.for_each_result(|res| batch.interruption.note_result(res));
+            self.kernel.end_submission();
         }
     }
 
@@ -365,9 +374,7 @@ impl Engines {
     /// Where who waits for completions sleeps; `None`: others bring them.
     #[inline]
     pub fn bed(&self) -> Option<Bed<'_>> {
-        if self.kernel.needs_watch()
-            && let Some((instance, is_only)) = self.kernel.bed()
-        {
+        if let Some((instance, is_only)) = self.kernel.bed() {
             return Some(Bed::Kernel { instance, is_only });
         }
         let instance = if self.uring.needs_watch() { self.uring.instance() } else { None };
@@ -383,6 +390,11 @@ impl Engines {
             // Task work of io_uring ends a sleep that has an event already.
             Bed::Kernel { is_only, .. } => in_flight > 0 || !is_only || crate::uring::was_used(),
         }
+    }
+
+    /// A sleep in a bed has ended without events.
+    pub fn note_vain_sleep(&self) {
+        self.kernel.note_vain_sleep();
     }
 
     /// Whether completions of one engine end sleeps in another one's bed, as if a signal had come.

@@ -14,10 +14,38 @@ const PLACES: usize = 16;
 /// After so many uses of any of them one is asked about.
 const USES: u32 = 64;
 
+/// What is believed of a descriptor: its status flags, and a bit that none of them has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Belief(u32);
+
+impl Belief {
+    const IS_REGULAR: u32 = 1 << 31;
+
+    /// Of a descriptor with these status flags; `is_regular`: a regular file is behind it.
+    pub fn new(status: StatusFlags, is_regular: bool) -> Belief {
+        let kind = if is_regular { Belief::IS_REGULAR } else { 0 };
+        Belief(status.bits() as u32 | kind)
+    }
+
+    /// The status flags.
+    #[inline]
+    pub fn status(self) -> StatusFlags {
+        StatusFlags::from_bits((self.0 & !Belief::IS_REGULAR) as i32)
+    }
+
+    /// Whether its iocbs go to an engine that takes them as they are, when `nr` are submitted together.
+    /// Buffered transfers do if there are several: the kernel does them in one call. A single one is
+    /// cheaper without the engine; and streams are ours, because they may block.
+    #[inline]
+    pub fn goes_as_it_is(self, nr: usize) -> bool {
+        self.status().is_direct() || (nr > 1 && self.0 & Belief::IS_REGULAR != 0)
+    }
+}
+
 /// The beliefs of a context. All-zero memory has none.
 #[derive(Debug, Default)]
 pub struct Beliefs {
-    /// Descriptor + 1, and its status flags; 0 for none.
+    /// Descriptor + 1, and the belief; 0 for none.
     places: [AtomicU64; PLACES],
     uses: AtomicU32,
 }
@@ -27,21 +55,20 @@ impl Beliefs {
         &self.places[number as usize % PLACES]
     }
 
-    /// The status flags that a descriptor had when they were asked for; `None`: it is time to ask.
+    /// What was noted of a descriptor; `None`: it is time to ask.
     #[inline]
-    pub fn status(&self, number: i32) -> Option<StatusFlags> {
+    pub fn of(&self, number: i32) -> Option<Belief> {
         let uses = self.uses.load(Ordering::Relaxed).wrapping_add(1);
         self.uses.store(uses, Ordering::Relaxed);
         let word = self.place(number).load(Ordering::Relaxed);
         let is_known = (word >> 32) as u32 == (number as u32).wrapping_add(1) && word != 0;
-        (is_known && !uses.is_multiple_of(USES)).then(|| StatusFlags::from_bits(word as u32 as i32))
+        (is_known && !uses.is_multiple_of(USES)).then_some(Belief(word as u32))
     }
 
     /// Notes what was asked for.
     #[inline]
-    pub fn note(&self, number: i32, status: StatusFlags) {
-        let word =
-            u64::from((number as u32).wrapping_add(1)) << 32 | u64::from(status.bits() as u32);
+    pub fn note(&self, number: i32, belief: Belief) {
+        let word = u64::from((number as u32).wrapping_add(1)) << 32 | u64::from(belief.0);
         self.place(number).store(word, Ordering::Relaxed);
     }
 
@@ -61,18 +88,28 @@ mod tests {
     #[test]
     fn what_was_noted_is_believed_for_a_while() {
         let (file, other) = (fd::memory_file().unwrap(), fd::eventfd().unwrap());
-        let status = fd::status_flags(file.raw()).unwrap();
+        let belief = Belief::new(fd::status_flags(file.raw()).unwrap(), true);
         let beliefs = Beliefs::default();
-        assert!(beliefs.status(file.raw()).is_none() && beliefs.status(-1).is_none());
-        beliefs.note(file.raw(), status);
-        let believed = (0..2 * USES).filter(|_| beliefs.status(file.raw()).is_some()).count();
+        assert!(beliefs.of(file.raw()).is_none() && beliefs.of(-1).is_none());
+        beliefs.note(file.raw(), belief);
+        let believed = (0..2 * USES).filter(|_| beliefs.of(file.raw()) == Some(belief)).count();
         assert_eq!(believed as u32, 2 * USES - 2, "sometimes it is asked");
-        assert!(beliefs.status(other.raw()).is_none());
+        assert!(beliefs.of(other.raw()).is_none());
         // The same place.
-        beliefs.note(file.raw() + PLACES as i32, status);
-        assert!(beliefs.status(file.raw()).is_none());
-        beliefs.note(file.raw(), status);
+        beliefs.note(file.raw() + PLACES as i32, belief);
+        assert!(beliefs.of(file.raw()).is_none());
+        beliefs.note(file.raw(), belief);
         beliefs.clear();
-        assert!(beliefs.status(file.raw()).is_none());
+        assert!(beliefs.of(file.raw()).is_none());
+    }
+
+    #[test]
+    fn several_transfers_of_a_regular_file_go_as_they_are() {
+        let plain = StatusFlags::from_bits(libc::O_RDWR);
+        let direct = StatusFlags::from_bits(libc::O_RDWR | libc::O_DIRECT);
+        let goes = |status, is_regular, nr| Belief::new(status, is_regular).goes_as_it_is(nr);
+        assert!(goes(direct, false, 1) && goes(direct, true, 1));
+        assert!(goes(plain, true, 2) && !goes(plain, true, 1) && !goes(plain, false, 2));
+        assert_eq!(Belief::new(direct, true).status(), direct);
     }
 }

@@ -304,7 +304,7 @@ impl Instance {
         Ok(bag.count)
     }
 
-    /// From here on until [`Instance::wake_up`] the calling thread may sleep. True: it takes events into
+    /// From here on until [`Instance::get_up`] the calling thread may sleep. True: it takes events into
     /// the bag of the instance.
     pub fn fall_asleep(&self) -> bool {
         let mut sleepers = self.harvest.lock();
@@ -333,30 +333,28 @@ impl Instance {
         Ok(taken >= (count as usize).clamp(1, BAG))
     }
 
-    /// The calling thread sleeps no more. `take` gets the events of requests that it has brought.
-    pub fn wake_up(&self, bag: Option<&mut Bag>, mut take: impl FnMut(Event)) -> Found {
+    /// Takes out what a sleeper has brought; `take` gets the events of requests. [`Instance::get_up`] is due.
+    pub fn unpack(&self, bag: Option<&mut Bag>, mut take: impl FnMut(Event)) -> Found {
         let mut found = Found::default();
-        let has_bag = bag.is_none();
         // SAFETY: as in `sleep`.
         let bag = bag.unwrap_or_else(|| unsafe { &mut *self.bag() });
         self.see_submissions();
         bag.empty(|event| self.sort(event, &mut found, &mut take));
-        self.get_up(has_bag);
         found
     }
 
-    fn get_up(&self, has_bag: bool) {
+    /// The calling thread sleeps no more; `has_bag`: it had the bag of the instance.
+    pub fn get_up(&self, has_bag: bool) {
         let mut sleepers = self.harvest.lock();
         sleepers.count -= 1;
         sleepers.has_bag &= !has_bag;
     }
 
-    /// A thread that slept, with the bag of the instance, has left its call. `take` gets the events of
-    /// requests that it has taken.
-    pub fn undo_sleep(&self, take: impl FnMut(Event)) -> Found {
+    /// A thread that slept, with the bag of the instance, has left its call: counts the events that it has
+    /// taken, before they are taken out.
+    pub fn recount(&self) {
         // SAFETY: as in `sleep`, for the one who has left.
         unsafe { &mut *self.bag() }.recount();
-        self.wake_up(None, take)
     }
 
     /// Ends the sleep of threads that wait for up to `count` events.
@@ -508,8 +506,10 @@ impl Instance {
             // fs/aio.c, aio_poll_cancel: the event comes from a thread of the kernel.
             let mut bag = Bag::new();
             let mut bag = (!self.fall_asleep()).then_some(&mut bag);
+            let has_theirs = bag.is_none();
             let _ = self.sleep(1, bag.as_deref_mut(), Some(&MOMENT), None);
-            self.wake_up(bag, |_| {});
+            self.unpack(bag, |_| {});
+            self.get_up(has_theirs);
         }
     }
 

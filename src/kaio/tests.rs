@@ -4,11 +4,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Sleeps, and takes nothing else: whether there was enough.
+fn wake_up(instance: &Instance, bag: Option<&mut Bag>) -> Found {
+    let has_theirs = bag.is_none();
+    let found = instance.unpack(bag, |event| assert_eq!(event.res, 1));
+    instance.get_up(has_theirs);
+    found
+}
+
 fn wait(instance: &Instance, count: u32, span: &timespec) -> (Result<bool>, Found) {
     let mut bag = Bag::new();
     let mut bag = (!instance.fall_asleep()).then_some(&mut bag);
     let slept = instance.sleep(count, bag.as_deref_mut(), Some(span), None);
-    (slept, instance.wake_up(bag, |event| assert_eq!(event.res, 1)))
+    (slept, wake_up(instance, bag))
 }
 
 const NOW: timespec = timespec { tv_sec: 0, tv_nsec: 0 };
@@ -58,7 +65,7 @@ fn sleepers_and_harvests_take_all() {
         assert_eq!(harvest, Found { events: 60, ..NOTHING });
         assert!(found.into_iter().eq((0..60).map(|data| (data, 1))));
     }
-    instance.wake_up(None, |_| {});
+    wake_up(&instance, None);
     cache::release(instance);
 }
 
@@ -71,9 +78,10 @@ fn what_a_sleeper_has_left_is_found() {
         let mut other = Bag::new();
         assert!(!instance.fall_asleep(), "there is one bag");
         let _ = instance.sleep(10, None, Some(&NOW), None);
-        let found = instance.undo_sleep(|event| assert_eq!(event.res, 1));
+        instance.recount();
+        let found = wake_up(&instance, None);
         assert_eq!(found, Found { events: count as u32, ..NOTHING });
-        instance.wake_up(Some(&mut other), |_| {});
+        wake_up(&instance, Some(&mut other));
     }
     assert!(instance.is_idle());
     cache::release(instance);

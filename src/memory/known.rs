@@ -1,9 +1,11 @@
-//! Memory of the program that is known to be there without asking: its writable data, and its heap,
-//! from the lowest address on that was asked about.
+//! Memory of the program that is known to be there without asking: its writable data; its heap, from the
+//! lowest address on that was asked about; and the stack that the calling thread runs on, as far up as
+//! was asked about.
 //!
-//! Both are mapped as long as the process lives, but for what free(3) gives back at the end of the
-//! heap, which is looked up each time. The kernel puts the heap some way behind the data and nothing
-//! between them, so that what is there and lies between the data and the break belongs to the heap.
+//! Data and heap are mapped as long as the process lives, but for what free(3) gives back at the end of
+//! the heap, which is looked up each time. The kernel puts the heap some way behind the data and nothing
+//! between them, so that what is there and lies between the data and the break belongs to the heap. A
+//! stack is mapped as long as somebody runs on it; that it has no gap was asked once ([`Stack`]).
 //!
 //! divergence: a program that protects or unmaps a part of them, and then passes it, gets a signal where
 //! the kernel says EFAULT.
@@ -16,7 +18,9 @@ use core::slice;
 
 use libc::{AT_PAGESZ, AT_PHDR, AT_PHNUM, Elf64_Phdr, PF_W, PT_GNU_RELRO, PT_LOAD, PT_PHDR};
 
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+
+const PAGE: usize = 4096;
 
 /// The executable's writable data; an end of 0: nobody has looked.
 static DATA_START: AtomicUsize = AtomicUsize::new(0);
@@ -24,22 +28,108 @@ static DATA_END: AtomicUsize = AtomicUsize::new(0);
 /// From here to the break is heap.
 static HEAP_START: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// Whether all `len` bytes at `addr` can be read and written.
-#[inline]
-pub fn is_writable(addr: usize, len: usize) -> bool {
-    let Some(end) = addr.checked_add(len) else { return false };
-    let data = data();
-    data.start <= addr && end <= data.end
-        // Relaxed: whoever has found it mapped, it is.
-        || addr >= HEAP_START.load(Ordering::Relaxed)
-            && current_break().is_some_and(|heap_end| end <= heap_end)
+/// What one call of the library knows.
+#[derive(Debug)]
+pub struct Known {
+    /// An address in the frame of the call.
+    frame: usize,
+    /// The end of the heap; 0: it was not looked up.
+    heap_end: usize,
 }
 
-/// The page at `page` was found to be writable: it may be the heap's.
-pub fn note_writable(page: usize) {
-    if page >= data().end && current_break().is_some_and(|heap_end| page < heap_end) {
-        // Relaxed: as above.
-        HEAP_START.fetch_min(page, Ordering::Relaxed);
+impl Known {
+    /// For a call with a frame at `frame`.
+    #[inline]
+    pub fn new(frame: usize) -> Known {
+        Known { frame, heap_end: 0 }
+    }
+
+    /// Whether all `len` bytes at `addr` can be read and written.
+    #[inline]
+    pub fn is_writable(&mut self, addr: usize, len: usize) -> bool {
+        let Some(end) = addr.checked_add(len) else { return false };
+        let data = data();
+        // Relaxed: whoever has found it mapped, it is.
+        let heap_start = HEAP_START.load(Ordering::Relaxed);
+        (data.start <= addr && end <= data.end)
+            || (addr >= self.frame && end <= Stack::of(self.frame).end_above(self.frame))
+            || (addr >= heap_start && end <= self.heap_end())
+    }
+
+    #[inline]
+    fn heap_end(&mut self) -> usize {
+        if self.heap_end == 0 {
+            // Without one there is no heap.
+            self.heap_end = current_break().unwrap_or(1);
+        }
+        self.heap_end
+    }
+
+    /// Whether a page is where the stack may be that the call runs on.
+    pub fn may_be_stack(&self, page: usize) -> bool {
+        (self.frame..self.frame + Stack::MOST * PAGE).contains(&page)
+    }
+
+    /// The page at `page` was found to be writable: it may belong to the heap or to the stack. `is_there`
+    /// tells of the page at an address whether it is writable, too.
+    #[cold]
+    pub fn note_writable(&mut self, page: usize, is_there: impl Fn(usize) -> bool) {
+        if page >= data().end && page < self.heap_end() {
+            // Relaxed: as above.
+            HEAP_START.fetch_min(page, Ordering::Relaxed);
+        } else {
+            Stack::of(self.frame).note(self.frame, page, is_there);
+        }
+    }
+}
+
+/// Pages of a stack that were found to be there one behind the other: the number of the first in the upper
+/// bits, how many in the lower. A stack is known by its place; a coroutine has one of its own.
+#[derive(Debug, Default)]
+struct Stack(AtomicU64);
+
+impl Stack {
+    const COUNT_BITS: u32 = 8;
+    /// So far above the frame of a call is looked.
+    const MOST: usize = 64;
+
+    /// The one at an address.
+    #[inline]
+    fn of(frame: usize) -> &'static Stack {
+        /// Stacks of threads are usually farther apart than that.
+        const APART: u32 = 18;
+        const PLACES: usize = 64;
+        static STACKS: [Stack; PLACES] = [const { Stack(AtomicU64::new(0)) }; PLACES];
+        &STACKS[(frame >> APART) % PLACES]
+    }
+
+    fn pages(&self) -> Range<usize> {
+        // Relaxed: one word, and nothing follows from it but itself.
+        let word = self.0.load(Ordering::Relaxed);
+        let first = (word >> Stack::COUNT_BITS) as usize;
+        first..first + (word as usize & ((1 << Stack::COUNT_BITS) - 1))
+    }
+
+    /// From `frame` on it is writable up to this address.
+    #[inline]
+    fn end_above(&self, frame: usize) -> usize {
+        let pages = self.pages();
+        if pages.contains(&(frame / PAGE)) { pages.end * PAGE } else { frame }
+    }
+
+    /// The page at `page` is there: so is what lies between, if `is_there` says so.
+    fn note(&self, frame: usize, page: usize, is_there: impl Fn(usize) -> bool) {
+        let (first, last) = (frame / PAGE, page / PAGE);
+        if !(first..first + Stack::MOST).contains(&last) {
+            return;
+        }
+        let before = self.pages();
+        // What is there below the frame is not needed.
+        let from = if before.contains(&first) { before.end } else { first };
+        if (from..last).all(|page| is_there(page * PAGE)) {
+            let word = (first as u64) << Stack::COUNT_BITS | (last + 1 - first) as u64;
+            self.0.store(word, Ordering::Relaxed);
+        }
     }
 }
 
@@ -109,6 +199,11 @@ mod tests {
     static mut DATA: [u64; 512] = [1; 512];
     static CONSTANT: [u64; 512] = [1; 512];
 
+    fn is_writable(addr: usize, len: usize) -> bool {
+        // Of another stack than the test's, of which nothing is known.
+        Known::new(8).is_writable(addr, len)
+    }
+
     #[test]
     fn data_is_known_and_constants_are_not() {
         let data_at = (&raw mut DATA).addr();
@@ -122,6 +217,7 @@ mod tests {
 
     #[test]
     fn the_heap_is_known_from_what_was_found_to_its_end() {
+        let note_writable = |page| Known::new(8).note_writable(page, |_| false);
         let end = current_break().unwrap();
         // SAFETY: the heap of this process grows by what nobody else uses.
         let before = unsafe { libc::sbrk(2 * 4096) }.addr();
@@ -135,6 +231,25 @@ mod tests {
         note_writable(end.next_multiple_of(4096) + 4096);
         note_writable(data().start);
         assert!(HEAP_START.load(Ordering::Relaxed) >= data().end);
+    }
+
+    #[test]
+    fn a_stack_is_known_upwards_from_the_frame_as_far_as_it_has_no_gap() {
+        let stack = Stack::default();
+        let at = |page: usize| (0x7000 + page) * PAGE;
+        assert_eq!(stack.end_above(at(3) + 8), at(3) + 8);
+        stack.note(at(3) + 8, at(6), |page| page != at(5));
+        assert_eq!(stack.end_above(at(3)), at(3), "a gap");
+        stack.note(at(3) + 8, at(6), |_| true);
+        assert_eq!(stack.end_above(at(3)), at(7));
+        assert_eq!(stack.end_above(at(6)), at(7));
+        assert_eq!(stack.end_above(at(2)), at(2), "another frame, of which nothing is known");
+        assert_eq!(stack.end_above(at(7)), at(7));
+        stack.note(at(4), at(9), |page| page >= at(7));
+        assert_eq!(stack.end_above(at(4)), at(10));
+        stack.note(at(4), at(3), |_| true);
+        stack.note(at(4), at(4 + Stack::MOST), |_| true);
+        assert_eq!(stack.end_above(at(4)), at(10), "below the frame, or too far");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! A bad pointer must give EFAULT, not a crash, and no signal handler of ours may be needed for
 //! that. So the kernel is asked first, by system calls that read or rewrite a few bytes and fail
 //! with EFAULT where a copy would. What is known to be good is remembered for one call of the
-//! library only ([`Pages`]): by the next one the program may have unmapped it. The page that holds
-//! the running stack frame needs no question, nor does what [`known`] knows.
+//! library only ([`Pages`]): by the next one the program may have unmapped it. What [`super::known`] knows
+//! needs no question.
 
 use core::ffi::c_int;
 use core::mem::{MaybeUninit, align_of, size_of};
@@ -16,7 +16,7 @@ use libc::{
 use once_cell::race::OnceBool;
 
 use crate::aio_abi::Iocb;
-use crate::memory::known;
+use crate::memory::known::Known;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::raw::syscall;
@@ -46,6 +46,7 @@ impl ZeroTimeout {
 /// Pages that this call of the library knows to be mapped.
 #[derive(Debug)]
 pub struct Pages {
+    known: Known,
     writable: [usize; 4],
     readable: [usize; 4],
     next: usize,
@@ -56,8 +57,13 @@ impl Pages {
     #[inline]
     pub fn new() -> Pages {
         let frame = 0u8;
-        let stack = (&raw const frame).addr() / PAGE;
-        Pages { writable: [stack, NO_PAGE, NO_PAGE, NO_PAGE], readable: [NO_PAGE; 4], next: 0 }
+        let frame = (&raw const frame).addr();
+        Pages {
+            known: Known::new(frame),
+            writable: [frame / PAGE, NO_PAGE, NO_PAGE, NO_PAGE],
+            readable: [NO_PAGE; 4],
+            next: 0,
+        }
     }
 
     fn remember(cache: &mut [usize; 4], next: &mut usize, page: usize) {
@@ -69,15 +75,16 @@ impl Pages {
     /// EFAULT unless `len` bytes at `addr` can be read and written.
     #[inline]
     pub fn check_writable(&mut self, addr: usize, len: usize) -> Result<()> {
-        if known::is_writable(addr, len) {
-            return Ok(());
-        }
+        if self.known.is_writable(addr, len) { Ok(()) } else { self.ask_writable(addr, len) }
+    }
+
+    fn ask_writable(&mut self, addr: usize, len: usize) -> Result<()> {
         self.each_page(addr, len, |pages, word, page| {
             if pages.writable.contains(&page) {
                 return Ok(());
             }
             probe_write(word, page)?;
-            known::note_writable(page * PAGE);
+            pages.known.note_writable(page * PAGE, |page| probe_write_by_futex(page).is_ok());
             Self::remember(&mut pages.writable, &mut pages.next, page);
             Ok(())
         })
@@ -86,11 +93,17 @@ impl Pages {
     /// EFAULT unless `len` bytes at `addr` can be read.
     #[inline]
     pub fn check_readable(&mut self, addr: usize, len: usize) -> Result<()> {
-        if known::is_writable(addr, len) {
-            return Ok(());
-        }
+        if self.known.is_writable(addr, len) { Ok(()) } else { self.ask_readable(addr, len) }
+    }
+
+    fn ask_readable(&mut self, addr: usize, len: usize) -> Result<()> {
         self.each_page(addr, len, |pages, word, page| {
             if pages.writable.contains(&page) || pages.readable.contains(&page) {
+                return Ok(());
+            }
+            if pages.known.may_be_stack(page * PAGE) && probe_write_by_futex(page * PAGE).is_ok() {
+                pages.known.note_writable(page * PAGE, |page| probe_write_by_futex(page).is_ok());
+                Self::remember(&mut pages.writable, &mut pages.next, page);
                 return Ok(());
             }
             probe_read(word, page)?;
@@ -131,16 +144,15 @@ impl Pages {
     pub unsafe fn read<T: Copy>(&mut self, addr: usize) -> Result<T> {
         self.check_readable(addr, size_of::<T>())?;
         // SAFETY: the range is readable, and any bits make a `T`, as the caller vouches.
-        Ok(unsafe { copy(addr) })
+        Ok(unsafe { read(addr) })
     }
 
     /// Copies one `T` to the program.
     #[inline]
     pub fn write<T: Copy>(&mut self, addr: usize, value: T) -> Result<()> {
         self.check_writable(addr, size_of::<T>())?;
-        let target = core::ptr::with_exposed_provenance_mut::<Unaligned<T>>(addr);
-        // SAFETY: the range is writable; whose memory it is, the program decided by passing it.
-        unsafe { target.write_volatile(Unaligned(value)) };
+        // SAFETY: just checked.
+        unsafe { write(addr, value) };
         Ok(())
     }
 
@@ -149,6 +161,20 @@ impl Pages {
     /// The key is not written here: io_submit_one does that only after several checks.
     #[inline]
     pub fn read_iocb(&mut self, addr: usize) -> Result<(Iocb, KeyAccess)> {
+        match self.known_iocb(addr) {
+            Some(iocb) => Ok((iocb, KeyAccess::Writable)),
+            None => self.ask_iocb(addr),
+        }
+    }
+
+    /// The same, if nothing has to be asked; its key can be written.
+    #[inline]
+    pub fn known_iocb(&mut self, addr: usize) -> Option<Iocb> {
+        // SAFETY: it is readable, and integers only.
+        self.known.is_writable(addr, size_of::<Iocb>()).then(|| unsafe { read::<Iocb>(addr) })
+    }
+
+    fn ask_iocb(&mut self, addr: usize) -> Result<(Iocb, KeyAccess)> {
         // One system call tells both for the usual iocb, which lies in one writable page.
         let key = addr.wrapping_add(core::mem::offset_of!(Iocb, key));
         let access = match self.check_writable(key, size_of::<u32>()) {
@@ -179,30 +205,31 @@ pub fn is_same_page(a: usize, b: usize) -> bool {
 /// call of ours may write the key of an iocb.
 ///
 /// # Safety
-/// The `T` at `addr` must be readable, and any bits must make one.
+/// The `T` at `addr` was found to be readable in this call, and any bits must make one.
 #[inline]
-unsafe fn copy<T: Copy>(addr: usize) -> T {
+pub unsafe fn read<T: Copy>(addr: usize) -> T {
     const DOUBLE: usize = size_of::<u64>();
     const SINGLE: usize = size_of::<u32>();
     let size = size_of::<T>();
+    let from = core::ptr::with_exposed_provenance_mut::<u8>(addr);
     let mut value = MaybeUninit::<T>::uninit();
+    let to = value.as_mut_ptr().cast::<u8>();
+    // SAFETY, both: inside the `T`, and aligned, since its place and size are. Relaxed: what else the
+    // program has written it makes known by the call.
     if size.is_multiple_of(DOUBLE) && addr.is_multiple_of(DOUBLE) {
-        for offset in (0..size).step_by(DOUBLE) {
-            // SAFETY: inside the `T`, and aligned, since its place and size are. Relaxed: what else the
-            // program has written it makes known by the call.
+        for index in 0..size / DOUBLE {
+            // SAFETY: as above.
             unsafe {
-                let from = core::ptr::with_exposed_provenance_mut(addr + offset);
-                let word = AtomicU64::from_ptr(from).load(Ordering::Relaxed);
-                value.as_mut_ptr().byte_add(offset).cast::<u64>().write_unaligned(word);
+                let word = AtomicU64::from_ptr(from.cast::<u64>().add(index));
+                to.cast::<u64>().add(index).write_unaligned(word.load(Ordering::Relaxed));
             }
         }
     } else if size.is_multiple_of(SINGLE) && addr.is_multiple_of(SINGLE) {
-        for offset in (0..size).step_by(SINGLE) {
-            // SAFETY: as above. Relaxed: as above.
+        for index in 0..size / SINGLE {
+            // SAFETY: as above.
             unsafe {
-                let from = core::ptr::with_exposed_provenance_mut(addr + offset);
-                let word = AtomicU32::from_ptr(from).load(Ordering::Relaxed);
-                value.as_mut_ptr().byte_add(offset).cast::<u32>().write_unaligned(word);
+                let word = AtomicU32::from_ptr(from.cast::<u32>().add(index));
+                to.cast::<u32>().add(index).write_unaligned(word.load(Ordering::Relaxed));
             }
         }
     } else {
@@ -212,6 +239,17 @@ unsafe fn copy<T: Copy>(addr: usize) -> T {
     }
     // SAFETY: every byte of it has been written.
     unsafe { value.assume_init() }
+}
+
+/// Copies a `T` to the program.
+///
+/// # Safety
+/// The range was found to be writable in this call.
+#[inline]
+pub unsafe fn write<T: Copy>(addr: usize, value: T) {
+    let target = core::ptr::with_exposed_provenance_mut::<Unaligned<T>>(addr);
+    // SAFETY: the caller's promise; whose memory it is, the program decided by passing it.
+    unsafe { target.write_volatile(Unaligned(value)) };
 }
 
 /// Programs align as they like.
@@ -354,7 +392,8 @@ fn probe_write_by_sendfile(addr: usize) -> Result<()> {
     }
 }
 
-/// An atomic "or 0" by the kernel: twice the price of sendfile, but every kernel checks the memory.
+/// An atomic "or 0" by the kernel: twice the price of sendfile, but every kernel checks the memory, and
+/// other threads may write there.
 #[cold]
 fn probe_write_by_futex(addr: usize) -> Result<()> {
     // FUTEX_OP(FUTEX_OP_OR, 0, FUTEX_OP_CMP_LT, -2048): no value of a word is worth a wake-up.

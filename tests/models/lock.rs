@@ -1,3 +1,6 @@
+/// `crate::lock::Guard`.
+pub type Guard<'a, T> = loom::sync::MutexGuard<'a, T>;
+
 /// `crate::lock::Lock`.
 #[derive(Debug, Default)]
 pub struct Lock<T>(loom::sync::Mutex<T>);
@@ -7,7 +10,7 @@ impl<T> Lock<T> {
         Lock(loom::sync::Mutex::new(value))
     }
 
-    pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+    pub fn lock(&self) -> Guard<'_, T> {
         self.0.lock().unwrap()
     }
 

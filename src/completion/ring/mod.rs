@@ -13,9 +13,11 @@ use crate::aio_abi::{AIO_RING_MAGIC, AioRing, Event};
 use crate::completion::ring::memory::Memory;
 use crate::completion::ring::queue::Queue;
 use crate::memory::arena::{PAGE, Region};
-use crate::memory::user::Pages;
+use crate::memory::user::{self, Pages};
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
+
+pub use queue::Posting;
 
 /// `compat_features` of the kernel's rings.
 const COMPAT_FEATURES: u32 = 1;
@@ -124,7 +126,9 @@ impl Ring {
                 pages.check_writable(events, count * size_of::<Event>())?;
                 is_checked = true;
             }
-            pages.write(events + position * size_of::<Event>(), event)
+            // SAFETY: all of the array was checked, for the first event.
+            unsafe { user::write(events + position * size_of::<Event>(), event) };
+            Ok(())
         })
     }
 }

@@ -14,7 +14,7 @@
 
 use crate::aio_abi::Event;
 use crate::completion::ring::memory::Memory;
-use crate::lock::Lock;
+use crate::lock::{Guard, Lock};
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
 
@@ -96,21 +96,27 @@ impl Queue {
     /// were not taken. The slot comes back when `head` passes the event, whoever moves it.
     #[inline]
     pub fn reserve(&self) -> Result<()> {
-        if self.try_reserve() {
+        self.reserve_all(1)
+    }
+
+    /// Takes slots for `count` requests, or none.
+    #[inline]
+    pub fn reserve_all(&self, count: u32) -> Result<()> {
+        if self.try_reserve(count) {
             return Ok(());
         }
         // fs/aio.c, user_refill_reqs_available: only now is it looked how far the program is.
         self.refill(&mut self.producer.lock());
-        if self.try_reserve() { Ok(()) } else { Err(Errno::AGAIN) }
+        if self.try_reserve(count) { Ok(()) } else { Err(Errno::AGAIN) }
     }
 
     #[inline]
-    fn try_reserve(&self) -> bool {
+    fn try_reserve(&self, count: u32) -> bool {
         let mut available = self.available.load(Ordering::Relaxed);
-        while available > 0 {
+        while available >= count {
             match self.available.compare_exchange_weak(
                 available,
-                available - 1,
+                available - count,
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
@@ -121,10 +127,10 @@ impl Queue {
         false
     }
 
-    /// Gives back a slot whose request was refused.
+    /// Gives back the slots of `count` requests that were refused.
     #[inline]
-    pub fn unreserve(&self) {
-        self.available.fetch_add(1, Ordering::Relaxed);
+    pub fn unreserve(&self, count: u32) {
+        self.available.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Gives back the slots of events that were taken: fs/aio.c, refill_reqs_available.
@@ -140,21 +146,13 @@ impl Queue {
     /// Puts an event into the ring; its request holds a slot from [`Queue::reserve`].
     #[inline]
     pub fn post(&self, event: Event) {
-        let mut completed = self.producer.lock();
-        let tail = self.tail.load(Ordering::Relaxed);
-        // SAFETY: `tail < nr`, and nobody reads the slot until the tail has moved: it is outside
-        // [head, tail), because requests hold fewer slots than there are.
-        unsafe { self.memory.write(tail, event) };
-        let next = if tail + 1 == self.nr() { 0 } else { tail + 1 };
-        // Release: publishes the event to the Acquire loads of programs that read the ring.
-        self.memory.tail().store(next, Ordering::Release);
-        // Release: publishes the event to the Acquire load in `occupancy` and `take`.
-        self.tail.store(next, Ordering::Release);
-        // fs/aio.c, aio_complete.
-        *completed += 1;
-        if *completed > 1 {
-            self.refill(&mut completed);
-        }
+        self.post_all().post(event);
+    }
+
+    /// The same for events that come one after the other.
+    #[inline]
+    pub fn post_all(&self) -> Posting<'_> {
+        Posting { queue: self, completed: None, tail: 0, count: 0 }
     }
 
     /// Takes up to `max` events out of the ring; returns how many. `copy` gets each of them, after
@@ -188,6 +186,51 @@ impl Queue {
         // Acquire in `occupancy`.
         self.memory.head().store(index, Ordering::Release);
         Ok(count as usize)
+    }
+}
+
+/// Events on their way into a ring. They are seen when it is dropped.
+#[derive(Debug)]
+pub struct Posting<'a> {
+    queue: &'a Queue,
+    /// The producer lock, from the first event on.
+    completed: Option<Guard<'a, u32>>,
+    /// Where the next event goes.
+    tail: u32,
+    count: u32,
+}
+
+impl Posting<'_> {
+    /// Adds one; its request holds a slot.
+    #[inline]
+    pub fn post(&mut self, event: Event) {
+        let queue = self.queue;
+        if self.completed.is_none() {
+            self.completed = Some(queue.producer.lock());
+            self.tail = queue.tail.load(Ordering::Relaxed);
+        }
+        // SAFETY: `tail < nr`, and nobody reads the slot until the tail has moved: it is outside
+        // [head, tail), because requests hold fewer slots than there are.
+        unsafe { queue.memory.write(self.tail, event) };
+        self.tail = if self.tail + 1 == queue.nr() { 0 } else { self.tail + 1 };
+        self.count += 1;
+    }
+}
+
+impl Drop for Posting<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let Some(completed) = &mut self.completed else { return };
+        let queue = self.queue;
+        // Release: publishes the events to the Acquire loads of programs that read the ring.
+        queue.memory.tail().store(self.tail, Ordering::Release);
+        // Release: publishes the events to the Acquire load in `occupancy` and `take`.
+        queue.tail.store(self.tail, Ordering::Release);
+        // fs/aio.c, aio_complete.
+        **completed += self.count;
+        if **completed > 1 {
+            queue.refill(completed);
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use core::ptr;
 
 use libc::timespec;
 
+use crate::completion::ring::Posting;
 use crate::completion::waiters::INSTANCES;
 use crate::completion::{Completions, CompletionsRef};
 use crate::engine::Harvest;
@@ -50,6 +51,9 @@ pub struct Kernel {
     pub background: Background,
     /// The counts of requests in flight may be wrong.
     is_in_doubt: AtomicBool,
+    /// The next events are likely to come from here: who waits sleeps here before anything is in flight, so
+    /// that nobody has to be woken for the submission.
+    is_expected: AtomicBool,
     completions: CompletionsRef,
 }
 
@@ -59,6 +63,7 @@ impl Kernel {
         self.completions.set(completions);
         self.pause.store(0, Ordering::Relaxed);
         self.is_in_doubt.store(false, Ordering::Relaxed);
+        self.is_expected.store(false, Ordering::Relaxed);
         self.background.reset();
     }
 
@@ -79,8 +84,15 @@ impl Kernel {
         self.instances().next_back()
     }
 
-    /// Where a thread has to sleep: the first instance with requests, and whether it is the only one.
+    /// Where a thread has to sleep, or should: the first instance with requests, and whether it is the only
+    /// one.
     pub fn bed(&self) -> Option<(&Instance, bool)> {
+        let is_expected = self.is_expected.load(Ordering::Relaxed)
+            // Others have something to do, and there are better ways to wait for that.
+            && self.completions().in_flight() == 0;
+        if !is_expected && !self.needs_watch() {
+            return None;
+        }
         let mut busy = self.instances().filter(|one| one.in_flight().load(Ordering::Relaxed) != 0);
         match busy.next() {
             Some(first) => Some((first, busy.next().is_none())),
@@ -157,6 +169,9 @@ impl Kernel {
         let before = instance.in_flight().fetch_add(count, Ordering::SeqCst);
         if before == 0 {
             self.call_waiters();
+            if !self.is_expected.load(Ordering::Relaxed) {
+                self.is_expected.store(true, Ordering::Relaxed);
+            }
         }
         let submitted = reentrancy::lifted(|| instance.submit(count as usize, iocbs));
         let rest = count - submitted.unwrap_or(0) as u32;
@@ -193,10 +208,13 @@ impl Kernel {
         }
     }
 
-    /// After a submission: what is done already goes to the ring of the context, as in the kernel. `visit`
-    /// sees the results of all that nobody has taken.
-    pub fn end_submission(&self, mut visit: impl FnMut(i64)) {
+    /// Visits the results of what nobody has taken.
+    pub fn for_each_result(&self, mut visit: impl FnMut(i64)) {
         self.instances().for_each(|instance| instance.for_each(|event| visit(event.res)));
+    }
+
+    /// After a submission: what is done already goes to the ring of the context, as in the kernel.
+    pub fn end_submission(&self) {
         // Those who wait will do it; they would have to be told if we did.
         if self.completions().waiters.is_empty() {
             self.harvest_and_tell();
@@ -211,24 +229,60 @@ impl Kernel {
 
     /// Takes the events that are there. [`Harvest::tell`] is due.
     pub fn harvest(&self) -> Harvest {
-        let ring = &self.completions().ring;
         let mut harvest = Harvest::default();
         for instance in self.instances().filter(|instance| instance.has_events()) {
-            harvest = harvest.and(count(instance, instance.harvest(|event| ring.post(event))));
+            harvest = harvest
+                .and(self.take(instance, |posting| instance.harvest(|event| posting.post(event))));
         }
         harvest
     }
 
     /// Takes what a sleeper has brought. [`Harvest::tell`] is due.
     pub fn unpack(&self, instance: &Instance, bag: Option<&mut Bag>) -> Harvest {
-        let ring = &self.completions().ring;
-        count(instance, instance.wake_up(bag, |event| ring.post(event)))
+        let has_theirs = bag.is_none();
+        let harvest =
+            self.take(instance, |posting| instance.unpack(bag, |event| posting.post(event)));
+        // The lock of the ring is inside that of the instance.
+        instance.get_up(has_theirs);
+        harvest
     }
 
     /// Takes what a sleeper has left in the bag of the instance. [`Harvest::tell`] is due.
     pub fn unpack_left(&self, instance: &Instance) -> Harvest {
-        let ring = &self.completions().ring;
-        count(instance, instance.undo_sleep(|event| ring.post(event)))
+        instance.recount();
+        self.unpack(instance, None)
+    }
+
+    /// Posts what `take` finds in an instance.
+    #[inline]
+    fn take(
+        &self,
+        instance: &Instance,
+        take: impl FnOnce(&mut Posting<'_>) -> Found,
+    ) -> Harvest {
+        let mut posting = self.completions().ring.post_all();
+        let found = take(&mut posting);
+        // The events are there before nothing is in flight any more.
+        drop(posting);
+        if found.events > 0 {
+            instance.in_flight().fetch_sub(found.events, Ordering::Relaxed);
+        }
+        if found.others > 0 && found.events == 0 {
+            // Others may have brought what was waited for.
+            self.note_vain_sleep();
+        }
+        Harvest {
+            has_moved: found.events + found.others > 0,
+            has_kicks: found.others > 0,
+            has_watch: found.has_watch,
+        }
+    }
+
+    /// Who has slept here was not woken by an event: if nothing is in flight, nothing is expected.
+    pub fn note_vain_sleep(&self) {
+        if !self.needs_watch() {
+            self.is_expected.store(false, Ordering::Relaxed);
+        }
     }
 
     /// A call may have been left in the middle of a submission, or with events that it has taken.
@@ -282,17 +336,5 @@ impl Kernel {
         for place in &self.instances {
             place.store(ptr::null_mut(), Ordering::Relaxed);
         }
-    }
-}
-
-/// Counts what was taken out of an instance.
-fn count(instance: &Instance, found: Found) -> Harvest {
-    if found.events > 0 {
-        instance.in_flight().fetch_sub(found.events, Ordering::Relaxed);
-    }
-    Harvest {
-        has_moved: found.events + found.others > 0,
-        has_kicks: found.others > 0,
-        has_watch: found.has_watch,
     }
 }

@@ -1,0 +1,107 @@
+//! io_submit without questions. What a context believes of descriptors decides how their iocbs are
+//! attempted: the kernel looks each of them up in any case before something is done.
+
+use crate::aio_abi::{IOCB_FLAG_RESFD, Iocb};
+use crate::context::Context;
+use crate::engine::batch::Accepted;
+use crate::engine::stream::Interruption;
+use crate::files::beliefs::Belief;
+use crate::memory::user::{self, Pages};
+use crate::process::fork_generation;
+use crate::request::decode;
+use crate::sync::Ordering;
+
+impl Context {
+    /// Submits iocbs whose addresses are in an array, from the first on; how many. 0: nothing was done, and
+    /// why will be found out by questions.
+    #[inline]
+    pub(super) fn submit_believed(
+        &'static self,
+        pages: &mut Pages,
+        nr: usize,
+        iocbs: usize,
+    ) -> usize {
+        if nr == 0 || self.is_background() || self.is_raw.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let Ok(first) = self.read(pages, iocbs, true) else { return 0 };
+        if nr == 1
+            && decode::direction(&first.iocb).is_some()
+            && let Some(belief) = self.beliefs.of(first.iocb.fildes)
+            && belief.status().is_opened_by_path()
+            && !belief.status().is_direct()
+        {
+            return usize::from(self.attempt_alone(pages, &first, belief));
+        }
+        let mut known = None;
+        if !self.engines.take_iocbs()
+            || !self.goes_as_it_is(&first.iocb, nr, &mut known)
+            || pages.check_readable(iocbs, nr.saturating_mul(size_of::<usize>())).is_err()
+        {
+            return 0;
+        }
+        for index in 1..nr {
+            // SAFETY: the array was found to be readable; an address.
+            let address = unsafe { user::read::<usize>(iocbs + index * size_of::<usize>()) };
+            let known_iocb = pages.known_iocb(address);
+            let Some(iocb) = known_iocb.or_else(|| pages.read_iocb(address).ok().map(|it| it.0))
+            else {
+                return 0;
+            };
+            let is_sound = decode::check_header(&iocb).is_ok();
+            if !is_sound || !self.goes_as_it_is(&iocb, nr, &mut known) {
+                return 0;
+            }
+        }
+        let slots = nr as u32;
+        if self.completions.ring.reserve_all(slots).is_err() {
+            return 0;
+        }
+        let submitted = self.engines.submit_iocbs(slots, iocbs).unwrap_or(0);
+        if fork_generation::is_forked() || self.is_dead() {
+            // A handler has forked, and this is the child; or it has destroyed the context.
+            return nr;
+        }
+        match submitted == nr {
+            true => self.engines.end_iocbs(),
+            false => self.completions.ring.unreserve(slots - submitted as u32),
+        }
+        submitted
+    }
+
+    /// Whether an iocb may go to an engine as it is, as one of `nr`. `known`: the descriptor for which that
+    /// was found out last.
+    #[inline]
+    pub(super) fn goes_as_it_is(&self, iocb: &Iocb, nr: usize, known: &mut Option<i32>) -> bool {
+        if iocb.flags & IOCB_FLAG_RESFD != 0 {
+            return false;
+        }
+        if decode::direction(iocb).is_none() {
+            return decode::is_sync(iocb);
+        }
+        if *known != Some(iocb.fildes) {
+            let belief = self.beliefs.of(iocb.fildes);
+            *known = belief.filter(|belief| belief.goes_as_it_is(nr)).map(|_| iocb.fildes);
+        }
+        *known == Some(iocb.fildes)
+    }
+
+    /// Does the only iocb of an array at once. False: nothing was done.
+    #[inline]
+    fn attempt_alone(
+        &'static self,
+        pages: &mut Pages,
+        accepted: &Accepted,
+        belief: Belief,
+    ) -> bool {
+        if self.completions.ring.reserve().is_err() {
+            return false;
+        }
+        let status = belief.status();
+        let is_done = self.engines.attempt(pages, &mut Interruption::default(), accepted, status);
+        if !is_done {
+            self.completions.ring.unreserve(1);
+        }
+        is_done
+    }
+}
