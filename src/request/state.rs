@@ -10,7 +10,7 @@
 //! 1. The outcome is decided by exactly one party: the one whose [`State::claim`] wins. It owns the
 //!    asynchronous side's reference from then on.
 //! 2. The result is written between a won claim and the `put` that follows it, by the winner only;
-//!    after that the submitter may change it, if it holds the last reference ([`State::is_last`]).
+//!    after that the submitter may change it, if it holds the last reference ([`State::references`]).
 //! 3. A third party (cancellation) holds a reference of its own while it works, so that the request
 //!    does not end under its hands.
 //! 4. Cancellation looks only at requests that are armed: the submission may still fail before.
@@ -78,10 +78,10 @@ impl State {
         self.0.load(Ordering::Acquire) & (ARMED | CLAIMED) == ARMED
     }
 
-    /// Whether the caller's reference is the last one.
-    pub fn is_last(&self) -> bool {
-        // Acquire: pairs with the Release in `put`: what the others did with the request is done.
-        self.0.load(Ordering::Acquire) / REFERENCE == 1
+    /// How many references there are.
+    pub fn references(&self) -> u32 {
+        // Acquire: pairs with the Release in `put`: what those did that are gone is done.
+        self.0.load(Ordering::Acquire) / REFERENCE
     }
 
     /// Takes one more reference, unless the last one is gone.

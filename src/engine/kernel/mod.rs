@@ -255,11 +255,7 @@ impl Kernel {
 
     /// Posts what `take` finds in an instance.
     #[inline]
-    fn take(
-        &self,
-        instance: &Instance,
-        take: impl FnOnce(&mut Posting<'_>) -> Found,
-    ) -> Harvest {
+    fn take(&self, instance: &Instance, take: impl FnOnce(&mut Posting<'_>) -> Found) -> Harvest {
         let mut posting = self.completions().ring.post_all();
         let found = take(&mut posting);
         // The events are there before nothing is in flight any more.

@@ -316,13 +316,13 @@ impl Uring {
         !request.state.is_open() && request.result() == Errno::CANCELED.to_res()
     }
 
-    /// Waits for the completion of a request, whatever signals come; the caller may hold no reference:
-    /// `generation` is the life that is meant.
-    pub fn wait_for(&self, index: u32, generation: u32) {
+    /// Waits for the end of a request, whatever signals come: `generation` is the life that is meant, `held`
+    /// how many references the caller has.
+    pub fn wait_for(&self, index: u32, generation: u32, held: u32) {
         let completions = self.completions();
         let is_over = || {
             completions.slab.get(index).is_none_or(|request| {
-                request.generation() != generation || !request.state.is_open()
+                request.generation() != generation || request.state.references() <= held
             })
         };
         loop {

@@ -1,9 +1,10 @@
 //! Requests of one io_submit that have not entered the kernel, and what those behind them must not
 //! overtake.
 
-use crate::request::Request;
 use crate::request::decode::Transfer;
+use crate::request::{Request, Task};
 use crate::sys::file::Direction;
+use crate::sys::file_info::Identity;
 
 /// How many requests enter the kernel together at most.
 const QUEUED: usize = 32;
@@ -51,7 +52,29 @@ impl Queue {
         self.count == QUEUED || writes.into_iter().any(|(start, end)| from < *end && *start < to)
     }
 
-    /// The same for a sync.
+    /// The writes among the requests, by index and generation, that a transfer of `file` overlaps.
+    pub fn overlapped(
+        &self,
+        transfer: &Transfer,
+        file: Option<Identity>,
+    ) -> [Option<(u32, u32)>; QUEUED] {
+        let (from, to) = range(transfer);
+        let mut found = [None; QUEUED];
+        for (place, request) in found.iter_mut().zip(self.requests.iter().take(self.count)) {
+            if let Some(request) = request
+                && let Some(Task::Transfer(other)) = request.work().map(|work| &work.task)
+                && other.direction == Direction::Write
+                && request.file() == file
+            {
+                let (start, end) = range(other);
+                *place =
+                    (from < end && start < to).then_some((request.index(), request.generation()));
+            }
+        }
+        found
+    }
+
+    /// Whether what is queued has to enter the kernel before a sync may.
     pub fn is_in_the_way_of_syncs(&self) -> bool {
         self.count == QUEUED || self.write_count > 0
     }

@@ -18,7 +18,6 @@ use crate::sys::errno::Errno;
 use crate::sys::fd;
 use crate::sys::file::{self, Direction};
 use crate::sys::file_info::{FileInfo, Identity};
-use crate::sys::thread;
 
 /// What writes of a batch have added to files.
 struct Growth {
@@ -106,7 +105,7 @@ impl Uring {
             }
             batch.queue.leave_behind(transfer);
             if let Some((index, generation)) = batch.queue.remember(request) {
-                self.wait_for(index, generation);
+                self.wait_for(index, generation, 0);
             }
         }
         request.ring.is_gentle.store(false, Ordering::Relaxed);
@@ -157,7 +156,7 @@ impl Uring {
     pub fn wait_for_rest(&self, batch: &mut Batch) {
         if let Some(behind) = batch.queue.take_rest() {
             for (index, generation) in behind.into_iter().flatten() {
-                self.wait_for(index, generation);
+                self.wait_for(index, generation, 0);
             }
         }
     }
@@ -175,11 +174,7 @@ impl Uring {
         if transfer.direction == Direction::Write || end <= growth.from || is_other {
             return;
         }
-        self.wait_for(request.index(), request.generation());
-        while !request.state.is_last() {
-            // Whoever has decided it is about to leave it.
-            thread::give_way();
-        }
+        self.wait_for(request.index(), request.generation(), 1);
         let is_short = (0..transfer.buffer.len() as i64).contains(&request.result());
         if is_short && let Ok(status) = batch.status(*number) {
             let again = inline::transfer(*number, status, transfer, &mut batch.interruption);

@@ -47,7 +47,13 @@ impl Uring {
             self.hints.note_growth(fd, false);
         }
         if batch.queue.is_in_the_way_of(&transfer) {
+            let file = batch.identity(fd);
+            let overlapped = batch.queue.overlapped(&transfer, file);
             self.flush(batch);
+            // That one of them has been refused may be told late, and it must not come last then.
+            for (index, generation) in overlapped.into_iter().flatten() {
+                self.wait_for(index, generation, 0);
+            }
         }
         if batch.queue.is_left_behind(&transfer) {
             self.flush(batch);
