@@ -35,7 +35,7 @@ impl Context {
     pub fn cancel(&self, iocb: usize) -> Result<()> {
         // A poll that is ready has completed, for the kernel.
         self.poller.harvest();
-        self.harvest().tell(&self.completions);
+        self.harvest(usize::MAX).tell(&self.completions);
         while let Some(request) = self.completions.slab.hold_oldest(iocb) {
             match self.cancel_held(request) {
                 Outcome::Cancelled => return Ok(()),

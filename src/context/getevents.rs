@@ -126,7 +126,7 @@ impl Context {
         let ring = &self.completions.ring;
         let mut pages = Pages::new();
         let mut taken = 0;
-        let sleeper = Sleeper::new(self, wait);
+        let sleeper = Sleeper::new(self, wait, max);
         // Programs that ask for no events may look into the ring afterwards.
         if (ring.occupancy() as usize) < max.max(1) {
             sleeper.harvest();
@@ -134,7 +134,10 @@ impl Context {
         loop {
             let events = reap.events.wrapping_add(taken * size_of::<Event>());
             match ring.take(max - taken, events, &mut pages) {
-                Ok(count) => taken += count,
+                Ok(count) => {
+                    taken += count;
+                    sleeper.note_taken(count);
+                }
                 Err(error) => return if taken > 0 { Ok(taken) } else { Err(error) },
             }
             if taken >= min || wait.timeout == Timeout::Zero {

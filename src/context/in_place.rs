@@ -21,7 +21,7 @@ impl Context {
 
     /// Whether nothing is in flight and no event waits.
     fn is_idle(&self) -> bool {
-        self.harvest().tell(&self.completions);
+        self.harvest(usize::MAX).tell(&self.completions);
         self.completions.in_flight() == 0
             && self.engines.is_idle()
             && self.completions.ring.occupancy() == 0

@@ -72,18 +72,18 @@ impl Context {
     /// Events that wait to be taken, after a look at what has completed.
     pub fn occupancy(&self) -> u32 {
         if self.completions.ring.occupancy() == 0 {
-            self.harvest().tell(&self.completions);
+            self.harvest(usize::MAX).tell(&self.completions);
         }
         self.completions.ring.occupancy()
     }
 
-    /// Completes what is ready. [`Harvest::tell`] is due.
+    /// Completes what is ready, for a caller with room for `most` events. [`Harvest::tell`] is due.
     #[inline]
-    fn harvest(&self) -> Harvest {
+    fn harvest(&self, most: usize) -> Harvest {
         if self.poller.needs_harvest() {
             self.poller.harvest();
         }
-        self.engines.harvest()
+        self.engines.harvest(most)
     }
 
     /// Whether the harvester completes everything.

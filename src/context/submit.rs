@@ -41,14 +41,27 @@ impl Context {
         if submitted == nr && nr > 0 {
             return Submitted::Done(Ok(nr));
         }
+        self.submit_rest(pages, submitted, nr, iocbs, stays)
+    }
+
+    /// Submits iocbs of an array from `first` on, which need questions; those before are on their way. Not
+    /// inlined: it needs a large frame.
+    #[inline(never)]
+    fn submit_rest(
+        &'static self,
+        pages: Pages,
+        first: usize,
+        nr: usize,
+        iocbs: usize,
+        stays: bool,
+    ) -> Submitted {
         let mut batch = Batch::new(nr, pages);
-        let submitted = self.submit_batch(&mut batch, submitted, nr, iocbs, stays);
+        let submitted = self.submit_batch(&mut batch, first, nr, iocbs, stays);
         self.engines.flush(&mut batch);
         batch.end(&self.completions.resfds);
         submitted
     }
 
-    /// Submits iocbs of an array from `first` on; those before are on their way.
     fn submit_batch(
         &'static self,
         batch: &mut Batch,

@@ -74,6 +74,8 @@ impl From<Over> for Awake {
 pub(super) struct Sleeper<'a> {
     pub(super) context: &'a Context,
     pub(super) timeout: Timeout,
+    /// How many events the caller has room for.
+    room: Cell<usize>,
     /// Known from the first sleep on.
     deadline: Cell<Option<Option<timespec>>>,
     mask: Option<SigSet>,
@@ -82,16 +84,29 @@ pub(super) struct Sleeper<'a> {
 }
 
 impl<'a> Sleeper<'a> {
-    pub(super) fn new(context: &'a Context, wait: &Wait) -> Sleeper<'a> {
-        let deadline = Cell::new(None);
-        let untold = Cell::new(Harvest::default());
-        Sleeper { context, timeout: wait.timeout, deadline, mask: wait.mask, untold }
+    pub(super) fn new(context: &'a Context, wait: &Wait, room: usize) -> Sleeper<'a> {
+        Sleeper {
+            context,
+            timeout: wait.timeout,
+            // Programs that ask for no events may look into the ring afterwards.
+            room: Cell::new(room.max(1)),
+            deadline: Cell::new(None),
+            mask: wait.mask,
+            untold: Cell::new(Harvest::default()),
+        }
+    }
+
+    /// The caller has taken `count` events.
+    pub(super) fn note_taken(&self, count: usize) {
+        self.room.set(self.room.get().saturating_sub(count).max(1));
     }
 
     /// Completes what is ready, for this call first of all.
     #[inline]
     pub(super) fn harvest(&self) {
-        let now = self.context.harvest();
+        // What is more would be for others, who would have to be told.
+        let most = self.room.get().saturating_sub(self.occupancy() as usize);
+        let now = self.context.harvest(most);
         if now != Harvest::default() {
             self.untold.set(self.untold.get().and(now));
         }
@@ -282,7 +297,8 @@ impl<'a> Sleeper<'a> {
         span: Option<&timespec>,
     ) -> core::result::Result<Result<()>, Over> {
         let engines = &self.context.engines;
-        let (waited, brought) = bed.sleep(engines, waiter, count, span, self.mask().as_ref())?;
+        let (waited, brought) =
+            bed.sleep(engines, waiter, (count, self.room.get()), span, self.mask().as_ref())?;
         self.untold.set(self.untold.get().and(brought));
         Ok(waited)
     }

@@ -98,12 +98,12 @@ impl Bed<'_> {
         }
     }
 
-    /// Sleeps until `count` completions are there; ETIME: `span` is over.
+    /// Sleeps until `count` completions are there, and may bring up to `most`; ETIME: `span` is over.
     pub fn sleep(
         &self,
         engines: &Engines,
         waiter: &Waiter,
-        count: u32,
+        (count, most): (u32, usize),
         span: Option<&timespec>,
         mask: Option<&SigSet>,
     ) -> Slept {
@@ -119,7 +119,7 @@ impl Bed<'_> {
                 let mut bag = (!has_theirs).then_some(&mut bag);
                 waiter.lie_down(has_theirs.then_some(instance));
                 let into = bag.as_deref_mut();
-                let slept = doze(waiter, || instance.sleep(count, into, span, mask))?;
+                let slept = doze(waiter, || instance.sleep(count, most, into, span, mask))?;
                 waiter.lie_down(None);
                 let brought = engines.kernel.unpack(instance, bag);
                 let is_over = || end.as_ref().is_some_and(clock::is_over);

@@ -153,11 +153,12 @@ impl Engine<'_> {
         }
     }
 
-    /// Takes the completions that are there. [`Harvest::tell`] is due.
+    /// Takes completions that are there. Those beyond `most` events may be left to other threads.
+    /// [`Harvest::tell`] is due.
     #[inline]
-    pub fn harvest(self) -> Harvest {
+    pub fn harvest(self, most: usize) -> Harvest {
         match self {
-            Engine::Kernel(kernel) if kernel.has_news() => kernel.harvest(),
+            Engine::Kernel(kernel) if most > 0 && kernel.has_news() => kernel.harvest(most),
             Engine::Uring(uring) if uring.has_news() => uring.harvest(),
             _ => Harvest::default(),
         }
@@ -340,10 +341,11 @@ impl Engines {
         self.uring.wait_for_rest(batch);
     }
 
-    /// Takes the completions that are there. [`Harvest::tell`] is due.
+    /// Takes the completions that are there: see [`Engine::harvest`].
     #[inline]
-    pub fn harvest(&self) -> Harvest {
-        self.all().into_iter().fold(Harvest::default(), |all, engine| all.and(engine.harvest()))
+    pub fn harvest(&self, most: usize) -> Harvest {
+        let harvests = self.all().map(|engine| engine.harvest(most));
+        harvests.into_iter().fold(Harvest::default(), Harvest::and)
     }
 
     /// Cancels a request to which the caller holds a reference. True: its event says so, or will.

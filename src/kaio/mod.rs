@@ -221,19 +221,27 @@ impl Instance {
         self.tail().load(Ordering::Acquire) != self.head().load(Ordering::Acquire)
     }
 
-    /// Takes the events that are there; `take` gets those of requests.
-    pub fn harvest(&self, mut take: impl FnMut(Event)) -> Found {
+    /// Takes events that are there, of up to `most` requests, which `take` gets: the others are for other
+    /// threads.
+    pub fn harvest(&self, most: usize, mut take: impl FnMut(Event)) -> Found {
         let mut found = Found::default();
         let sleepers = self.harvest.lock();
         if sleepers.count == 0 {
-            let next = self.read(|event| self.sort(event, &mut found, &mut take));
+            let next = self.read(|event| {
+                self.sort(event, &mut found, &mut take);
+                (found.events as usize) < most
+            });
             // Release: the events are copied before the kernel uses their slots again.
             self.head().store(next, Ordering::Release);
             return found;
         }
         const NOW: timespec = timespec { tv_sec: 0, tv_nsec: 0 };
         let mut bag = Bag::new();
-        while self.has_events() && matches!(self.take(0, &mut bag, Some(&NOW), None), Ok(1..)) {
+        while (found.events as usize) < most && self.has_events() {
+            let room = most - found.events as usize;
+            if !matches!(self.take(0, room, &mut bag, Some(&NOW), None), Ok(1..)) {
+                break;
+            }
             self.see_submissions();
             bag.empty(|event| self.sort(event, &mut found, &mut take));
         }
@@ -261,19 +269,23 @@ impl Instance {
             if !self.contains(event.obj) {
                 visit(event);
             }
+            true
         });
     }
 
-    /// Visits the events that are there; where they end. The lock is held.
-    fn read(&self, mut visit: impl FnMut(&Event)) -> u32 {
+    /// Visits the events that are there, until `visit` returns false; where they end. The lock is held.
+    fn read(&self, mut visit: impl FnMut(&Event) -> bool) -> u32 {
         let mut index = self.head().load(Ordering::Relaxed) % self.nr;
         // Acquire: pairs with the kernel's barrier: the events up to the tail are complete.
         let tail = self.tail().load(Ordering::Acquire) % self.nr;
         self.see_submissions();
         while index != tail {
             // SAFETY: it is between the head and the tail.
-            visit(&unsafe { self.event(index) });
+            let event = unsafe { self.event(index) };
             index = if index + 1 == self.nr { 0 } else { index + 1 };
+            if !visit(&event) {
+                break;
+            }
         }
         index
     }
@@ -293,14 +305,15 @@ impl Instance {
     fn take(
         &self,
         count: u32,
+        most: usize,
         bag: &mut Bag,
         timeout: Option<&timespec>,
         mask: Option<&SigSet>,
     ) -> Result<usize> {
         bag.count = 0;
         let (count, is_restarted) = (count as usize, uring::was_used());
-        bag.count =
-            kaio::take(self.context(), count, &mut bag.events, timeout, mask, is_restarted)?;
+        let room = bag.events.get_mut(..most.min(BAG)).unwrap_or_default();
+        bag.count = kaio::take(self.context(), count, room, timeout, mask, is_restarted)?;
         Ok(bag.count)
     }
 
@@ -317,19 +330,21 @@ impl Instance {
         self.bag.get()
     }
 
-    /// Sleeps until there are `count` events, or the bag is full, at most `timeout`; takes them into
-    /// `bag`, or none: that of the instance, which the caller has. Whether these are all: fewer if it took
-    /// too long or a signal came; EINTR: none, and a signal came.
+    /// Sleeps until there are `count` events, or the bag is full, at most `timeout`; takes up to `most`
+    /// into `bag`, or none: that of the instance, which the caller has. Whether these are all: fewer if it
+    /// took too long or a signal came; EINTR: none, and a signal came.
     pub fn sleep(
         &self,
         count: u32,
+        most: usize,
         bag: Option<&mut Bag>,
         timeout: Option<&timespec>,
         mask: Option<&SigSet>,
     ) -> Result<bool> {
         // SAFETY: who has the bag touches it alone.
         let bag = bag.unwrap_or_else(|| unsafe { &mut *self.bag() });
-        let taken = self.take(count.clamp(1, self.nr - 1), bag, timeout, mask)?;
+        let most = most.max(count as usize);
+        let taken = self.take(count.clamp(1, self.nr - 1), most, bag, timeout, mask)?;
         Ok(taken >= (count as usize).clamp(1, BAG))
     }
 
@@ -460,7 +475,7 @@ impl Instance {
                 return distance == 0;
             }
             self.kick(distance.min(KICKS as u32));
-            self.harvest(|_| {});
+            self.harvest(usize::MAX, |_| {});
             if self.posted() == before {
                 return false;
             }
@@ -499,7 +514,7 @@ impl Instance {
         const MOMENT: timespec = timespec { tv_sec: 0, tv_nsec: 2_000_000 };
         self.forget_watch();
         for _ in 0..TRIES {
-            self.harvest(|_| {});
+            self.harvest(usize::MAX, |_| {});
             if self.is_idle() {
                 return;
             }
@@ -507,7 +522,7 @@ impl Instance {
             let mut bag = Bag::new();
             let mut bag = (!self.fall_asleep()).then_some(&mut bag);
             let has_theirs = bag.is_none();
-            let _ = self.sleep(1, bag.as_deref_mut(), Some(&MOMENT), None);
+            let _ = self.sleep(1, BAG, bag.as_deref_mut(), Some(&MOMENT), None);
             self.unpack(bag, |_| {});
             self.get_up(has_theirs);
         }

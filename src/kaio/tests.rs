@@ -14,7 +14,7 @@ fn wake_up(instance: &Instance, bag: Option<&mut Bag>) -> Found {
 fn wait(instance: &Instance, count: u32, span: &timespec) -> (Result<bool>, Found) {
     let mut bag = Bag::new();
     let mut bag = (!instance.fall_asleep()).then_some(&mut bag);
-    let slept = instance.sleep(count, bag.as_deref_mut(), Some(span), None);
+    let slept = instance.sleep(count, BAG, bag.as_deref_mut(), Some(span), None);
     (slept, wake_up(instance, bag))
 }
 
@@ -61,7 +61,7 @@ fn sleepers_and_harvests_take_all() {
         // Fewer than the slots: those that another CPU has are not to be had.
         read(&instance, 60);
         let mut found = Vec::new();
-        let harvest = instance.harvest(|event| found.push((event.data, event.res)));
+        let harvest = instance.harvest(usize::MAX, |event| found.push((event.data, event.res)));
         assert_eq!(harvest, Found { events: 60, ..NOTHING });
         assert!(found.into_iter().eq((0..60).map(|data| (data, 1))));
     }
@@ -77,7 +77,7 @@ fn what_a_sleeper_has_left_is_found() {
         assert!(instance.fall_asleep());
         let mut other = Bag::new();
         assert!(!instance.fall_asleep(), "there is one bag");
-        let _ = instance.sleep(10, None, Some(&NOW), None);
+        let _ = instance.sleep(10, BAG, None, Some(&NOW), None);
         instance.recount();
         let found = wake_up(&instance, None);
         assert_eq!(found, Found { events: count as u32, ..NOTHING });
@@ -93,7 +93,7 @@ fn the_ring_wraps() {
     for _ in 0..20 {
         read(&instance, 50);
         let mut next = 0;
-        instance.harvest(|event| {
+        instance.harvest(usize::MAX, |event| {
             assert_eq!(event.data, next);
             next += 1;
         });
@@ -139,7 +139,7 @@ fn a_kick_goes_through_where_the_program_has_taken_the_pipe() {
     instance.kick(1);
     drop(OwnedFd::from_raw(number));
     instance.kick(2);
-    let found = instance.harvest(|event| panic!("{event:?}"));
+    let found = instance.harvest(usize::MAX, |event| panic!("{event:?}"));
     assert_eq!(found, Found { others: 3, ..NOTHING });
     assert!(cache::pipe().is_some());
     cache::release(instance);

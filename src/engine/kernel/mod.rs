@@ -223,16 +223,17 @@ impl Kernel {
 
     /// Takes the events that are there, and wakes whom they satisfy.
     pub fn harvest_and_tell(&self) {
-        let harvest = self.harvest();
+        let harvest = self.harvest(usize::MAX);
         harvest.tell(self.completions());
     }
 
-    /// Takes the events that are there. [`Harvest::tell`] is due.
-    pub fn harvest(&self) -> Harvest {
+    /// Takes the events that are there; `most`: see [`Instance::harvest`]. [`Harvest::tell`] is due.
+    pub fn harvest(&self, most: usize) -> Harvest {
         let mut harvest = Harvest::default();
         for instance in self.instances().filter(|instance| instance.has_events()) {
-            harvest = harvest
-                .and(self.take(instance, |posting| instance.harvest(|event| posting.post(event))));
+            harvest = harvest.and(
+                self.take(instance, |posting| instance.harvest(most, |event| posting.post(event))),
+            );
         }
         harvest
     }
@@ -303,7 +304,7 @@ impl Kernel {
             let Some((bed, _)) = self.bed() else { return };
             let mut bag = Bag::new();
             let mut bag = (!bed.fall_asleep()).then_some(&mut bag);
-            let slept = bed.sleep(1, bag.as_deref_mut(), Some(&MOMENT), None);
+            let slept = bed.sleep(1, usize::MAX, bag.as_deref_mut(), Some(&MOMENT), None);
             self.unpack(bed, bag).tell(self.completions());
             if !matches!(slept, Ok(_) | Err(Errno::INTR)) {
                 let _ = poll::wait(&mut [], Some(&SHORT), None);
