@@ -1,16 +1,16 @@
-//! The harvester: one thread that harvests for programs that do not call io_getevents, because they wait
-//! on an eventfd or read the ring by themselves.
+//! The harvester: one thread that harvests for programs that do not call io_getevents, because they
+//! wait on an eventfd or read the ring by themselves.
 //!
-//! It sleeps on an epoll instance of its own, in which the epoll instances and the io_uring instances
-//! of the contexts it serves are registered. It is started for the first of them and sent home with
-//! the last.
+//! It sleeps on an epoll instance of its own, in which the epoll instances and the io_uring
+//! instances of the contexts it serves are registered. It is started for the first of them and sent
+//! home with the last.
 //!
-//! The program may close its descriptors and those that it watches, and nobody tells it: once a second
-//! it looks, makes them anew, and harvests what it cannot watch any more.
+//! The program may close its descriptors and those that it watches, and nobody tells it: once a
+//! second it looks, makes them anew, and harvests what it cannot watch any more.
 //!
-//! *Locks*: `HARVESTER` is taken to start, to serve and to stop, and by the thread for that look; not
-//! while somebody waits for the thread. The poller's lock may be taken inside. Submission of a poll
-//! for a context that is served takes none.
+//! *Locks*: `HARVESTER` is taken to start, to serve and to stop, and by the thread for that look;
+//! not while somebody waits for the thread. The poller's lock may be taken inside. Submission of a
+//! poll for a context that is served takes none.
 
 use core::ffi::c_void;
 use core::ptr;
@@ -42,13 +42,14 @@ struct Running {
 static HARVESTER: Lock<Option<Running>> = Lock::new(None);
 
 /// How often it looks whether its descriptors are still there.
-const LOOK_MS: i32 = 1000;
+const CHECK_INTERVAL_MS: i32 = 1000;
 /// For so many looks after a loss it looks that often.
-const ALERT: u32 = 50;
-const ALERT_MS: i32 = 20;
+const ALERT_CHECKS: u32 = 50;
+const ALERT_INTERVAL_MS: i32 = 20;
 /// How often it harvests what it cannot watch.
-const BLIND_MS: i32 = 5;
-const BLIND: timespec = timespec { tv_sec: 0, tv_nsec: BLIND_MS as i64 * 1_000_000 };
+const BLIND_INTERVAL_MS: i32 = 5;
+const BLIND_INTERVAL: timespec =
+    timespec { tv_sec: 0, tv_nsec: BLIND_INTERVAL_MS as i64 * 1_000_000 };
 
 fn start() -> Option<Running> {
     let (epoll, stop) = epoll::create_marked().ok()?;
@@ -64,8 +65,8 @@ impl Running {
         epoll::is_intact(self.epoll, self.stop)
     }
 
-    /// The thread leaves and everything is closed. If the program has closed our descriptors, nothing
-    /// wakes the thread: it finds out when it looks next, and the numbers are left alone.
+    /// The thread leaves and everything is closed. If the program has closed our descriptors,
+    /// nothing wakes the thread: it finds out when it looks next, and the numbers are left alone.
     fn end(self) {
         if self.is_intact() {
             bell::ring(self.stop);
@@ -90,7 +91,7 @@ impl Running {
         let lost = core::mem::replace(self, next);
         lost.close();
         lost.thread.detach();
-        (self.served, self.alert) = (lost.served, ALERT);
+        (self.served, self.alert) = (lost.served, ALERT_CHECKS);
         for source in &self.served {
             if let Some(background) = source.background() {
                 background.attach(self.number);
@@ -142,11 +143,11 @@ impl Running {
                 is_blind = true;
             }
         }
-        self.alert = if was_lost { ALERT } else { self.alert.saturating_sub(1) };
+        self.alert = if was_lost { ALERT_CHECKS } else { self.alert.saturating_sub(1) };
         match (is_blind, self.alert) {
-            (true, _) => BLIND_MS,
-            (false, 0) => LOOK_MS,
-            _ => ALERT_MS,
+            (true, _) => BLIND_INTERVAL_MS,
+            (false, 0) => CHECK_INTERVAL_MS,
+            _ => ALERT_INTERVAL_MS,
         }
     }
 }
@@ -161,8 +162,8 @@ pub enum Source {
 }
 
 impl Source {
-    /// In all tokens, above every address: the program may have put an epoll of its own at our number,
-    /// and what it has registered there is no address of ours.
+    /// In all tokens, above every address: the program may have put an epoll of its own at our
+    /// number, and what it has registered there is no address of ours.
     const TAG: u64 = 0xa10a << 48;
     const TAG_BITS: u64 = 0xffff << 48;
 
@@ -189,7 +190,8 @@ impl Source {
             return None;
         }
         let word = (token & !Source::TAG_BITS) as usize;
-        // SAFETY: `serve` made the token, as the tag shows: of an engine, or else of a `&'static Poller`.
+        // SAFETY: `serve` made the token, as the tag shows: of an engine, or else of a `&'static
+        // Poller`.
         unsafe {
             Some(match Engine::from_word(word) {
                 Some(engine) => Source::Engine(engine),
@@ -229,7 +231,7 @@ impl Source {
         let Some(background) = self.background() else { return };
         background.enter(|| match self {
             Source::Poller(poller) => poller.harvest(),
-            Source::Engine(engine) => engine.harvest_and_tell(),
+            Source::Engine(engine) => engine.harvest_and_wake(),
         });
     }
 }
@@ -319,23 +321,23 @@ pub fn release(source: Source) {
 }
 
 /// Sends the thread home if it serves nobody, and waits until it is gone.
-pub fn retire() {
+pub fn shutdown() {
     let running = HARVESTER.lock().take_if(|running| running.served.is_empty());
     if let Some(running) = running {
         running.end();
     }
 }
 
-/// Keeps the calling harvester on the CPU of the one program thread that it works for: waking each other
-/// across CPUs takes several times as long as everything else they do.
-struct Place {
+/// Keeps the calling harvester on the CPU of the one program thread that it works for: waking each
+/// other across CPUs takes several times as long as everything else they do.
+struct CpuFollower {
     cpu: u32,
     /// The token of the last source; another one in between means that there are several.
     token: u64,
 }
 
-impl Place {
-    const NOWHERE: Place = Place { cpu: u32::MAX, token: 0 };
+impl CpuFollower {
+    const NOWHERE: CpuFollower = CpuFollower { cpu: u32::MAX, token: 0 };
 
     fn follow(&mut self, source: Source) {
         let token = source.token();
@@ -350,8 +352,8 @@ impl Place {
     }
 }
 
-/// The look of a harvester at its descriptors: which epoll it has, and how long to sleep. `None`: it shall
-/// leave, another one has taken its place.
+/// The look of a harvester at its descriptors: which epoll it has, and how long to sleep. `None`:
+/// it shall leave, another one has taken its place.
 #[cold]
 fn look(number: u32) -> Option<(i32, i32)> {
     let mut harvester = HARVESTER.lock();
@@ -366,10 +368,10 @@ extern "C" fn reap(argument: *mut c_void) -> *mut c_void {
     // Passed on, not looked up: by the time this runs, another harvester may have been started. The
     // descriptor outlives this thread: `end` joins first.
     let (number, mut epoll) = ((argument.addr() >> 32) as u32, argument.addr() as i32);
-    let mut place = Place::NOWHERE;
+    let mut follower = CpuFollower::NOWHERE;
     let mut ready = [epoll_event { events: 0, u64: 0 }; BATCH];
     // It may have taken the place of another one.
-    let mut pause = ALERT_MS;
+    let mut pause = ALERT_INTERVAL_MS;
     loop {
         let count = match epoll::wait(epoll, &mut ready, pause) {
             Ok(count @ 1..) => count,
@@ -380,7 +382,7 @@ extern "C" fn reap(argument: *mut c_void) -> *mut c_void {
                 let Some((found, next)) = look(number) else { return ptr::null_mut() };
                 if waited.is_err() && found == epoll {
                     // No other could be made.
-                    let _ = poll::wait(&mut [], Some(&BLIND), None);
+                    let _ = poll::wait(&mut [], Some(&BLIND_INTERVAL), None);
                 }
                 (epoll, pause) = (found, next);
                 continue;
@@ -391,7 +393,7 @@ extern "C" fn reap(argument: *mut c_void) -> *mut c_void {
             match Source::from_token(event.u64) {
                 Some(source) => {
                     source.harvest();
-                    place.follow(source);
+                    follower.follow(source);
                 }
                 None => has_others = true,
             }

@@ -14,7 +14,7 @@ use crate::sys::errno::{Errno, Result};
 /// Makes a call, or answers `refusal`.
 #[inline]
 fn guarded(refusal: Errno, call: impl FnOnce() -> Result<usize>) -> Result<usize> {
-    let mark = reentrancy::Mark::new();
+    let mark = reentrancy::StackMark::new();
     match reentrancy::enter(&mark, registry::undo) {
         Some(_call) => call(),
         None => Err(refusal),
@@ -23,7 +23,7 @@ fn guarded(refusal: Errno, call: impl FnOnce() -> Result<usize>) -> Result<usize
 
 /// The same for a call that no signal interrupts in the kernel, whatever it waits for.
 fn uninterrupted(call: impl FnOnce() -> Result<usize>) -> Result<usize> {
-    let mark = reentrancy::Mark::new();
+    let mark = reentrancy::StackMark::new();
     match reentrancy::enter_shielded(&mark, registry::undo) {
         Some(_call) => call(),
         None => Err(Errno::AGAIN),

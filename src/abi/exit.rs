@@ -1,7 +1,7 @@
 //! The end of the process: what was submitted is carried out, as kernel AIO does it.
 //!
-//! Nothing is torn down: calls from later destructors still work. `_exit` and signals that kill come
-//! without this.
+//! Nothing is torn down: calls from later destructors still work. `_exit` and signals that kill
+//! come without this.
 
 use crate::engine;
 use crate::process::fork_generation;
@@ -11,7 +11,7 @@ use crate::registry;
 extern "C" fn at_exit() {
     // The parent's requests are the parent's.
     // A handler that has interrupted a call may have called exit: nothing can be waited for then.
-    let mark = reentrancy::Mark::new();
+    let mark = reentrancy::StackMark::new();
     if !fork_generation::is_forked()
         && let Some(_call) = reentrancy::enter(&mark, registry::undo)
     {

@@ -1,7 +1,7 @@
 //! Completion: the event goes into the ring, then the resfd is signalled, then waiters are woken.
 //! That order is fs/aio.c's, aio_complete: who reads the eventfd finds the event in the ring.
 //!
-//! [`Completions`] is what engines and poller know of a context. Each accepted request goes through
+//! [`Completions`] is what engines and poller know of a context. Each checked request goes through
 //! here exactly once: [`Completions::post`] for what the caller finished itself,
 //! [`Completions::put`] for a reference to what completes asynchronously.
 //!
@@ -17,7 +17,7 @@ use crate::completion::ring::Ring;
 use crate::completion::waiters::Waiters;
 use crate::files::holds::Holds;
 use crate::files::pins;
-use crate::files::resfd::{Resfd, Resfds, Signal, Signals};
+use crate::files::resfd::{EventfdNotifier, EventfdRef, Resfd, Resfds};
 use crate::lock::assert_no_context_lock;
 use crate::process::fork_gate;
 use crate::request::state::Put;
@@ -68,14 +68,14 @@ impl Completions {
     /// Posts the event of a request that holds a slot. Nothing may be done for the request
     /// afterwards.
     #[inline]
-    pub fn post(&self, event: Event, signal: Option<Signal>) {
+    pub fn post(&self, event: Event, signal: Option<EventfdRef>) {
         self.publish(event, signal);
-        self.tell();
+        self.wake_waiters();
     }
 
-    /// The first two thirds of [`Completions::post`]; [`Completions::tell`] is due.
+    /// The first two thirds of [`Completions::post`]; [`Completions::wake_waiters`] is due.
     #[inline]
-    fn publish(&self, event: Event, signal: Option<Signal>) {
+    fn publish(&self, event: Event, signal: Option<EventfdRef>) {
         assert_no_context_lock();
         self.ring.post(event);
         if let Some(signal) = signal {
@@ -85,8 +85,8 @@ impl Completions {
 
     /// Wakes the waiters whose needs are met.
     #[inline]
-    pub fn tell(&self) {
-        self.waiters.news(|| self.ring.occupancy());
+    pub fn wake_waiters(&self) {
+        self.waiters.notify(|| self.ring.occupancy());
     }
 
     /// Makes an asynchronous request, which holds a slot. Its two references are the caller's and
@@ -117,15 +117,15 @@ impl Completions {
     pub fn put(&self, request: &Request) {
         if request.state.put() == Put::Last {
             self.finish(request, true);
-            self.tell();
+            self.wake_waiters();
             self.left();
         }
     }
 
     /// As [`Completions::put`], by a thread that takes the events afterwards and then tells who is
-    /// left ([`Waiters::moved`]), and sends `signals`.
+    /// left ([`Waiters::notify_after_harvest`]), and sends `signals`.
     #[inline]
-    pub fn put_quietly(&self, request: &Request, signals: &mut Signals) {
+    pub fn put_without_wake(&self, request: &Request, signals: &mut EventfdNotifier) {
         if request.state.put() == Put::Last {
             if let Some(resfd) = self.finish_unsignalled(request, true) {
                 signals.add(resfd, &self.resfds);

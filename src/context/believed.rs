@@ -3,8 +3,8 @@
 
 use crate::aio_abi::{IOCB_FLAG_RESFD, Iocb};
 use crate::context::Context;
-use crate::engine::batch::Accepted;
-use crate::engine::stream::Interruption;
+use crate::engine::batch::Checked;
+use crate::engine::stream::PendingSignals;
 use crate::files::beliefs::Belief;
 use crate::memory::user::{self, Pages};
 use crate::process::fork_generation;
@@ -12,8 +12,8 @@ use crate::request::decode;
 use crate::sync::Ordering;
 
 impl Context {
-    /// Submits iocbs whose addresses are in an array, from the first on; how many. 0: nothing was done, and
-    /// why will be found out by questions.
+    /// Submits iocbs whose addresses are in an array, from the first on; how many. 0: nothing was
+    /// done, and why will be found out by questions.
     #[inline]
     pub(super) fn submit_believed(
         &'static self,
@@ -69,8 +69,8 @@ impl Context {
         submitted
     }
 
-    /// Whether an iocb may go to an engine as it is, as one of `nr`. `known`: the descriptor for which that
-    /// was found out last.
+    /// Whether an iocb may go to an engine as it is, as one of `nr`. `known`: the descriptor for
+    /// which that was found out last.
     #[inline]
     pub(super) fn goes_as_it_is(&self, iocb: &Iocb, nr: usize, known: &mut Option<i32>) -> bool {
         if iocb.flags & IOCB_FLAG_RESFD != 0 {
@@ -88,17 +88,12 @@ impl Context {
 
     /// Does the only iocb of an array at once. False: nothing was done.
     #[inline]
-    fn attempt_alone(
-        &'static self,
-        pages: &mut Pages,
-        accepted: &Accepted,
-        belief: Belief,
-    ) -> bool {
+    fn attempt_alone(&'static self, pages: &mut Pages, checked: &Checked, belief: Belief) -> bool {
         if self.completions.ring.reserve().is_err() {
             return false;
         }
         let status = belief.status();
-        let is_done = self.engines.attempt(pages, &mut Interruption::default(), accepted, status);
+        let is_done = self.engines.attempt(pages, &mut PendingSignals::default(), checked, status);
         if !is_done {
             self.completions.ring.unreserve(1);
         }

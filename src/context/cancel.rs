@@ -1,7 +1,7 @@
 //! io_cancel.
 //!
-//! The request is found under the context lock and cancelled outside it: the poller's or the engine's
-//! cancellation may complete it, which takes completion's own locks.
+//! The request is found under the context lock and cancelled outside it: the poller's or the
+//! engine's cancellation may complete it, which takes completion's own locks.
 
 use crate::context::Context;
 use crate::request::{Request, Task};
@@ -35,7 +35,7 @@ impl Context {
     pub fn cancel(&self, iocb: usize) -> Result<()> {
         // A poll that is ready has completed, for the kernel.
         self.poller.harvest();
-        self.harvest(usize::MAX).tell(&self.completions);
+        self.harvest(usize::MAX).wake_waiters(&self.completions);
         while let Some(request) = self.completions.slab.hold_oldest(iocb) {
             match self.cancel_held(request) {
                 Outcome::Cancelled => return Ok(()),

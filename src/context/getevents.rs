@@ -185,7 +185,7 @@ impl Context {
 /// the old mask only after the handler: fs/aio.c, io_pgetevents, restore_saved_sigmask_unless.
 pub fn deliver(mask: SigSet, result: Result<usize>) -> Result<usize> {
     let now = timespec { tv_sec: 0, tv_nsec: 0 };
-    match reentrancy::asleep(|| poll::wait(&mut [], Some(&now), Some(&mask))) {
+    match reentrancy::blocking(|| poll::wait(&mut [], Some(&now), Some(&mask))) {
         Err(Errno::INTR) if result == Ok(0) => Err(Errno::INTR),
         _ => result,
     }

@@ -1,12 +1,13 @@
-//! A caller of io_getevents does what is queued for workers, instead of sleeping until they have come to
-//! it: when nothing else can bring its events, to sleep and be woken would only take longer.
+//! A caller of io_getevents does what is queued for workers, instead of sleeping until they have
+//! come to it: when nothing else can bring its events, to sleep and be woken would only take
+//! longer.
 //!
-//! It is done like a worker's work, with all signals blocked. Those that come meanwhile are delivered
-//! between two operations, in a call that tells whether a handler ran, and lets it call the library and
-//! leave the call, as in any other sleep.
+//! It is done like a worker's work, with all signals blocked. Those that come meanwhile are
+//! delivered between two operations, in a call that tells whether a handler ran, and lets it call
+//! the library and leave the call, as in any other sleep.
 //!
-//! divergence: while it works at a device that does not answer, the caller cannot be interrupted. So it is
-//! done in waits without a timeout only, and no other wait is longer than it has to be.
+//! divergence: while it works at a device that does not answer, the caller cannot be interrupted.
+//! So it is done in waits without a timeout only, and no other wait is longer than it has to be.
 
 use libc::{RLIMIT_FSIZE, timespec};
 
@@ -21,8 +22,8 @@ use crate::sys::file::Direction;
 use crate::sys::{fd, poll};
 
 impl Sleeper<'_> {
-    /// Does queued work until there are `need` events, or others can bring them. `None`: there was none
-    /// to be done here.
+    /// Does queued work until there are `need` events, or others can bring them. `None`: there was
+    /// none to be done here.
     pub(super) fn help(&self, need: u32) -> Option<Awake> {
         let can_help = self.timeout == Timeout::Never
             && self.mask().is_none()
@@ -37,7 +38,7 @@ impl Sleeper<'_> {
         let may_write = fd::limit(RLIMIT_FSIZE).is_none();
         while self.context.engines.help(&shield, |request| is_wanted(request, may_write)) {
             awake = Some(match self.admit_signals(need, &shield) {
-                Awake::NewRole => self.news(need).unwrap_or(Awake::NewRole),
+                Awake::NewRole => self.end_of_wait(need).unwrap_or(Awake::NewRole),
                 awake => awake,
             });
             if awake != Some(Awake::NewRole) || !self.is_help_needed() {

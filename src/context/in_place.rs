@@ -1,4 +1,5 @@
-//! Contexts that are the kernel's, at their own address: when they become that, and what their calls do.
+//! Contexts that are the kernel's, at their own address: when they become that, and what their
+//! calls do.
 
 use crate::context::{Context, MaskArgument, Reap};
 use crate::memory::arena::Region;
@@ -9,8 +10,8 @@ use crate::sys::kaio::GetEvents;
 use crate::sys::poll::SigSet;
 
 impl Context {
-    /// Whether it can become the kernel's now, and is better so: its program waits for events without a
-    /// call, which without the kernel takes a thread.
+    /// Whether it can become the kernel's now, and is better so: its program waits for events
+    /// without a call, which without the kernel takes a thread.
     #[cold]
     pub(super) fn may_go_in_place(&'static self) -> bool {
         !reentrancy::is_nested()
@@ -21,7 +22,7 @@ impl Context {
 
     /// Whether nothing is in flight and no event waits.
     fn is_idle(&self) -> bool {
-        self.harvest(usize::MAX).tell(&self.completions);
+        self.harvest(usize::MAX).wake_waiters(&self.completions);
         self.completions.in_flight() == 0
             && self.engines.is_idle()
             && self.completions.ring.occupancy() == 0

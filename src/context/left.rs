@@ -1,11 +1,12 @@
-//! Calls that were left by a signal handler that jumped out of them, or whose thread has ended: what they
-//! owned goes back.
+//! Calls that were left by a signal handler that jumped out of them, or whose thread has ended:
+//! what they owned goes back.
 //!
-//! A thread knows of its own calls ([`crate::process::reentrancy`]) and undoes them when it calls the next time. Of
-//! others' calls it can only be told where their thread sleeps: if not where the call would, a handler
-//! runs above the call, or has left it. In the kernel the call is over in both cases. So whoever is kept
-//! waiting goes on without it: a follower without its leader, io_destroy without calls that do not come
-//! out. A call that goes on after all finds its node taken away and ends.
+//! A thread knows of its own calls ([`crate::process::reentrancy`]) and undoes them when it calls
+//! the next time. Of others' calls it can only be told where their thread sleeps: if not where the
+//! call would, a handler runs above the call, or has left it. In the kernel the call is over in
+//! both cases. So whoever is kept waiting goes on without it: a follower without its leader,
+//! io_destroy without calls that do not come out. A call that goes on after all finds its node
+//! taken away and ends.
 
 use crate::aio_abi::Event;
 use crate::completion::waiters::{Errand, Leftover, Sleeper};
@@ -20,9 +21,9 @@ use crate::sys::errno::Errno;
 use crate::sys::fd::OwnedFd;
 use crate::sys::task::{self, Doing};
 
-/// How far below a sleeping call's note of it the stack pointer may be; a signal handler's is further
-/// down, below what the kernel saves (x86-64: at least 1,100 bytes).
-const REACH: usize = 1024;
+/// How far below a sleeping call's note of it the stack pointer may be; a signal handler's is
+/// further down, below what the kernel saves (x86-64: at least 1,100 bytes).
+const MAX_STACK_DISTANCE: usize = 1024;
 
 /// What is known of a call that sleeps, or did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,9 @@ fn whereabouts(sleeper: &Sleeper) -> Whereabouts {
     }
     match task::doing(sleeper.owner.task) {
         Doing::Unknown => Whereabouts::Unknown,
-        Doing::Sleeping(stack) if stack.abs_diff(sleeper.stack) < REACH => Whereabouts::Here,
+        Doing::Sleeping(stack) if stack.abs_diff(sleeper.stack) < MAX_STACK_DISTANCE => {
+            Whereabouts::Here
+        }
         Doing::Sleeping(_) => Whereabouts::Away,
     }
 }
@@ -62,8 +65,8 @@ impl Context {
     }
 
     fn settle(&self, leftover: &Leftover) {
-        // SAFETY: the instances of a context live until the context is closed, and the call that was left
-        // holds it still.
+        // SAFETY: the instances of a context live until the context is closed, and the call that
+        // was left holds it still.
         if let Some(bed) = unsafe { leftover.bed.as_ref() } {
             // It is told of below.
             let _ = self.engines.unpack_left(bed);
@@ -80,9 +83,10 @@ impl Context {
         // What a call does when it leaves.
         self.poller.find_leader();
         if self.engines.need_watch() {
-            self.completions.waiters.wake_followers();
+            self.completions.waiters.wake_non_ring_waiters();
         }
-        Harvest { has_moved: true, has_kicks: true, has_watch: true }.tell(&self.completions);
+        Harvest { has_taken: true, has_kicks: true, has_watch: true }
+            .wake_waiters(&self.completions);
     }
 
     /// Posts the event of a transfer that a handler has interrupted: fs/aio.c, aio_rw_done.
@@ -116,8 +120,9 @@ impl Context {
     }
 
     /// Gives up calls of other threads that do not come out, though io_destroy has woken them;
-    /// `has_waited`: for long, so that those in io_getevents are given up whatever they do. Returns how
-    /// many of their threads have ended; of the others, [`Context::given_up`] counts who is inside.
+    /// `has_waited`: for long, so that those in io_getevents are given up whatever they do. Returns
+    /// how many of their threads have ended; of the others, [`Context::given_up`] counts who is
+    /// inside.
     pub fn give_up(&self, has_waited: bool) -> u32 {
         let waiters = &self.completions.waiters;
         let own = reentrancy::owner().task;
@@ -150,8 +155,8 @@ impl Context {
     }
 }
 
-/// Takes what a call that was left has owned, and closes its descriptor, unless the program has put one of
-/// its own there. A fork in between would find the descriptor, and nobody who knows of it.
+/// Takes what a call that was left has owned, and closes its descriptor, unless the program has put
+/// one of its own there. A fork in between would find the descriptor, and nobody who knows of it.
 fn take(find: impl FnOnce() -> Option<Leftover>) -> Option<Leftover> {
     let _section = fork_gate::enter();
     let leftover = find()?;

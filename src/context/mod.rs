@@ -4,7 +4,7 @@
 //! thread that comes late finds an old context closed, not gone; see the registry.
 //!
 //! *Locks (order)*: there is none between contexts. Inside one: the slab's lock (the context lock)
-//! and the poller's and lane's locks are taken one at a time; requests are completed, which takes
+//! and the poller's and queue's locks are taken one at a time; requests are completed, which takes
 //! the ring's locks and the waiters', with none of them held.
 
 #![deny(clippy::indexing_slicing)]
@@ -72,12 +72,13 @@ impl Context {
     /// Events that wait to be taken, after a look at what has completed.
     pub fn occupancy(&self) -> u32 {
         if self.completions.ring.occupancy() == 0 {
-            self.harvest(usize::MAX).tell(&self.completions);
+            self.harvest(usize::MAX).wake_waiters(&self.completions);
         }
         self.completions.ring.occupancy()
     }
 
-    /// Completes what is ready, for a caller with room for `most` events. [`Harvest::tell`] is due.
+    /// Completes what is ready, for a caller with room for `most` events. [`Harvest::wake_waiters`]
+    /// is due.
     #[inline]
     fn harvest(&self, most: usize) -> Harvest {
         if self.poller.needs_harvest() {
@@ -92,7 +93,8 @@ impl Context {
         self.is_background.load(Ordering::Relaxed)
     }
 
-    /// Lets the harvester complete what comes from a source, and from now on everything. False: it cannot.
+    /// Lets the harvester complete what comes from a source, and from now on everything. False: it
+    /// cannot.
     fn serve(&'static self, source: Source) -> bool {
         if let Source::Engine(engine) = source
             && let Some(background) = engine.background()
@@ -101,7 +103,7 @@ impl Context {
         }
         if !harvester::serve(source) {
             // They may have seen that it would be.
-            self.completions.waiters.wake_followers();
+            self.completions.waiters.wake_non_ring_waiters();
             return false;
         }
         if !self.is_background.swap(true, Ordering::Relaxed) {
@@ -130,8 +132,8 @@ impl Context {
         self.engines.drain_at_exit();
     }
 
-    /// Closes the descriptors that a forked child inherited, but those of its own calls, which go on when
-    /// the handler returns that has called fork: `own` is the thread.
+    /// Closes the descriptors that a forked child inherited, but those of its own calls, which go
+    /// on when the handler returns that has called fork: `own` is the thread.
     ///
     /// # Safety
     /// The caller is that child's only thread.

@@ -1,13 +1,13 @@
 //! Polls of a batch: those that follow each other are submitted together.
 //!
 //! One poll(2) asks for the readiness of all of them, one look-up holds their files. To the program
-//! they are submitted one by one all the same: the key of an iocb is cleared when those before it are
-//! accepted, and an event comes after the key is cleared.
+//! they are submitted one by one all the same: the key of an iocb is cleared when those before it
+//! are checked, and an event comes after the key is cleared.
 
 use libc::pollfd;
 
 use crate::context::Context;
-use crate::engine::batch::{Accepted, Batch};
+use crate::engine::batch::{Batch, Checked};
 use crate::harvester::Source;
 use crate::memory::user::{self, KeyAccess};
 use crate::process::fork_gate;
@@ -18,13 +18,13 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::poll;
 
 /// How many polls are looked at together.
-const POLLS: usize = 32;
+const MAX_POLLS: usize = 32;
 /// With fewer of them looking before arming costs no more than after.
-const FEW: usize = 4;
+const MIN_ARMED_FIRST: usize = 4;
 
 /// Polls that are about to be armed together.
 struct Pending {
-    requests: [Option<&'static Request>; POLLS],
+    requests: [Option<&'static Request>; MAX_POLLS],
     count: usize,
     /// The harvester serves the poller.
     is_background: bool,
@@ -34,34 +34,34 @@ struct Pending {
 
 /// Polls in a row.
 pub(super) struct Polls {
-    accepted: [Option<Accepted>; POLLS],
+    checked: [Option<Checked>; MAX_POLLS],
     count: usize,
 }
 
 impl Polls {
     pub(super) fn new() -> Polls {
-        Polls { accepted: [None; POLLS], count: 0 }
+        Polls { checked: [None; MAX_POLLS], count: 0 }
     }
 
     /// Adds one; there is room.
-    pub(super) fn push(&mut self, accepted: Accepted) {
-        if let Some(slot) = self.accepted.get_mut(self.count) {
-            *slot = Some(accepted);
+    pub(super) fn push(&mut self, checked: Checked) {
+        if let Some(slot) = self.checked.get_mut(self.count) {
+            *slot = Some(checked);
             self.count += 1;
         }
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.count == POLLS
+        self.count == MAX_POLLS
     }
 }
 
 impl Context {
-    /// Submits the polls that wait, in order; counts those that are accepted. At an error the rest
+    /// Submits the polls that wait, in order; counts those that are checked. At an error the rest
     /// are forgotten.
     ///
-    /// What is ready completes before this ends: it is looked for first; or, where polls have had to
-    /// wait so far, they are armed first and those that were ready are harvested.
+    /// What is ready completes before this ends: it is looked for first; or, where polls have had
+    /// to wait so far, they are armed first and those that were ready are harvested.
     pub(super) fn submit_polls(
         &'static self,
         batch: &mut Batch,
@@ -74,30 +74,30 @@ impl Context {
         }
         // The harvester may take what is ready in the moment between arming and looking.
         let is_left_to_us = !self.is_background()
-            && !polls.accepted.iter().take(count).flatten().any(Accepted::has_resfd);
-        let looks_first = count < FEW || !is_left_to_us || !self.poller.expects_wait();
+            && !polls.checked.iter().take(count).flatten().any(Checked::has_resfd);
+        let looks_first = count < MIN_ARMED_FIRST || !is_left_to_us || !self.poller.expects_wait();
         let mut pending = Pending {
-            requests: [None; POLLS],
+            requests: [None; MAX_POLLS],
             count: 0,
             is_background: false,
             has_looked: looks_first,
         };
-        let mut fds = [pollfd { fd: -1, events: 0, revents: 0 }; POLLS];
+        let mut fds = [pollfd { fd: -1, events: 0, revents: 0 }; MAX_POLLS];
         if looks_first && let Some(fds) = fds.get_mut(..count) {
-            for (slot, accepted) in fds.iter_mut().zip(polls.accepted.iter().flatten()) {
-                let events = decode::poll_events(&accepted.iocb).unwrap_or(0);
-                *slot = pollfd { fd: accepted.iocb.fildes, events: events as i16, revents: 0 };
+            for (slot, checked) in fds.iter_mut().zip(polls.checked.iter().flatten()) {
+                let events = decode::poll_events(&checked.iocb).unwrap_or(0);
+                *slot = pollfd { fd: checked.iocb.fildes, events: events as i16, revents: 0 };
             }
             look(fds);
             self.poller.learn(fds.iter().filter(|fd| fd.revents != 0).count(), count);
         }
         let mut done = 0;
         let mut result = Ok(());
-        for (ready, accepted) in fds.iter().zip(polls.accepted.iter().take(count).flatten()) {
-            result = self.submit_poll(batch, accepted, ready.revents, &mut pending, &mut done);
+        for (ready, checked) in fds.iter().zip(polls.checked.iter().take(count).flatten()) {
+            result = self.submit_poll(batch, checked, ready.revents, &mut pending, &mut done);
             if result.is_err() {
                 // fs/aio.c, io_submit_one: whether the file is open comes before everything else.
-                if !looks_first && is_closed(accepted.iocb.fildes) {
+                if !looks_first && is_closed(checked.iocb.fildes) {
                     result = Err(Errno::BADF);
                 }
                 break;
@@ -164,19 +164,19 @@ impl Context {
     fn submit_poll(
         &'static self,
         batch: &mut Batch,
-        accepted: &Accepted,
+        checked: &Checked,
         ready: i16,
         pending: &mut Pending,
         submitted: &mut usize,
     ) -> Result<()> {
-        let fd = accepted.iocb.fildes;
+        let fd = checked.iocb.fildes;
         // poll(2) ignores negative numbers.
         if fd < 0 || ready & libc::POLLNVAL != 0 {
             return Err(Errno::BADF);
         }
         let completions = &self.completions;
-        batch.check_signal(accepted, &completions.resfds)?;
-        let events = match (accepted.key, decode::poll_events(&accepted.iocb)) {
+        batch.check_signal(checked, &completions.resfds)?;
+        let events = match (checked.key, decode::poll_events(&checked.iocb)) {
             (KeyAccess::Writable, Ok(events)) if ready == 0 => events,
             (access, events) => {
                 // It ends here: what came before is submitted before.
@@ -184,14 +184,14 @@ impl Context {
                 if !pending.has_looked && is_closed(fd) {
                     return Err(Errno::BADF);
                 }
-                user::write_key(accepted.address, access)?;
+                user::write_key(checked.address, access)?;
                 events?;
-                completions.post(accepted.event(i64::from(ready)), batch.signal(accepted));
+                completions.post(checked.event(i64::from(ready)), batch.signal(checked));
                 *submitted += 1;
                 return Ok(());
             }
         };
-        let resfd = batch.share_signal(accepted, &completions.resfds, &fork_gate::enter())?;
+        let resfd = batch.share_signal(checked, &completions.resfds, &fork_gate::enter())?;
         // Without somebody to signal the eventfd the program would wait for ever.
         if !pending.is_background && (resfd.is_some() || self.is_background()) {
             pending.is_background = self.serve(Source::Poller(&self.poller));
@@ -202,7 +202,7 @@ impl Context {
                 return Err(Errno::AGAIN);
             }
         }
-        let request = accepted.begin(completions, resfd, Task::Poll { events })?;
+        let request = checked.begin(completions, resfd, Task::Poll { events })?;
         if let Some(place) = pending.requests.get_mut(pending.count) {
             *place = Some(request);
             pending.count += 1;

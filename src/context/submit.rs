@@ -8,7 +8,7 @@
 use crate::aio_abi::Iocb;
 use crate::context::Context;
 use crate::context::polls::Polls;
-use crate::engine::batch::{Accepted, Batch};
+use crate::engine::batch::{Batch, Checked};
 use crate::engine::{Placement, Started, inline, placement};
 use crate::files::beliefs::Belief;
 use crate::harvester::Source;
@@ -31,8 +31,8 @@ pub enum Submitted {
 
 impl Context {
     /// Submits up to `nr` iocbs, whose addresses are in the array at `iocbs`. Returns how many were
-    /// accepted; the error of the first one, if none was. `stays`: the context becomes the kernel's not
-    /// for now.
+    /// checked; the error of the first one, if none was. `stays`: the context becomes the kernel's
+    /// not for now.
     pub fn submit(&'static self, nr: usize, iocbs: usize, stays: bool) -> Submitted {
         // fs/aio.c, io_submit: more than the ring holds are silently left.
         let nr = nr.min(self.completions.ring.nr() as usize);
@@ -44,8 +44,8 @@ impl Context {
         self.submit_rest(pages, submitted, nr, iocbs, stays)
     }
 
-    /// Submits iocbs of an array from `first` on, which need questions; those before are on their way. Not
-    /// inlined: it needs a large frame.
+    /// Submits iocbs of an array from `first` on, which need questions; those before are on their
+    /// way. Not inlined: it needs a large frame.
     #[inline(never)]
     fn submit_rest(
         &'static self,
@@ -81,19 +81,19 @@ impl Context {
             if self.is_over(batch) {
                 break;
             }
-            let accepted = match self.accept(batch, iocbs, index) {
-                Ok(accepted) => accepted,
+            let checked = match self.accept(batch, iocbs, index) {
+                Ok(checked) => checked,
                 Err(error) => {
                     failure = Some(error);
                     break;
                 }
             };
-            let is_served = accepted.has_resfd() || self.is_raw.load(Ordering::Relaxed);
+            let is_served = checked.has_resfd() || self.is_raw.load(Ordering::Relaxed);
             if is_served && index == 0 && !stays && self.may_go_in_place() {
                 self.completions.ring.unreserve(1);
                 return Submitted::NotInPlace;
             }
-            let kind = self.kind(batch, &accepted, index, nr);
+            let kind = self.kind(batch, &checked, index, nr);
             // What came before is submitted before.
             let mut result = Ok(());
             if kind != Kind::Poll {
@@ -109,16 +109,16 @@ impl Context {
                 _ if result.is_err() => self.completions.ring.unreserve(1),
                 Kind::AsItIs => run.add(index),
                 Kind::Poll => {
-                    polls.push(accepted);
+                    polls.push(checked);
                     if polls.is_full() {
                         result = self.submit_polls(batch, &mut polls, &mut submitted);
                     }
                 }
-                Kind::Attempt(believed) if self.attempt(batch, &accepted, believed) => {
+                Kind::Attempt(believed) if self.attempt(batch, &checked, believed) => {
                     submitted += 1;
                 }
                 Kind::Attempt(_) | Kind::Other => {
-                    result = self.submit_one(batch, &accepted);
+                    result = self.submit_one(batch, &checked);
                     match result {
                         Ok(()) => submitted += 1,
                         Err(_) => self.completions.ring.unreserve(1),
@@ -130,7 +130,7 @@ impl Context {
             }
         }
         if fork_generation::is_forked() {
-            // What is left is the parent's, and accepted, as far as this process can tell.
+            // What is left is the parent's, and checked, as far as this process can tell.
             return Submitted::Done(Ok(nr));
         }
         let last = self
@@ -142,23 +142,17 @@ impl Context {
         })
     }
 
-    /// Whether a handler has ended what it has interrupted: it has forked, and this is the child, or it has
-    /// destroyed the context.
+    /// Whether a handler has ended what it has interrupted: it has forked, and this is the child,
+    /// or it has destroyed the context.
     #[inline]
     fn is_over(&self, batch: &Batch) -> bool {
-        fork_generation::is_forked() || (batch.interruption.is_pending() && self.is_dead())
+        fork_generation::is_forked() || (batch.pending_signals.is_pending() && self.is_dead())
     }
 
     /// How an iocb is submitted, the one at `index` of `nr`.
     #[inline]
-    fn kind(
-        &'static self,
-        batch: &mut Batch,
-        accepted: &Accepted,
-        index: usize,
-        nr: usize,
-    ) -> Kind {
-        let iocb = &accepted.iocb;
+    fn kind(&'static self, batch: &mut Batch, checked: &Checked, index: usize, nr: usize) -> Kind {
+        let iocb = &checked.iocb;
         if decode::is_poll(iocb) {
             return Kind::Poll;
         }
@@ -177,7 +171,7 @@ impl Context {
             return Kind::Attempt(belief.status());
         }
         match self.ask(batch, iocb.fildes, may_go_as_it_is && nr > 1) {
-            Ok(belief) if may_go_as_it_is && !accepted.has_resfd() && belief.goes_as_it_is(nr) => {
+            Ok(belief) if may_go_as_it_is && !checked.has_resfd() && belief.goes_as_it_is(nr) => {
                 Kind::AsItIs
             }
             _ => Kind::Other,
@@ -198,14 +192,14 @@ impl Context {
     }
 
     /// Does a transfer at once, by what is believed of its file.
-    fn attempt(&'static self, batch: &mut Batch, accepted: &Accepted, status: StatusFlags) -> bool {
+    fn attempt(&'static self, batch: &mut Batch, checked: &Checked, status: StatusFlags) -> bool {
         self.engines.settle(batch);
         batch.may_sleep();
-        self.engines.attempt(&mut batch.pages, &mut batch.interruption, accepted, status)
+        self.engines.attempt(&mut batch.pages, &mut batch.pending_signals, checked, status)
     }
 
-    /// Gives a run to the kernel's AIO. What that refuses is looked at here: it is refused here, too, or
-    /// done otherwise.
+    /// Gives a run to the kernel's AIO. What that refuses is looked at here: it is refused here,
+    /// too, or done otherwise.
     #[inline]
     fn submit_run(
         &'static self,
@@ -224,7 +218,7 @@ impl Context {
             *submitted += count;
             run.pass(count);
             if fork_generation::is_forked() || self.is_dead() {
-                batch.interruption.note_handler();
+                batch.pending_signals.note_handler();
                 run.count = 0;
                 return answer(*submitted, Some(Errno::INVAL)).map(|_| ());
             }
@@ -239,8 +233,8 @@ impl Context {
         Ok(())
     }
 
-    /// The first iocb of a run was refused by the kernel, or there was no room. At an error the slots
-    /// of the run are given back.
+    /// The first iocb of a run was refused by the kernel, or there was no room. At an error the
+    /// slots of the run are given back.
     #[cold]
     fn submit_refused(
         &'static self,
@@ -252,8 +246,8 @@ impl Context {
         let result = self
             .read(&mut batch.pages, run.address(), false)
             // What was believed of it may be wrong.
-            .and_then(|accepted| self.ask(batch, accepted.iocb.fildes, true).map(|_| accepted))
-            .and_then(|accepted| self.submit_one(batch, &accepted));
+            .and_then(|checked| self.ask(batch, checked.iocb.fildes, true).map(|_| checked))
+            .and_then(|checked| self.submit_one(batch, &checked));
         match result {
             Ok(()) => run.pass(1),
             Err(_) => {
@@ -269,7 +263,7 @@ impl Context {
     /// fs/aio.c, io_submit and io_submit_one, up to the slot, for an iocb whose address is in the
     /// program's array at `entry`; `is_first`: at its beginning.
     #[inline]
-    pub(super) fn read(&self, pages: &mut Pages, entry: usize, is_first: bool) -> Result<Accepted> {
+    pub(super) fn read(&self, pages: &mut Pages, entry: usize, is_first: bool) -> Result<Checked> {
         if is_first && self.has_iocbs_beside_array.load(Ordering::Relaxed) {
             // One question for both pages, which are one; if that was wrong, it is asked again.
             let _ = pages.check_writable(entry, size_of::<usize>());
@@ -284,28 +278,28 @@ impl Context {
             }
         }
         decode::check_header(&iocb)?;
-        Ok(Accepted { iocb, address, key })
+        Ok(Checked { iocb, address, key })
     }
 
     /// The same for the iocb at `index`, with the slot.
     #[inline]
-    fn accept(&self, batch: &mut Batch, iocbs: usize, index: usize) -> Result<Accepted> {
+    fn accept(&self, batch: &mut Batch, iocbs: usize, index: usize) -> Result<Checked> {
         let entry = iocbs.wrapping_add(index.wrapping_mul(size_of::<usize>()));
         batch.renew();
-        let accepted = self.read(&mut batch.pages, entry, index == 0)?;
+        let checked = self.read(&mut batch.pages, entry, index == 0)?;
         self.completions.ring.reserve()?;
-        Ok(accepted)
+        Ok(checked)
     }
 
     /// fs/aio.c, __io_submit_one, for anything but a poll.
     #[inline]
-    fn submit_one(&'static self, batch: &mut Batch, accepted: &Accepted) -> Result<()> {
-        let fd = accepted.iocb.fildes;
+    fn submit_one(&'static self, batch: &mut Batch, checked: &Checked) -> Result<()> {
+        let fd = checked.iocb.fildes;
         let status = batch.status(fd)?;
-        batch.check_signal(accepted, &self.completions.resfds)?;
-        user::write_key(accepted.address, accepted.key)?;
-        let task = decode::task(&accepted.iocb, status, &mut batch.pages)
-            .map_err(|error| order_of_errors(&accepted.iocb, error))?;
+        batch.check_signal(checked, &self.completions.resfds)?;
+        user::write_key(checked.address, checked.key)?;
+        let task = decode::task(&checked.iocb, status, &mut batch.pages)
+            .map_err(|error| order_of_errors(&checked.iocb, error))?;
         let placement = match &task {
             Task::Transfer(transfer) => placement::of_transfer(status, transfer),
             Task::Sync { .. } => match batch.info(fd) {
@@ -315,15 +309,15 @@ impl Context {
             Task::Poll { .. } => return Err(Errno::INVAL),
         };
         let started = match placement {
-            Placement::Asynchronous => self.start(batch, accepted, status, task)?,
+            Placement::Asynchronous => self.start(batch, checked, status, task)?,
             Placement::Caller => Started::Caller(task),
         };
         match started {
             Started::Caller(Task::Transfer(transfer)) => {
-                self.engines.transfer_here(batch, accepted, status, &transfer)
+                self.engines.transfer_here(batch, checked, status, &transfer)
             }
             Started::Caller(Task::Sync { data_only }) => {
-                self.engines.sync_here(batch, accepted, data_only)
+                self.engines.sync_here(batch, checked, data_only)
             }
             Started::Caller(Task::Poll { .. }) | Started::Asynchronous => Ok(()),
         }
@@ -333,14 +327,14 @@ impl Context {
     fn start(
         &'static self,
         batch: &mut Batch,
-        accepted: &Accepted,
+        checked: &Checked,
         status: StatusFlags,
         task: Task,
     ) -> Result<Started> {
         let is_transfer = match &task {
             // include/linux/fs.h, kiocb_set_rw_flags.
             Task::Transfer(transfer)
-                if transfer.flags.is_nowait() && !batch.has_nowait(accepted.iocb.fildes) =>
+                if transfer.flags.is_nowait() && !batch.has_nowait(checked.iocb.fildes) =>
             {
                 return Err(Errno::OPNOTSUPP);
             }
@@ -349,14 +343,14 @@ impl Context {
         };
         let engine = self.engines.choose(status.is_opened_by_path() || !is_transfer);
         // Callers can look for what the harvester cannot serve, but nobody else signals an eventfd.
-        let is_served = !(accepted.has_resfd() || self.is_background())
+        let is_served = !(checked.has_resfd() || self.is_background())
             || engine.background().is_none()
             || self.serve(Source::Engine(engine));
-        match is_served || !accepted.has_resfd() {
-            true => engine.start(batch, accepted, status, task),
+        match is_served || !checked.has_resfd() {
+            true => engine.start(batch, checked, status, task),
             false => {
                 self.engines.settle(batch);
-                self.engines.last_resort().start(batch, accepted, status, task)
+                self.engines.last_resort().start(batch, checked, status, task)
             }
         }
     }

@@ -1,9 +1,9 @@
 //! How callers of io_getevents sleep until there are enough events, each in one system call:
 //!
-//! - Requests are in the kernel's AIO or in io_uring: in io_getevents or io_uring_enter, until as many
-//!   have completed as are missing ([`Sleeper::watch`]). See [`crate::completion::waiters`] for what
-//!   happens if other events come all the same. In the kernel's AIO a sleeper can watch the epoll as
-//!   well.
+//! - Requests are in the kernel's AIO or in io_uring: in io_getevents or io_uring_enter, until as
+//!   many have completed as are missing ([`Sleeper::watch`]). See [`crate::completion::waiters`]
+//!   for what happens if other events come all the same. In the kernel's AIO a sleeper can watch
+//!   the epoll as well.
 //! - Polls are armed: one of the sleepers, the leader, sleeps in ppoll on the epoll and on the
 //!   descriptor of the io_uring instance, and completes what becomes ready ([`Sleeper::lead`]). A
 //!   leader that leaves calls another one.
@@ -18,7 +18,7 @@
 use core::cell::Cell;
 use libc::{pollfd, timespec};
 
-use crate::completion::waiters::{Place, Sleep, Waiter};
+use crate::completion::waiters::{Sleep, Waiter, WaiterGuard};
 use crate::context::Context;
 use crate::context::getevents::Wait;
 use crate::engine::Harvest;
@@ -44,22 +44,22 @@ pub(super) enum Awake {
     Dead,
     /// Another way of sleeping is called for.
     NewRole,
-    /// io_destroy has given this call up, and the context may be gone: with EINTR if a handler ran, else
-    /// EINVAL.
+    /// io_destroy has given this call up, and the context may be gone: with EINTR if a handler ran,
+    /// else EINVAL.
     Revoked(Errno),
 }
 
-/// How long who sleeps on descriptors does so without a look around: the program may close them, and
-/// then nobody can wake us.
-const MOMENT: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
-/// How many kicks meant for others a watcher takes in a row before it makes a pause, and how often a leader
-/// wakes for nothing before it looks at its descriptors.
-const PATIENCE: u32 = 3;
-const PAUSE: timespec = timespec { tv_sec: 0, tv_nsec: 100_000 };
+/// How long who sleeps on descriptors does so without a look around: the program may close them,
+/// and then nobody can wake us.
+const MAX_SLEEP: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
+/// How many kicks meant for others a watcher takes in a row before it makes a pause, and how often
+/// a leader wakes for nothing before it looks at its descriptors.
+const MAX_KICKS_IN_A_ROW: u32 = 3;
+const KICK_PAUSE: timespec = timespec { tv_sec: 0, tv_nsec: 100_000 };
 /// How often to look when nothing can wake us.
-const STEP: timespec = timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+const LOOK_INTERVAL: timespec = timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 /// How often that is doubled by who has others that look: 640 ms.
-const FEW_ROUNDS: u32 = 7;
+const MAX_DOUBLINGS: u32 = 7;
 
 impl From<Over> for Awake {
     fn from(over: Over) -> Awake {
@@ -80,7 +80,7 @@ pub(super) struct Sleeper<'a> {
     deadline: Cell<Option<Option<timespec>>>,
     mask: Option<SigSet>,
     /// What was taken from io_uring and not told to others, who may be glad of what we leave.
-    untold: Cell<Harvest>,
+    unnotified: Cell<Harvest>,
 }
 
 impl<'a> Sleeper<'a> {
@@ -92,7 +92,7 @@ impl<'a> Sleeper<'a> {
             room: Cell::new(room.max(1)),
             deadline: Cell::new(None),
             mask: wait.mask,
-            untold: Cell::new(Harvest::default()),
+            unnotified: Cell::new(Harvest::default()),
         }
     }
 
@@ -108,18 +108,18 @@ impl<'a> Sleeper<'a> {
         let most = self.room.get().saturating_sub(self.occupancy() as usize);
         let now = self.context.harvest(most);
         if now != Harvest::default() {
-            self.untold.set(self.untold.get().and(now));
+            self.unnotified.set(self.unnotified.get().and(now));
         }
     }
 
     /// Tells others of what was harvested and is left.
-    fn tell(&self) {
-        self.untold.take().tell(&self.context.completions);
+    fn wake_waiters(&self) {
+        self.unnotified.take().wake_waiters(&self.context.completions);
     }
 
     /// Tells nobody: this is a forked child, or the context is gone.
     pub(super) fn forget(&self) {
-        let _ = self.untold.take();
+        let _ = self.unnotified.take();
     }
 
     fn deadline(&self) -> Option<timespec> {
@@ -178,7 +178,7 @@ impl<'a> Sleeper<'a> {
                 return awake;
             }
             if is_leader && engines.bed().is_some_and(|bed| !bed.can_watch_polls()) {
-                self.context.completions.waiters.wake_followers();
+                self.context.completions.waiters.wake_non_ring_waiters();
             }
             // We may have been woken to lead and leave instead.
             poller.find_leader();
@@ -192,12 +192,12 @@ impl<'a> Sleeper<'a> {
         self.context.completions.ring.occupancy()
     }
 
-    pub(super) fn join(&self, need: u32, sleep: Sleep) -> Option<Place<'a>> {
+    pub(super) fn join(&self, need: u32, sleep: Sleep) -> Option<WaiterGuard<'a>> {
         self.context.completions.waiters.join(reentrancy::owner(), need, sleep)
     }
 
     /// What ends a wait for `need` events, if something does.
-    pub(super) fn news(&self, need: u32) -> Option<Awake> {
+    pub(super) fn end_of_wait(&self, need: u32) -> Option<Awake> {
         if fork_generation::is_forked() {
             // A handler has forked, and this is the child, which has no ring.
             return Some(Awake::Interrupted);
@@ -208,11 +208,11 @@ impl<'a> Sleeper<'a> {
         (self.occupancy() >= need).then_some(Awake::Enough)
     }
 
-    /// Whether this call can sleep in a bed that watches polls as well: no sleep there ends for reasons that
-    /// look like a signal, or hide one.
+    /// Whether this call can sleep in a bed that watches polls as well: no sleep there ends for
+    /// reasons that look like a signal, or hide one.
     ///
-    /// fs/aio.c, io_pgetevents: a handler that the mask lets through runs also if events end the sleep before
-    /// there are enough, and nobody would know that the call has to end, too.
+    /// fs/aio.c, io_pgetevents: a handler that the mask lets through runs also if events end the
+    /// sleep before there are enough, and nobody would know that the call has to end, too.
     fn can_use(&self, bed: &Bed<'_>, need: u32) -> bool {
         let Context { completions, poller, engines, .. } = self.context;
         let may_end_early = || completions.in_flight() > 0 || poller.needs_harvest();
@@ -229,27 +229,27 @@ impl<'a> Sleeper<'a> {
         let mut kicks = 0;
         loop {
             self.harvest();
-            if let Some(awake) = self.news(need) {
+            if let Some(awake) = self.end_of_wait(need) {
                 return awake;
             }
             // Not enough for us; perhaps for others.
-            let untold = self.untold.get();
-            let has_kicks = untold.has_kicks;
+            let unnotified = self.unnotified.get();
+            let has_kicks = unnotified.has_kicks;
             if leader.is_some() {
                 // It is ours, and armed again below.
-                self.untold.set(Harvest { has_watch: false, ..untold });
+                self.unnotified.set(Harvest { has_watch: false, ..unnotified });
             }
-            self.tell();
+            self.wake_waiters();
             // Whom they were meant for has to get at them.
             kicks = if has_kicks { kicks + 1 } else { 0 };
-            if kicks > PATIENCE {
-                let _ = poll::wait(&mut [], Some(&PAUSE), None);
+            if kicks > MAX_KICKS_IN_A_ROW {
+                let _ = poll::wait(&mut [], Some(&KICK_PAUSE), None);
             }
             if !self.is_made(bed, leader, need) {
                 return Awake::NewRole;
             }
             let occupancy = self.occupancy();
-            let asked = match self.context.engines.have_others(bed) {
+            let min_complete = match self.context.engines.have_others(bed) {
                 true => 1,
                 false => need.saturating_sub(occupancy).max(1),
             };
@@ -257,23 +257,23 @@ impl<'a> Sleeper<'a> {
                 Some(longest) => self.span(longest),
                 None => (self.left(), true),
             };
-            waiter.ask(asked);
-            let asked = self.ask_for_less(bed, &waiter, asked);
+            waiter.set_min_complete(min_complete);
+            let min_complete = self.lower_min_complete(bed, &waiter, min_complete);
             let is_changed = waiter.is_woken()
                 || bed.has_events()
                 || self.occupancy() != occupancy
-                || self.news(need).is_some()
+                || self.end_of_wait(need).is_some()
                 || !self.is_made(bed, leader, need);
             let waited = match is_changed {
                 true => Ok(()),
-                false => match self.sleep_in(bed, &waiter, asked, span.as_ref()) {
+                false => match self.sleep_in(bed, &waiter, min_complete, span.as_ref()) {
                     Ok(waited) => waited,
                     Err(over) => return over.into(),
                 },
             };
-            waiter.stop_asking();
+            waiter.clear_min_complete();
             match waited {
-                Ok(()) | Err(Errno::BUSY) => waiter.rest(),
+                Ok(()) | Err(Errno::BUSY) => waiter.rearm(),
                 Err(Errno::TIME) if is_last => return Awake::TimedOut,
                 Err(Errno::TIME) => {
                     self.context.engines.note_vain_sleep();
@@ -281,7 +281,7 @@ impl<'a> Sleeper<'a> {
                     if leader.is_some() {
                         self.context.poller.repair();
                     }
-                    waiter.rest();
+                    waiter.rearm();
                 }
                 Err(Errno::INTR) => return Awake::Interrupted,
                 Err(_) => return self.look_now_and_then(need, &waiter),
@@ -299,7 +299,7 @@ impl<'a> Sleeper<'a> {
         let engines = &self.context.engines;
         let (waited, brought) =
             bed.sleep(engines, waiter, (count, self.room.get()), span, self.mask().as_ref())?;
-        self.untold.set(self.untold.get().and(brought));
+        self.unnotified.set(self.unnotified.get().and(brought));
         Ok(waited)
     }
 
@@ -316,27 +316,27 @@ impl<'a> Sleeper<'a> {
     }
 
     /// What it asks for in a bed where others may be called at this moment.
-    fn ask_for_less(&self, bed: &Bed<'_>, waiter: &Waiter, asked: u32) -> u32 {
-        let may_keep = asked > 1 && bed.can_watch_polls();
+    fn lower_min_complete(&self, bed: &Bed<'_>, waiter: &Waiter, min_complete: u32) -> u32 {
+        let may_keep = min_complete > 1 && bed.can_watch_polls();
         if !may_keep || !self.context.completions.waiters.are_others_called(waiter) {
-            return asked;
+            return min_complete;
         }
-        waiter.ask(1);
+        waiter.set_min_complete(1);
         1
     }
 
-    /// How long to sleep in a bed before a look around; `None`: who sleeps there is woken in any case. Sees
-    /// to it that polls wake it, if that is its task.
+    /// How long to sleep in a bed before a look around; `None`: who sleeps there is woken in any
+    /// case. Sees to it that polls wake it, if that is its task.
     fn longest(&self, bed: &Bed<'_>, leader: Option<&Leader<'_>>) -> Option<timespec> {
         if !bed.sees_all() || !self.context.engines.need_watch() {
-            return Some(STEP);
+            return Some(LOOK_INTERVAL);
         }
         if leader.is_some() {
             let epoll = self.context.poller.numbered_epoll();
             let is_watched = epoll.is_none_or(|(epoll, number)| bed.watch(epoll, number));
-            return Some(if is_watched { MOMENT } else { STEP });
+            return Some(if is_watched { MAX_SLEEP } else { LOOK_INTERVAL });
         }
-        (!bed.is_safe()).then_some(MOMENT)
+        (!bed.is_safe()).then_some(MAX_SLEEP)
     }
 
     /// Sleeps on the epoll, completing polls, as the only thread that does.
@@ -349,14 +349,15 @@ impl<'a> Sleeper<'a> {
         let (mut occupancy, mut in_vain) = (0, 0);
         loop {
             self.harvest();
-            if let Some(awake) = self.news(need) {
+            if let Some(awake) = self.end_of_wait(need) {
                 return awake;
             }
-            self.tell();
+            self.wake_waiters();
             let before = core::mem::replace(&mut occupancy, self.occupancy());
             in_vain = if before == occupancy { in_vain + 1 } else { 0 };
             // What is always ready may be the program's, under a number of ours.
-            if in_vain > PATIENCE && core::mem::take(&mut in_vain) > 0 && poller.repair() {
+            if in_vain > MAX_KICKS_IN_A_ROW && core::mem::take(&mut in_vain) > 0 && poller.repair()
+            {
                 return Awake::NewRole;
             }
             let is_over = !poller.needs_harvest() || !leader.is_in_office();
@@ -366,7 +367,7 @@ impl<'a> Sleeper<'a> {
             }
             let ring = engines.descriptor();
             let is_blind = ring.is_none() && bed.is_some();
-            let (span, is_last) = self.span(if is_blind { STEP } else { MOMENT });
+            let (span, is_last) = self.span(if is_blind { LOOK_INTERVAL } else { MAX_SLEEP });
             let mask = self.mask();
             match doze(&waiter, || leader.sleep(span.as_ref(), mask.as_ref(), ring)) {
                 Err(over) => return over.into(),
@@ -376,7 +377,7 @@ impl<'a> Sleeper<'a> {
                 // With another bell in the node; or without descriptors at all.
                 Ok(Err(_)) if poller.repair() => return Awake::NewRole,
                 Ok(Err(_)) => return self.look_now_and_then(need, &waiter),
-                Ok(Ok(_)) => waiter.rest(),
+                Ok(Ok(_)) => waiter.rearm(),
             }
         }
     }
@@ -404,7 +405,7 @@ impl<'a> Sleeper<'a> {
         let awake = self.wait_as(need, &waiter, |watch| {
             let mut fds = [pollfd { fd: own.raw(), events: libc::POLLIN, revents: 0 }];
             // The program may take the bell away, and then nobody can ring it.
-            let (span, is_last) = watch.unwrap_or_else(|| self.span(MOMENT));
+            let (span, is_last) = watch.unwrap_or_else(|| self.span(MAX_SLEEP));
             let woken = poll::wait(&mut fds, span.as_ref(), Some(&mask));
             if woken == Ok(1) && !bell::is_one(own.raw()) {
                 return Err(Errno::BADF);
@@ -419,17 +420,17 @@ impl<'a> Sleeper<'a> {
         awake
     }
 
-    /// How long a follower trusts others, and whether its time is over then; `rounds`: how often it has
-    /// looked around. The harvester ends if the program closes its descriptors, and tells nobody; the
-    /// leader may be in a signal handler, or have left its call, and then who comes next shall not wait
-    /// for long.
+    /// How long a follower trusts others, and whether its time is over then; `rounds`: how often it
+    /// has looked around. The harvester ends if the program closes its descriptors, and tells
+    /// nobody; the leader may be in a signal handler, or have left its call, and then who comes
+    /// next shall not wait for long.
     fn watch_over(&self, rounds: u32) -> Option<(Option<timespec>, bool)> {
         let poller = &self.context.poller;
         if poller.needs_harvest() || poller.is_led() {
-            let longest = STEP.tv_nsec << rounds.min(FEW_ROUNDS);
+            let longest = LOOK_INTERVAL.tv_nsec << rounds.min(MAX_DOUBLINGS);
             return Some(self.span(timespec { tv_sec: 0, tv_nsec: longest }));
         }
-        self.context.is_background().then(|| self.span(MOMENT))
+        self.context.is_background().then(|| self.span(MAX_SLEEP))
     }
 
     /// `sleep` gets what `watch_over` says. ETIME: only that time is over.
@@ -442,7 +443,7 @@ impl<'a> Sleeper<'a> {
         let Context { poller, engines, .. } = self.context;
         let mut rounds = 0;
         loop {
-            if let Some(awake) = self.news(need) {
+            if let Some(awake) = self.end_of_wait(need) {
                 return awake;
             }
             let is_free = match engines.bed() {
@@ -459,11 +460,11 @@ impl<'a> Sleeper<'a> {
                     rounds += 1;
                     self.harvest();
                     self.context.look_after_leader();
-                    waiter.rest();
+                    waiter.rearm();
                 }
                 Ok(Err(Errno::TIMEDOUT)) => return Awake::TimedOut,
                 Ok(Err(Errno::INTR)) => return Awake::Interrupted,
-                Ok(Ok(()) | Err(Errno::AGAIN)) => waiter.rest(),
+                Ok(Ok(()) | Err(Errno::AGAIN)) => waiter.rearm(),
                 Ok(Err(_)) => return self.look_now_and_then(need, waiter),
             }
         }
@@ -484,16 +485,16 @@ impl<'a> Sleeper<'a> {
     fn look_now_and_then(&self, need: u32, waiter: &Waiter) -> Awake {
         loop {
             self.harvest();
-            if let Some(awake) = self.news(need) {
+            if let Some(awake) = self.end_of_wait(need) {
                 return awake;
             }
-            self.tell();
-            let left = self.left().unwrap_or(STEP);
+            self.wake_waiters();
+            let left = self.left().unwrap_or(LOOK_INTERVAL);
             if left.tv_sec == 0 && left.tv_nsec == 0 {
                 return Awake::TimedOut;
             }
-            let is_short = left.tv_sec == 0 && left.tv_nsec < STEP.tv_nsec;
-            let step = if is_short { left } else { STEP };
+            let is_short = left.tv_sec == 0 && left.tv_nsec < LOOK_INTERVAL.tv_nsec;
+            let step = if is_short { left } else { LOOK_INTERVAL };
             let mask = self.mask();
             match doze(waiter, || poll::wait(&mut [], Some(&step), mask.as_ref())) {
                 Err(over) => return over.into(),
@@ -506,6 +507,6 @@ impl<'a> Sleeper<'a> {
 
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
-        self.tell();
+        self.wake_waiters();
     }
 }

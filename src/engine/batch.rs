@@ -6,10 +6,10 @@ use crate::aio_abi::{Event, IOCB_FLAG_RESFD, Iocb};
 use crate::completion::Completions;
 use crate::completion::waiters::{Errand, Waiters};
 use crate::engine::inline;
-use crate::engine::stream::{Desk, Interruption};
-use crate::engine::uring::Queue;
+use crate::engine::stream::{Desk, PendingSignals};
+use crate::engine::uring::SubmitBatch;
 use crate::files::holds::{Holds, Share};
-use crate::files::resfd::{Resfd, Resfds, Signal};
+use crate::files::resfd::{EventfdRef, Resfd, Resfds};
 use crate::memory::user::{KeyAccess, Pages};
 use crate::process::fork_gate::{self, Section};
 use crate::process::fork_generation;
@@ -21,21 +21,22 @@ use crate::sys::fd::{self, StatusFlags};
 use crate::sys::file_info::{FileInfo, Identity};
 
 /// How many files are remembered.
-const FILES: usize = 4;
-/// What takes longer than this may have slept, in nanoseconds: two threads had their turns meanwhile.
-const SLEEP: i64 = 5_000;
+const MAX_FILES: usize = 4;
+/// What takes longer than this may have slept, in nanoseconds: two threads had their turns
+/// meanwhile.
+const MIN_SLEEP: i64 = 5_000;
 /// How long something that was asked is believed without a sleep.
-const BELIEF: i64 = 50_000;
+const MAX_AGE: i64 = 50_000;
 
 /// An iocb that has passed the checks before the look-up of its file, and holds a slot.
 #[derive(Clone, Copy)]
-pub struct Accepted {
+pub struct Checked {
     pub iocb: Iocb,
     pub address: usize,
     pub key: KeyAccess,
 }
 
-impl Accepted {
+impl Checked {
     pub fn event(&self, res: i64) -> Event {
         Event { data: self.iocb.data, obj: self.address as u64, res, res2: 0 }
     }
@@ -79,8 +80,8 @@ struct Target {
 /// See the module.
 pub struct Batch {
     pub pages: Pages,
-    pub interruption: Interruption,
-    pub(super) queue: Queue,
+    pub pending_signals: PendingSignals,
+    pub(super) queue: SubmitBatch,
     /// The descriptor whose iocbs go to an engine as they are, as was found out last.
     pub known: Option<i32>,
     /// The last eventfd.
@@ -92,12 +93,12 @@ pub struct Batch {
     /// Something was done that may have taken long.
     may_have_slept: bool,
     credentials: Option<Credentials>,
-    /// Requests are on the lane, and nobody has been called for them.
+    /// Requests are on the queue, and nobody has been called for them.
     pub(super) has_queued: bool,
-    files: [Option<File>; FILES],
+    files: [Option<File>; MAX_FILES],
     next_file: usize,
     /// Pins that requests of the batch share, by the program's descriptors.
-    holds: [Option<(i32, Share)>; FILES],
+    holds: [Option<(i32, Share)>; MAX_FILES],
     /// The descriptors may mean other files by now.
     are_pins_old: bool,
 }
@@ -110,8 +111,8 @@ impl Batch {
         let now = if nr > 1 { clock::now() } else { timespec { tv_sec: 0, tv_nsec: 0 } };
         Batch {
             pages,
-            interruption: Interruption::default(),
-            queue: Queue::new(),
+            pending_signals: PendingSignals::default(),
+            queue: SubmitBatch::new(),
             known: None,
             signal: None,
             since: now,
@@ -119,9 +120,9 @@ impl Batch {
             may_have_slept: false,
             credentials: None,
             has_queued: false,
-            files: [None; FILES],
+            files: [None; MAX_FILES],
             next_file: 0,
-            holds: [None; FILES],
+            holds: [None; MAX_FILES],
             are_pins_old: false,
         }
     }
@@ -134,13 +135,13 @@ impl Batch {
     /// divergence: what another thread does without that is noticed when it is too old.
     #[inline]
     pub fn renew(&mut self) {
-        let has_slept = self.interruption.take_slept();
+        let has_slept = self.pending_signals.take_slept();
         if !core::mem::take(&mut self.may_have_slept) {
             return;
         }
         let now = clock::now();
-        let is_old = clock::between(&self.looked, &now) > SLEEP
-            || clock::between(&self.since, &now) > BELIEF;
+        let is_old = clock::between(&self.looked, &now) > MIN_SLEEP
+            || clock::between(&self.since, &now) > MAX_AGE;
         self.looked = now;
         if has_slept || is_old {
             self.forget();
@@ -168,7 +169,7 @@ impl Batch {
     pub fn forget(&mut self) {
         self.pages = Pages::new();
         self.known = None;
-        self.files = [None; FILES];
+        self.files = [None; MAX_FILES];
         self.are_pins_old = true;
         self.credentials = None;
         if let Some(target) = &mut self.signal {
@@ -185,7 +186,7 @@ impl Batch {
             return Ok(file.status);
         }
         let status = fd::status_flags(number)?;
-        if let Some(place) = self.files.get_mut(self.next_file % FILES) {
+        if let Some(place) = self.files.get_mut(self.next_file % MAX_FILES) {
             *place = Some(File { number, status, info: None, has_nowait: None });
             self.next_file += 1;
         }
@@ -240,7 +241,7 @@ impl Batch {
             return;
         }
         self.looked = clock::now();
-        if clock::between(&self.since, &self.looked) > BELIEF {
+        if clock::between(&self.since, &self.looked) > MAX_AGE {
             self.forget();
         }
         if core::mem::take(&mut self.are_pins_old) {
@@ -255,7 +256,7 @@ impl Batch {
         }
         if fork_generation::is_forked() {
             // A handler has forked, and this is the child, which has closed them.
-            self.holds = [None; FILES];
+            self.holds = [None; MAX_FILES];
         }
         for (_, share) in self.holds.iter_mut().filter_map(Option::take) {
             holds.release(share);
@@ -264,8 +265,8 @@ impl Batch {
 
     /// Looks up and holds the eventfd of an iocb, if it has one: EBADF, EINVAL.
     #[inline]
-    pub fn check_signal(&mut self, accepted: &Accepted, resfds: &Resfds) -> Result<()> {
-        if accepted.has_resfd() { self.look_up(accepted.iocb.resfd, resfds) } else { Ok(()) }
+    pub fn check_signal(&mut self, checked: &Checked, resfds: &Resfds) -> Result<()> {
+        if checked.has_resfd() { self.look_up(checked.iocb.resfd, resfds) } else { Ok(()) }
     }
 
     fn look_up(&mut self, number: i32, resfds: &Resfds) -> Result<()> {
@@ -275,7 +276,7 @@ impl Batch {
         let resfd = match resfds.acquire(number, &fork_gate::enter()) {
             Ok(resfd) => Some(resfd),
             Err(Errno::AGAIN) => {
-                Signal::to_number(number)?;
+                EventfdRef::to_number(number)?;
                 None
             }
             Err(error) => return Err(error),
@@ -289,36 +290,36 @@ impl Batch {
 
     /// What is to be done if a handler jumps out of the transfer of an iocb.
     #[inline]
-    pub fn set_desk(&mut self, accepted: &Accepted, waiters: &'static Waiters) {
+    pub fn set_desk(&mut self, checked: &Checked, waiters: &'static Waiters) {
         let resfd = self.signal.as_ref().and_then(|target| target.resfd.as_ref());
         let errand = Errand {
-            data: accepted.iocb.data,
-            iocb: accepted.address as u64,
+            data: checked.iocb.data,
+            iocb: checked.address as u64,
             done: 0,
             resfd: resfd.map(Resfd::to_note).unwrap_or_default(),
-            is_signalled: accepted.has_resfd(),
+            is_signalled: checked.has_resfd(),
         };
-        self.interruption.desk = Some(Desk { waiters, errand });
+        self.pending_signals.desk = Some(Desk { waiters, errand });
     }
 
     /// The eventfd that [`Batch::check_signal`] has found, for an event that is posted now.
-    pub fn signal(&self, accepted: &Accepted) -> Option<Signal> {
-        let target = self.signal.as_ref().filter(|_| accepted.has_resfd())?;
+    pub fn signal(&self, checked: &Checked) -> Option<EventfdRef> {
+        let target = self.signal.as_ref().filter(|_| checked.has_resfd())?;
         match &target.resfd {
             Some(resfd) => Some(resfd.signal()),
             // It could not be held: it counts if it is still there.
-            None => Signal::to_number(target.number).ok(),
+            None => EventfdRef::to_number(target.number).ok(),
         }
     }
 
     /// The same for an event that comes later. EAGAIN: no descriptor is free.
     pub fn share_signal(
         &self,
-        accepted: &Accepted,
+        checked: &Checked,
         resfds: &Resfds,
         section: &Section,
     ) -> Result<Option<Resfd>> {
-        match self.signal.as_ref().filter(|_| accepted.has_resfd()) {
+        match self.signal.as_ref().filter(|_| checked.has_resfd()) {
             Some(Target { resfd: Some(resfd), .. }) => resfds.share(resfd, section).map(Some),
             Some(_) => Err(Errno::AGAIN),
             None => Ok(None),
@@ -328,13 +329,13 @@ impl Batch {
     /// The batch is over: sends what is due, lets go of what is held.
     #[inline]
     pub fn end(&mut self, resfds: &Resfds) {
-        self.interruption.end();
+        self.pending_signals.end();
         if let Some(resfd) = self.signal.take().and_then(|target| target.resfd) {
             resfds.release(resfd);
         }
     }
 
-    /// The rights that a worker has to respect.
+    /// The credentials that a worker has to use.
     pub fn credentials(&mut self) -> Credentials {
         *self.credentials.get_or_insert_with(Credentials::current)
     }

@@ -1,5 +1,5 @@
-//! Where a thread that waits for events sleeps in the kernel: in one system call of the engine that has
-//! requests in flight, until as many have completed as are missing.
+//! Where a thread that waits for events sleeps in the kernel: in one system call of the engine that
+//! has requests in flight, until as many have completed as are missing.
 
 use core::ptr;
 
@@ -33,8 +33,8 @@ pub enum Bed<'a> {
 pub enum Over {
     /// A handler has forked, and this is the child: what has come is the parent's.
     Forked,
-    /// io_destroy has given the call up, and the context may be gone: with EINTR if a handler ran, else
-    /// EINVAL.
+    /// io_destroy has given the call up, and the context may be gone: with EINTR if a handler ran,
+    /// else EINVAL.
     Revoked(Errno),
 }
 
@@ -75,8 +75,8 @@ impl Bed<'_> {
         }
     }
 
-    /// Whether a sleeper sees all that is in flight, and can be woken, whatever the program does with our
-    /// descriptors.
+    /// Whether a sleeper sees all that is in flight, and can be woken, whatever the program does
+    /// with our descriptors.
     pub fn is_safe(&self) -> bool {
         match self {
             Bed::Ring(_) => false,
@@ -98,7 +98,8 @@ impl Bed<'_> {
         }
     }
 
-    /// Sleeps until `count` completions are there, and may bring up to `most`; ETIME: `span` is over.
+    /// Sleeps until `count` completions are there, and may bring up to `most`; ETIME: `span` is
+    /// over.
     pub fn sleep(
         &self,
         engines: &Engines,
@@ -142,7 +143,7 @@ pub fn doze<R>(
     sleep: impl FnOnce() -> Result<R>,
 ) -> core::result::Result<Result<R>, Over> {
     waiter.fall_asleep();
-    let slept = reentrancy::asleep(sleep);
+    let slept = reentrancy::blocking(sleep);
     match (waiter.wake_up(), &slept) {
         _ if fork_generation::is_forked() => Err(Over::Forked),
         (true, _) => Ok(slept),

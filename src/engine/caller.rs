@@ -1,7 +1,7 @@
 //! What the calling thread does by itself, before io_submit goes on to the next iocb.
 
-use crate::engine::batch::{Accepted, Batch};
-use crate::engine::stream::Interruption;
+use crate::engine::batch::{Batch, Checked};
+use crate::engine::stream::PendingSignals;
 use crate::engine::{Engines, inline};
 use crate::memory::user::{self, KeyAccess, Pages};
 use crate::process::fork_generation;
@@ -17,24 +17,24 @@ impl Engines {
     pub fn transfer_here(
         &'static self,
         batch: &mut Batch,
-        accepted: &Accepted,
+        checked: &Checked,
         status: StatusFlags,
         transfer: &Transfer,
     ) -> Result<()> {
         self.settle(batch);
         batch.may_sleep();
-        batch.set_desk(accepted, &self.completions().waiters);
-        let fd = accepted.iocb.fildes;
-        let res = inline::transfer(fd, status, transfer, &mut batch.interruption);
+        batch.set_desk(checked, &self.completions().waiters);
+        let fd = checked.iocb.fildes;
+        let res = inline::transfer(fd, status, transfer, &mut batch.pending_signals);
         if transfer.direction == Direction::Write {
             batch.forget_sizes();
         }
-        batch.interruption.desk = None;
+        batch.pending_signals.desk = None;
         if fork_generation::is_forked() {
             return Ok(());
         }
         let res = res?;
-        self.completions().post(accepted.event(res), batch.signal(accepted));
+        self.completions().post(checked.event(res), batch.signal(checked));
         Ok(())
     }
 
@@ -42,39 +42,39 @@ impl Engines {
     pub fn sync_here(
         &'static self,
         batch: &mut Batch,
-        accepted: &Accepted,
+        checked: &Checked,
         data_only: bool,
     ) -> Result<()> {
         self.settle(batch);
         batch.may_sleep();
-        let res = inline::sync(accepted.iocb.fildes, data_only)?;
-        self.completions().post(accepted.event(res), batch.signal(accepted));
+        let res = inline::sync(checked.iocb.fildes, data_only)?;
+        self.completions().post(checked.event(res), batch.signal(checked));
         Ok(())
     }
 
-    /// Does a transfer by what is believed of its file, after what came before. False: nothing was done, and
-    /// what the file is has to be asked.
+    /// Does a transfer by what is believed of its file, after what came before. False: nothing was
+    /// done, and what the file is has to be asked.
     #[inline]
     pub fn attempt(
         &'static self,
         pages: &mut Pages,
-        interruption: &mut Interruption,
-        accepted: &Accepted,
+        pending_signals: &mut PendingSignals,
+        checked: &Checked,
         believed: StatusFlags,
     ) -> bool {
-        if accepted.has_resfd() || accepted.key != KeyAccess::Writable {
+        if checked.has_resfd() || checked.key != KeyAccess::Writable {
             return false;
         }
-        let task = decode::task(&accepted.iocb, believed, pages);
+        let task = decode::task(&checked.iocb, believed, pages);
         let Ok(Task::Transfer(transfer)) = task else { return false };
-        let attempted = inline::attempt(accepted.iocb.fildes, &transfer, interruption);
+        let attempted = inline::attempt(checked.iocb.fildes, &transfer, pending_signals);
         if fork_generation::is_forked() {
             return true;
         }
         let Some(res) = attempted else { return false };
         // It cannot fail: that is known beforehand.
-        let _ = user::write_key(accepted.address, accepted.key);
-        self.completions().post(accepted.event(res), None);
+        let _ = user::write_key(checked.address, checked.key);
+        self.completions().post(checked.event(res), None);
         true
     }
 }

@@ -1,14 +1,15 @@
 //! Workers of the pool that have nothing to do, and how they are called.
 //!
-//! A worker that finds nothing says that it is idle, looks once more, and sleeps. Who brings work takes
-//! as many off the list as there is work for, and wakes those and no others, in one system call. So a
-//! worker that is on its way is idle no more, and nobody calls another one in its place.
+//! A worker that finds nothing says that it is idle, looks once more, and sleeps. Who brings work
+//! takes as many off the list as there is work for, and wakes those and no others, in one system
+//! call. So a worker that is on its way is idle no more, and nobody calls another one in its place.
 //!
-//! Those with the lowest numbers are called first: the others have the time to notice that they are too
-//! many.
+//! Those with the lowest numbers are called first: the others have the time to notice that they are
+//! too many.
 //!
-//! *Orderings*: who brings work queues it; SeqCst fence; looks who is idle. A worker says that it is idle;
-//! SeqCst fence; looks at the queue. The two fences are ordered, so that one sees the other.
+//! *Orderings*: who brings work queues it; SeqCst fence; looks who is idle. A worker says that it
+//! is idle; SeqCst fence; looks at the queue. The two fences are ordered, so that one sees the
+//! other.
 
 use libc::timespec;
 
@@ -17,7 +18,7 @@ use crate::sys::errno::Errno;
 use crate::sys::futex;
 
 /// How many workers there can be: one for each bit of a futex's set.
-pub const MOST: usize = u32::BITS as usize;
+pub const MAX_WORKERS: usize = u32::BITS as usize;
 
 /// How a sleep has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +71,9 @@ impl Idle {
         }
     }
 
-    /// Calls at most `most` of them; how many come. Between the work and this lies the caller's fence.
-    pub fn call(&self, most: u32) -> u32 {
+    /// Calls at most `most` of them; how many come. Between the work and this lies the caller's
+    /// fence.
+    pub fn wake(&self, most: u32) -> u32 {
         let mut idle = self.workers.load(Ordering::Relaxed);
         let (chosen, count) = loop {
             let (chosen, count) = lowest(idle, most);

@@ -14,7 +14,7 @@ use libc::{
 };
 use once_cell::race::OnceBool;
 
-use crate::engine::stream::{self, Interruption};
+use crate::engine::stream::{self, PendingSignals};
 use crate::files::pins;
 use crate::request::decode::Transfer;
 use crate::sys::errno::{Errno, Result};
@@ -37,10 +37,10 @@ pub fn transfer(
     fd: c_int,
     status: StatusFlags,
     transfer: &Transfer,
-    interruption: &mut Interruption,
+    pending_signals: &mut PendingSignals,
 ) -> Result<i64> {
     if transfer.buffer.is_empty() {
-        return empty_transfer(fd, status, transfer, interruption);
+        return empty_transfer(fd, status, transfer, pending_signals);
     }
     // Where the kernel does not know the flag, it must be asked beforehand.
     if transfer.direction == Direction::Write
@@ -51,18 +51,22 @@ pub fn transfer(
     }
     match perform(fd, transfer) {
         Ok(count) => Ok(count as i64),
-        Err(Errno::SPIPE) => stream::transfer(fd, status, transfer, interruption),
+        Err(Errno::SPIPE) => stream::transfer(fd, status, transfer, pending_signals),
         Err(error) => {
-            interruption.note(error, transfer);
+            pending_signals.note(error, transfer);
             refused(fd, transfer, error)
         }
     }
 }
 
-/// Does a read or write of a file of which nothing is known. `None`: nothing was done, and the file has
-/// to be looked at to say what is wrong.
+/// Does a read or write of a file of which nothing is known. `None`: nothing was done, and the file
+/// has to be looked at to say what is wrong.
 #[inline]
-pub fn attempt(fd: c_int, transfer: &Transfer, interruption: &mut Interruption) -> Option<i64> {
+pub fn attempt(
+    fd: c_int,
+    transfer: &Transfer,
+    pending_signals: &mut PendingSignals,
+) -> Option<i64> {
     let is_loud = transfer.direction == Direction::Write && !may_use_nosignal();
     if transfer.buffer.is_empty() || is_loud {
         return None;
@@ -80,7 +84,7 @@ pub fn attempt(fd: c_int, transfer: &Transfer, interruption: &mut Interruption) 
             | Errno::ACCES,
         ) => None,
         Err(error) => {
-            interruption.note(error, transfer);
+            pending_signals.note(error, transfer);
             Some(error.to_res())
         }
     }
@@ -179,7 +183,7 @@ fn empty_transfer(
     fd: c_int,
     status: StatusFlags,
     transfer: &Transfer,
-    interruption: &mut Interruption,
+    pending_signals: &mut PendingSignals,
 ) -> Result<i64> {
     let direction = transfer.direction;
     if !has_iter(fd, direction) {
@@ -203,7 +207,7 @@ fn empty_transfer(
         }
     }
     let moved = match kind {
-        S_IFSOCK => stream::write_nothing_to_socket(fd, transfer, interruption),
+        S_IFSOCK => stream::write_nothing_to_socket(fd, transfer, pending_signals),
         _ => match at(transfer.offset) {
             Err(Errno::SPIPE) => at(NO_OFFSET),
             result => result,

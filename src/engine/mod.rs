@@ -11,8 +11,8 @@
 //!
 //! An engine may keep what it has started until [`Engines::flush`], which ends every io_submit and
 //! precedes everything that must not overtake it. It posts events when somebody calls
-//! [`Engine::harvest`], or by itself if [`Engine::background`] is `None`. Who waits for it sleeps in
-//! its [`Bed`].
+//! [`Engine::harvest`], or by itself if [`Engine::background`] is `None`. Who waits for it sleeps
+//! in its [`Bed`].
 //!
 //! What the kernel does inside io_submit is done in the caller, in the same order, with the same
 //! signals and credentials; what it does asynchronously goes to an asynchronous engine
@@ -31,10 +31,10 @@ mod uring;
 pub mod work;
 
 use crate::completion::Completions;
-use crate::engine::batch::{Accepted, Batch};
+use crate::engine::batch::{Batch, Checked};
 use crate::engine::bed::Bed;
 use crate::engine::kernel::Kernel;
-use crate::engine::pool::Lane;
+use crate::engine::pool::PoolQueue;
 use crate::engine::uring::Uring;
 use crate::engine::work::Shield;
 use crate::kaio;
@@ -64,13 +64,13 @@ pub enum Started {
     Caller(Task),
 }
 
-/// What a harvest of completions found. Who waits has to be told of it ([`Harvest::tell`]), once the
-/// caller has taken its events.
+/// What a harvest of completions found. Who waits has to be told of it ([`Harvest::wake_waiters`]),
+/// once the caller has taken its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Harvest {
     /// Completions were taken.
-    pub has_moved: bool,
+    pub has_taken: bool,
     /// Some of them were meant to wake somebody.
     pub has_kicks: bool,
     /// The watch has fired that a sleeper in the kernel's AIO relies on.
@@ -81,7 +81,7 @@ impl Harvest {
     /// Both together.
     pub fn and(self, other: Harvest) -> Harvest {
         Harvest {
-            has_moved: self.has_moved || other.has_moved,
+            has_taken: self.has_taken || other.has_taken,
             has_kicks: self.has_kicks || other.has_kicks,
             has_watch: self.has_watch || other.has_watch,
         }
@@ -89,11 +89,13 @@ impl Harvest {
 
     /// Wakes whom the events that are left satisfy.
     #[inline]
-    pub fn tell(self, completions: &Completions) {
-        if self.has_moved {
-            completions.waiters.moved(self.has_kicks, || completions.ring.occupancy());
+    pub fn wake_waiters(self, completions: &Completions) {
+        if self.has_taken {
+            completions
+                .waiters
+                .notify_after_harvest(self.has_kicks, || completions.ring.occupancy());
             if self.has_watch {
-                completions.waiters.wake_kernel();
+                completions.waiters.wake_kernel_waiters();
             }
         }
     }
@@ -107,7 +109,7 @@ pub enum Engine<'c> {
     /// io_uring.
     Uring(&'c Uring),
     /// Threads.
-    Pool(&'c Lane),
+    Pool(&'c PoolQueue),
 }
 
 impl Engine<'_> {
@@ -129,8 +131,8 @@ impl Engine<'_> {
         }
     }
 
-    /// Whether it has a descriptor that becomes readable with completions, unless the program has closed
-    /// that.
+    /// Whether it has a descriptor that becomes readable with completions, unless the program has
+    /// closed that.
     pub fn has_descriptor(self) -> bool {
         matches!(self, Engine::Uring(_))
     }
@@ -154,26 +156,27 @@ impl Engine<'_> {
     }
 
     /// Takes completions that are there. Those beyond `most` events may be left to other threads.
-    /// [`Harvest::tell`] is due.
+    /// [`Harvest::wake_waiters`] is due.
     #[inline]
     pub fn harvest(self, most: usize) -> Harvest {
         match self {
-            Engine::Kernel(kernel) if most > 0 && kernel.has_news() => kernel.harvest(most),
-            Engine::Uring(uring) if uring.has_news() => uring.harvest(),
+            Engine::Kernel(kernel) if most > 0 && kernel.has_completions() => kernel.harvest(most),
+            Engine::Uring(uring) if uring.has_completions() => uring.harvest(),
             _ => Harvest::default(),
         }
     }
 
     /// The same, and wakes whom their events satisfy.
-    pub fn harvest_and_tell(self) {
+    pub fn harvest_and_wake(self) {
         match self {
-            Engine::Kernel(kernel) => kernel.harvest_and_tell(),
-            Engine::Uring(uring) => uring.harvest_and_tell(),
+            Engine::Kernel(kernel) => kernel.harvest_and_wake(),
+            Engine::Uring(uring) => uring.harvest_and_wake(),
             Engine::Pool(_) => {}
         }
     }
 
-    /// Waits until nothing is in flight, whatever signals come. What workers are at completes by itself.
+    /// Waits until nothing is in flight, whatever signals come. What workers are at completes by
+    /// itself.
     fn drain(self) {
         match self {
             Engine::Kernel(kernel) => kernel.drain(),
@@ -205,7 +208,7 @@ impl Engine<'_> {
         match self {
             Engine::Kernel(kernel) => core::ptr::from_ref(kernel).expose_provenance() | 1,
             Engine::Uring(uring) => core::ptr::from_ref(uring).expose_provenance() | 2,
-            Engine::Pool(lane) => core::ptr::from_ref(lane).expose_provenance() | 3,
+            Engine::Pool(queue) => core::ptr::from_ref(queue).expose_provenance() | 3,
         }
     }
 }
@@ -231,19 +234,19 @@ impl Engine<'static> {
         }
     }
 
-    /// Starts an operation, for an iocb that holds a slot and whose file has the flags `status`. Errors
-    /// are those of the submission; nothing was done then.
+    /// Starts an operation, for an iocb that holds a slot and whose file has the flags `status`.
+    /// Errors are those of the submission; nothing was done then.
     pub fn start(
         self,
         batch: &mut Batch,
-        accepted: &Accepted,
+        checked: &Checked,
         status: StatusFlags,
         task: Task,
     ) -> Result<Started> {
         match self {
             Engine::Kernel(_) => Ok(Started::Caller(task)),
-            Engine::Uring(uring) => uring.start(batch, accepted, status, task),
-            Engine::Pool(lane) => lane.start(batch, accepted, status, task),
+            Engine::Uring(uring) => uring.start(batch, checked, status, task),
+            Engine::Pool(queue) => queue.start(batch, checked, status, task),
         }
     }
 }
@@ -253,7 +256,7 @@ impl Engine<'static> {
 pub struct Engines {
     kernel: Kernel,
     uring: Uring,
-    pool: Lane,
+    pool: PoolQueue,
 }
 
 impl Engines {
@@ -274,8 +277,8 @@ impl Engines {
         self.kernel.completions()
     }
 
-    /// Where an asynchronous operation is started now; `by_number`: the engine may look the file up by the
-    /// program's number.
+    /// Where an asynchronous operation is started now; `by_number`: the engine may look the file up
+    /// by the program's number.
     #[inline]
     pub fn choose(&self, by_number: bool) -> Engine<'_> {
         match by_number && self.uring.is_ready() {
@@ -295,9 +298,9 @@ impl Engines {
         self.kernel.is_ready()
     }
 
-    /// Submits `count` of the program's iocbs, whose addresses are in the array at `iocbs`, and which hold
-    /// slots; how many were accepted. Errors: the kernel's for the first one, EAGAIN if there is no
-    /// room. [`Engines::end_iocbs`] is due.
+    /// Submits `count` of the program's iocbs, whose addresses are in the array at `iocbs`, and
+    /// which hold slots; how many were checked. Errors: the kernel's for the first one, EAGAIN if
+    /// there is no room. [`Engines::end_iocbs`] is due.
     #[inline]
     pub fn submit_iocbs(&self, count: u32, iocbs: usize) -> Result<usize> {
         self.kernel.submit(count, iocbs)
@@ -306,7 +309,7 @@ impl Engines {
     /// What is done already of such iocbs goes to the ring, as in the kernel.
     #[inline]
     pub fn end_iocbs(&self) {
-        if self.kernel.has_news() {
+        if self.kernel.has_completions() {
             self.kernel.end_submission();
         }
     }
@@ -314,8 +317,8 @@ impl Engines {
     /// The same, for a batch that goes on.
     #[inline]
     pub fn end_iocbs_in(&self, batch: &mut Batch) {
-        if self.kernel.has_news() {
-            self.kernel.for_each_result(|res| batch.interruption.note_result(res));
+        if self.kernel.has_completions() {
+            self.kernel.for_each_result(|res| batch.pending_signals.note_result(res));
             self.kernel.end_submission();
         }
     }
@@ -334,11 +337,11 @@ impl Engines {
         self.pool.flush(batch);
     }
 
-    /// The same, for something that must not overtake what workers of the kernel have got.
+    /// The same, for something that must not overtake writes punted to io-wq.
     #[inline]
     pub fn settle(&'static self, batch: &mut Batch) {
         self.flush(batch);
-        self.uring.wait_for_rest(batch);
+        self.uring.wait_for_punted(batch);
     }
 
     /// Takes the completions that are there: see [`Engine::harvest`].
@@ -383,8 +386,8 @@ impl Engines {
         instance.map(Bed::Ring)
     }
 
-    /// Whether events may come that a sleeper in `bed` is not woken by, when as many are there as it asked
-    /// for; or whether it may be woken before.
+    /// Whether events may come that a sleeper in `bed` is not woken by, when as many are there as
+    /// it asked for; or whether it may be woken before.
     pub fn have_others(&self, bed: &Bed<'_>) -> bool {
         let in_flight = self.completions().in_flight();
         match bed {
@@ -404,7 +407,7 @@ impl Engines {
         matches!(bed, Bed::Kernel { .. }) && self.uring.in_flight() > 0
     }
 
-    /// Takes what a sleeper has left in its bed. [`Harvest::tell`] is due.
+    /// Takes what a sleeper has left in its bed. [`Harvest::wake_waiters`] is due.
     pub fn unpack_left(&self, bed: &kaio::Instance) -> Harvest {
         self.kernel.unpack_left(bed)
     }
@@ -434,7 +437,8 @@ impl Engines {
         self.all().into_iter().for_each(Engine::drain);
     }
 
-    /// Waits until nothing is in flight of what the kernel does not finish by itself when the program ends.
+    /// Waits until nothing is in flight of what the kernel does not finish by itself when the
+    /// program ends.
     pub fn drain_at_exit(&self) {
         self.uring.drain();
     }
@@ -450,15 +454,15 @@ impl Engines {
     }
 }
 
-/// Waits until what was handed to workers of ours is done: the program ends, and the kernel would finish
-/// it (fs/aio.c, exit_aio).
+/// Waits until what was handed to workers of ours is done: the program ends, and the kernel would
+/// finish it (fs/aio.c, exit_aio).
 pub fn finish_all() {
     pool::finish_all();
 }
 
 /// There is no context left: no thread or descriptor of an engine shall be.
-pub fn retire() {
-    pool::retire();
+pub fn shutdown() {
+    pool::shutdown();
     kaio::cache::close_pipe();
     crate::uring::cache::clear();
 }

@@ -1,15 +1,15 @@
 //! Pipes, sockets, ttys, eventfds: they have no position, and they may block, as they do in the
 //! kernel's io_submit.
 //!
-//! A signal that comes meanwhile is pending, for the kernel, until io_submit returns: whatever would
-//! block after it ends with EINTR at once, and SIGPIPE comes once, at the end. Here a handler runs
-//! when it runs, so the batch remembers ([`Interruption`]).
+//! A signal that comes meanwhile is pending, for the kernel, until io_submit returns: whatever
+//! would block after it ends with EINTR at once, and SIGPIPE comes once, at the end. Here a handler
+//! runs when it runs, so the batch remembers ([`PendingSignals`]).
 
 use core::ffi::c_int;
 
 use libc::{POLLIN, POLLOUT, RWF_DSYNC, RWF_NOWAIT, S_IFIFO, S_IFSOCK, iovec, pollfd, timespec};
 
-use crate::completion::waiters::{Errand, Place, Sleep, Waiter, Waiters};
+use crate::completion::waiters::{Errand, Sleep, Waiter, WaiterGuard, Waiters};
 use crate::engine::inline::{file_type, has_iter, may_use_nosignal, refused};
 use crate::files::pins::{self, Pin};
 use crate::process::fork_gate;
@@ -21,16 +21,16 @@ use crate::sys::file::{self, Direction, NO_OFFSET, RWF_NOSIGNAL};
 use crate::sys::file_info::Identity;
 use crate::sys::{clock, poll, signal};
 
-/// A flag without effect on streams, with which the kernel refuses those that have no `read_iter` or
-/// `write_iter`; see [`super::inline`].
+/// A flag without effect on streams, with which the kernel refuses those that have no `read_iter`
+/// or `write_iter`; see [`super::inline`].
 const DETECTOR: c_int = RWF_DSYNC;
 
 /// How long a transfer sleeps without a look whether its file is still held.
-const MOMENT: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
+const MAX_SLEEP: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// What a batch knows of signals.
 #[derive(Debug, Default)]
-pub struct Interruption {
+pub struct PendingSignals {
     /// A handler has run, or will: nothing blocks any more.
     is_pending: bool,
     /// A write found nobody to read.
@@ -52,12 +52,12 @@ pub struct Desk {
 
 impl Desk {
     /// A node for the call. Without memory for one the event of a call that is left is lost.
-    fn sit(&self) -> Option<Place<'static>> {
+    fn sit(&self) -> Option<WaiterGuard<'static>> {
         self.waiters.join(reentrancy::owner(), 0, Sleep::Elsewhere)
     }
 
-    /// Sleeps after `done` bytes, in the node that the call has, or in one for the time. EINTR also if
-    /// io_destroy has given the call up, because a handler runs in it.
+    /// Sleeps after `done` bytes, in the node that the call has, or in one for the time. EINTR also
+    /// if io_destroy has given the call up, because a handler runs in it.
     fn sleep<R>(
         desk: Option<Desk>,
         hold: Option<&Hold>,
@@ -91,7 +91,7 @@ struct Hold {
     /// The program's number for the file, and which file it is.
     number: c_int,
     file: Option<Identity>,
-    place: Option<Place<'static>>,
+    place: Option<WaiterGuard<'static>>,
 }
 
 impl Hold {
@@ -146,7 +146,7 @@ impl Drop for Hold {
     }
 }
 
-impl Interruption {
+impl PendingSignals {
     /// Whether the batch has slept since it was last asked.
     pub fn take_slept(&mut self) -> bool {
         core::mem::take(&mut self.has_slept)
@@ -230,7 +230,7 @@ pub fn transfer(
     fd: c_int,
     status: StatusFlags,
     transfer: &Transfer,
-    interruption: &mut Interruption,
+    pending_signals: &mut PendingSignals,
 ) -> Result<i64> {
     let kind = file_type(fd);
     // net/socket.c, sock_read_iter and sock_write_iter.
@@ -246,20 +246,20 @@ pub fn transfer(
     if is_ours {
         flags |= RWF_NOSIGNAL;
     }
-    let call = |fd, iov: &[iovec], flags, interruption: &mut Interruption| {
+    let call = |fd, iov: &[iovec], flags, pending_signals: &mut PendingSignals| {
         // SAFETY: the elements are a private copy; the buffers are the program's.
         let moved = unsafe { file::vectored(direction, fd, iov, NO_OFFSET, flags) };
         if moved == Err(Errno::PIPE) && sends_sigpipe(fd, kind) {
             if is_ours {
-                interruption.broken_pipe();
+                pending_signals.broken_pipe();
             } else if transfer.flags.bits() & RWF_NOSIGNAL == 0 {
-                interruption.raised(libc::SIGPIPE);
+                pending_signals.raised(libc::SIGPIPE);
             }
         }
         moved
     };
     if status.is_nonblocking() || transfer.flags.is_nowait() {
-        return match call(fd, transfer.buffer.as_slice(), flags, interruption) {
+        return match call(fd, transfer.buffer.as_slice(), flags, pending_signals) {
             Ok(count) => Ok(count as i64),
             Err(error) => refused(fd, transfer, error),
         };
@@ -274,7 +274,7 @@ pub fn transfer(
     loop {
         if let Some(lost) = held.take_if(|hold| !hold.is_intact()) {
             let open = if way == Way::OwnOpen { own_open(direction) } else { fd::duplicate };
-            held = lost.again(interruption.desk, open);
+            held = lost.again(pending_signals.desk, open);
             if held.is_none() {
                 // Nothing leads to the file any more.
                 return Ok(if done > 0 { done as i64 } else { Errno::BADF.to_res() });
@@ -292,26 +292,26 @@ pub fn transfer(
         // Not a blocking call: after a handler with SA_RESTART that would go on waiting, where the
         // kernel's AIO gives up with EINTR (fs/aio.c, aio_rw_done). poll never restarts.
         let mut moved = match way {
-            Way::Gently => call(fd, iov, flags | RWF_NOWAIT, interruption),
-            Way::OwnOpen => call(fd, iov, flags, interruption),
+            Way::Gently => call(fd, iov, flags | RWF_NOWAIT, pending_signals),
+            Way::OwnOpen => call(fd, iov, flags, pending_signals),
             Way::WhenReady if !is_ready_now(fd, direction) => Err(Errno::AGAIN),
-            Way::Blocking if interruption.is_pending && !is_ready_now(fd, direction) => {
+            Way::Blocking if pending_signals.is_pending && !is_ready_now(fd, direction) => {
                 Err(Errno::INTR)
             }
             // drivers/tty/n_tty.c, n_tty_write looks for signals before it begins.
-            Way::WhenReady if interruption.is_pending && direction == Direction::Write => {
+            Way::WhenReady if pending_signals.is_pending && direction == Direction::Write => {
                 Err(Errno::INTR)
             }
             Way::WhenReady | Way::Blocking => {
-                interruption.has_slept = true;
-                let moved = Desk::sleep(interruption.desk, held.as_ref(), done, || {
-                    reentrancy::lifted(|| call(fd, iov, flags, interruption))
+                pending_signals.has_slept = true;
+                let moved = Desk::sleep(pending_signals.desk, held.as_ref(), done, || {
+                    reentrancy::lifted(|| call(fd, iov, flags, pending_signals))
                 });
                 // Those that take the whole end early for a signal only.
                 let is_cut = direction == Direction::Write
                     && moved.is_ok_and(|count| (count as u64) < transfer.buffer.len() - done);
                 if moved == Err(Errno::INTR) || (is_cut && (kind == S_IFIFO || fd::is_tty(fd))) {
-                    interruption.is_pending = true;
+                    pending_signals.is_pending = true;
                 }
                 return match moved {
                     Ok(count) => Ok((done + count as u64) as i64),
@@ -326,7 +326,7 @@ pub fn transfer(
                 return Err(Errno::INVAL);
             }
             way = match kind {
-                S_IFIFO => match Hold::new(interruption.desk, number, own_open(direction)) {
+                S_IFIFO => match Hold::new(pending_signals.desk, number, own_open(direction)) {
                     Ok(own) => {
                         held = Some(own);
                         Way::OwnOpen
@@ -341,7 +341,7 @@ pub fn transfer(
         if moved == Err(Errno::AGAIN) && is_ready && is_shut_down(fd, direction) {
             // net/core/datagram.c: without waiting there is no end of datagrams. This does not wait
             // either.
-            moved = reentrancy::lifted(|| call(fd, iov, flags, interruption));
+            moved = reentrancy::lifted(|| call(fd, iov, flags, pending_signals));
         }
         match moved {
             Ok(count) => {
@@ -357,7 +357,7 @@ pub fn transfer(
                     _ => None,
                 });
                 if held.is_none() {
-                    held = Hold::new(interruption.desk, number, fd::duplicate).ok();
+                    held = Hold::new(pending_signals.desk, number, fd::duplicate).ok();
                 }
                 let Some(hold) = &held else {
                     // No descriptor is free: the call itself holds the file.
@@ -365,7 +365,7 @@ pub fn transfer(
                     continue;
                 };
                 let until = deadline.as_ref();
-                if let Err(error) = wait_ready(hold, direction, until, done, interruption) {
+                if let Err(error) = wait_ready(hold, direction, until, done, pending_signals) {
                     return if done > 0 { Ok(done as i64) } else { refused(fd, transfer, error) };
                 }
                 is_ready = true;
@@ -381,12 +381,12 @@ pub fn transfer(
 pub(super) fn write_nothing_to_socket(
     fd: c_int,
     transfer: &Transfer,
-    interruption: &mut Interruption,
+    pending_signals: &mut PendingSignals,
 ) -> Result<usize> {
     let sent = fd::send_nothing(fd);
     let is_silent = transfer.flags.bits() & RWF_NOSIGNAL != 0;
     if sent == Err(Errno::PIPE) && !is_silent && sends_sigpipe(fd, S_IFSOCK) {
-        interruption.broken_pipe();
+        pending_signals.broken_pipe();
     }
     sent
 }
@@ -427,33 +427,34 @@ fn readiness(direction: Direction) -> i16 {
     }
 }
 
-/// Sleeps until the stream is ready, or a moment is over: poll looks at a number when it wakes, which may
-/// mean another file by then. EINTR: a handler has run; EAGAIN: the socket's own timeout is over.
+/// Sleeps until the stream is ready, or a moment is over: poll looks at a number when it wakes,
+/// which may mean another file by then. EINTR: a handler has run; EAGAIN: the socket's own timeout
+/// is over.
 fn wait_ready(
     file: &Hold,
     direction: Direction,
     deadline: Option<&timespec>,
     done: u64,
-    interruption: &mut Interruption,
+    pending_signals: &mut PendingSignals,
 ) -> Result<()> {
-    if interruption.is_pending {
+    if pending_signals.is_pending {
         return Err(Errno::INTR);
     }
-    interruption.has_slept = true;
+    pending_signals.has_slept = true;
     let mut fds = [pollfd { fd: file.raw(), events: readiness(direction), revents: 0 }];
     let (left, is_last) = match deadline.map(clock::until) {
-        Some(left) if left.tv_sec < MOMENT.tv_sec => (left, true),
-        _ => (MOMENT, false),
+        Some(left) if left.tv_sec < MAX_SLEEP.tv_sec => (left, true),
+        _ => (MAX_SLEEP, false),
     };
     let mask = reentrancy::mask();
-    let slept = Desk::sleep(interruption.desk, Some(file), done, || {
-        reentrancy::asleep(|| poll::wait(&mut fds, Some(&left), mask.as_ref()))
+    let slept = Desk::sleep(pending_signals.desk, Some(file), done, || {
+        reentrancy::blocking(|| poll::wait(&mut fds, Some(&left), mask.as_ref()))
     });
     match slept {
         Ok(0) if is_last => Err(Errno::AGAIN),
         Ok(_) => Ok(()),
         Err(error) => {
-            interruption.is_pending |= error == Errno::INTR;
+            pending_signals.is_pending |= error == Errno::INTR;
             Err(error)
         }
     }

@@ -1,10 +1,11 @@
 //! What a worker of the pool does for a request, or a caller in its place.
 //!
-//! The kernel starts a request in io_submit. Here some time goes by until a worker comes to it, in which
-//! the program may have changed the file. What the request needs of it is that of its submission:
+//! The kernel starts a request in io_submit. Here some time goes by until a worker comes to it, in
+//! which the program may have changed the file. What the request needs of it is that of its
+//! submission:
 //! - the position of a write, though O_APPEND is set now;
-//! - the end of the file: a read does not go beyond the one that was there, and a write does not bring
-//!   back what the program has cut off since.
+//! - the end of the file: a read does not go beyond the one that was there, and a write does not
+//!   bring back what the program has cut off since.
 
 use libc::{RWF_NOWAIT, iovec, timespec};
 
@@ -21,23 +22,23 @@ use crate::sys::poll::SigSet;
 use crate::sys::{clock, fd, poll, signal, thread};
 
 /// How often a pin that is closed in mid-work is made anew.
-const TRIES: usize = 8;
+const MAX_PIN_ATTEMPTS: usize = 8;
 
 /// What a thread that works has seen to.
 #[derive(Clone, Copy, Debug)]
 pub struct Shield {
-    /// The thread's signal mask. Now all signals are blocked, also those by which glibc changes the ids of
-    /// all threads: who changes them waits until the mask is set back, and until then the thread's rights
-    /// stay what they are.
+    /// The thread's signal mask. Now all signals are blocked, also those by which glibc changes the
+    /// ids of all threads: who changes them waits until the mask is set back, and until then the
+    /// thread's credentials stay what they are.
     mask: SigSet,
-    /// The thread's rights.
+    /// The thread's credentials.
     own: Credentials,
     /// When that began.
     since: timespec,
 }
 
 /// How long others may have to wait for a thread that works: to change ids.
-const TURN: i64 = 1_000_000;
+const MAX_SIGNAL_DELAY: i64 = 1_000_000;
 
 impl Shield {
     /// Blocks all signals in the calling thread.
@@ -56,15 +57,15 @@ impl Shield {
         self.mask
     }
 
-    /// The rights of the thread.
-    pub fn rights(&self) -> Credentials {
+    /// The credentials of the thread.
+    pub fn credentials(&self) -> Credentials {
         self.own
     }
 
-    /// Lets signals come that have waited for long, before the thread goes on; whether its rights have
-    /// changed.
+    /// Lets signals come that have waited for long, before the thread goes on; whether its
+    /// credentials have changed.
     pub fn breathe(&mut self) -> bool {
-        if clock::between(&self.since, &clock::now()) <= TURN {
+        if clock::between(&self.since, &clock::now()) <= MAX_SIGNAL_DELAY {
             return false;
         }
         self.lower();
@@ -72,7 +73,7 @@ impl Shield {
         before.own != self.own
     }
 
-    /// Signals were let in.
+    /// EventfdNotifier were let in.
     pub fn renew(&mut self) {
         self.own = Credentials::current();
     }
@@ -81,9 +82,10 @@ impl Shield {
 /// Does the work of a request that the caller has claimed; its result.
 ///
 /// divergence: until it starts, the request is only queued: it is lost if the process is killed;
-/// O_DIRECT is what the file has at this moment; a read finds nothing where the file was cut off; a file
-/// that was cut off and made longer again gets the data of a write; and buffers are not held, so that
-/// one that the program has unmapped gives EFAULT. The kernel looks at all that in io_submit.
+/// O_DIRECT is what the file has at this moment; a read finds nothing where the file was cut off; a
+/// file that was cut off and made longer again gets the data of a write; and buffers are not held,
+/// so that one that the program has unmapped gives EFAULT. The kernel looks at all that in
+/// io_submit.
 pub fn perform(request: &Request, holds: &Holds) -> i64 {
     let shield = Shield::raise();
     let result = perform_shielded(request, holds, &shield);
@@ -99,7 +101,7 @@ pub fn perform_shielded(request: &Request, holds: &Holds, shield: &Shield) -> i6
         true => perform_once(request, shield.own),
         false => Err(Errno::BADF),
     };
-    for _ in 0..TRIES {
+    for _ in 0..MAX_PIN_ATTEMPTS {
         if result.is_ok() || request.is_pin_intact() || !is_held(request, holds, now) {
             break;
         }
@@ -121,11 +123,11 @@ fn is_held(request: &Request, holds: &Holds, now: u64) -> bool {
 fn perform_once(request: &Request, own: Credentials) -> Result<usize> {
     let (work, fd) = (request.work().ok_or(Errno::BADF)?, request.pin().ok_or(Errno::BADF)?);
     match &work.task {
-        Task::Transfer(transfer) => with_rights(own, request.credentials(), || {
+        Task::Transfer(transfer) => with_credentials(own, request.credentials(), || {
             with_priority(transfer.priority, || move_bytes(fd, transfer, request.size()))
         }),
         Task::Sync { data_only } => {
-            with_rights(own, request.credentials(), || file::sync(fd, *data_only).map(|()| 0))
+            with_credentials(own, request.credentials(), || file::sync(fd, *data_only).map(|()| 0))
         }
         Task::Poll { .. } => Err(Errno::INVAL),
     }
@@ -186,11 +188,15 @@ static FUTILE: AtomicU32 = AtomicU32::new(0);
 /// How often a write is attempted without waiting: for some eight milliseconds, and once where that
 /// does not seem to be possible at all.
 fn attempts() -> u32 {
-    const MANY: u32 = 16;
-    const PATIENCE: u32 = 8;
-    const INTERVAL: u32 = 32;
+    const MAX_NOWAIT_ATTEMPTS: u32 = 16;
+    const FUTILE_BEFORE_PAUSE: u32 = 8;
+    const RETRY_AFTER: u32 = 32;
     let futile = FUTILE.load(Ordering::Relaxed);
-    if futile < PATIENCE || futile.is_multiple_of(INTERVAL) { MANY } else { 1 }
+    if futile < FUTILE_BEFORE_PAUSE || futile.is_multiple_of(RETRY_AFTER) {
+        MAX_NOWAIT_ATTEMPTS
+    } else {
+        1
+    }
 }
 
 fn nap(attempt: u32) {
@@ -225,8 +231,8 @@ fn write(fd: i32, transfer: &Transfer, list: &[iovec], flags: i32) -> Result<usi
 }
 
 fn vectored(fd: i32, transfer: &Transfer, list: &[iovec], flags: i32) -> Result<usize> {
-    // SAFETY: the elements are the request's own copy; the buffers are the program's, which keeps them
-    // until the event.
+    // SAFETY: the elements are the request's own copy; the buffers are the program's, which keeps
+    // them until the event.
     unsafe { file::vectored(transfer.direction, fd, list, transfer.offset, flags) }
 }
 
@@ -239,8 +245,8 @@ fn with_priority<R>(wanted: Option<u16>, work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Runs `work` with the rights of the submitter, in a thread that has its own.
-fn with_rights<R>(own: Credentials, wanted: Credentials, work: impl FnOnce() -> R) -> R {
+/// Runs `work` with the credentials of the submitter, in a thread that has its own.
+fn with_credentials<R>(own: Credentials, wanted: Credentials, work: impl FnOnce() -> R) -> R {
     if own == wanted {
         return work();
     }

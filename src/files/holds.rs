@@ -1,12 +1,12 @@
-//! Pins that the requests of a batch share: one for each file of the batch, closed when the last of them
-//! has completed.
+//! Pins that the requests of a batch share: one for each file of the batch, closed when the last of
+//! them has completed.
 //!
-//! A pin may be closed by the program, and its number used again; so its file is looked at from time to
-//! time ([`Holds::is_believed`]), and before it is closed. A request that finds it lost makes one of its
-//! own.
+//! A pin may be closed by the program, and its number used again; so its file is looked at from
+//! time to time ([`Holds::is_believed`]), and before it is closed. A request that finds it lost
+//! makes one of its own.
 //!
-//! *Who may touch what*: `file` is written before the hold is shared, and only read until the last user
-//! has left.
+//! *Who may touch what*: `file` is written before the hold is shared, and only read until the last
+//! user has left.
 //!
 //! *Locks*: `free` is a leaf.
 
@@ -21,8 +21,9 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::OwnedFd;
 use crate::sys::file_info::Identity;
 
-/// How long a look at a pin is believed, in nanoseconds: as long as io_submit believes what it has asked.
-const BELIEF: u64 = 50_000;
+/// How long a look at a pin is believed, in nanoseconds: as long as io_submit believes what it has
+/// asked.
+const MAX_AGE: u64 = 50_000;
 
 /// A pin that is shared.
 #[derive(Debug, Default)]
@@ -114,7 +115,7 @@ impl Holds {
     /// Whether the pin was seen to hold its file a moment before `now`.
     pub fn is_believed(&self, share: &Share, now: u64) -> bool {
         let seen = self.holds.get(share.index).map_or(0, |hold| hold.seen.load(Ordering::Relaxed));
-        now.saturating_sub(seen) < BELIEF
+        now.saturating_sub(seen) < MAX_AGE
     }
 
     /// The pin was seen to hold its file.

@@ -22,7 +22,7 @@ use crate::sys::file_info::{FileInfo, Identity};
 /// How many shards there are.
 const SHARDS: usize = 64;
 /// How many kept pins are tried before a new one is made.
-const TRIES: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 
 /// A kept pin.
 #[derive(Debug)]
@@ -148,16 +148,18 @@ impl Drop for Pin {
     }
 }
 
-/// The file that a new pin of the program's `number` holds; `before`: what the number meant a moment ago.
-/// The number may mean another one by now (dup2), so the pin tells; unless the program has closed that, or
-/// put a file of its own there, which clears the flag: then only the number is left to ask.
+/// The file that a new pin of the program's `number` holds; `before`: what the number meant a
+/// moment ago. The number may mean another one by now (dup2), so the pin tells; unless the program
+/// has closed that, or put a file of its own there, which clears the flag: then only the number is
+/// left to ask.
 pub fn look(pin: i32, number: i32, before: Option<Identity>) -> Option<FileInfo> {
     let is_ours = |info: &FileInfo| before == Some(info.identity) || fd::is_closed_on_exec(pin);
     FileInfo::of(pin).ok().filter(is_ours).or_else(|| FileInfo::of(number).ok())
 }
 
-/// Whether `pin`, made of the program's `number`, holds `file` still: the program may have closed it, and
-/// put a file of its own there. The objects of the kernel have one inode, all of them; dup2 clears the flag.
+/// Whether `pin`, made of the program's `number`, holds `file` still: the program may have closed
+/// it, and put a file of its own there. The objects of the kernel have one inode, all of them; dup2
+/// clears the flag.
 pub fn is_intact(pin: i32, number: i32, file: &Identity) -> bool {
     file.is_behind(pin) && (fd::is_closed_on_exec(pin) || fd::is_same_file(pin, number) == Ok(true))
 }
@@ -219,7 +221,7 @@ fn reuse(number: i32) -> Option<OwnedFd> {
     }
     // Workers only use positions: another open of the same file in the same mode will do.
     let status = fd::status_flags(number).ok()?;
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let kept = shard.take(&file, status)?;
         match fd::status_flags(kept.pin.raw()) {
             Ok(now) if file.is_behind(kept.pin.raw()) => {

@@ -1,12 +1,12 @@
 //! Eventfds that programs name in `aio_resfd`, kept open while a request refers to them.
 //!
-//! Nothing is ever written to a number of the program's: whatever was found there, another thread may
-//! put a file of its own in its place. Only a duplicate is asked what it is, and written to.
+//! Nothing is ever written to a number of the program's: whatever was found there, another thread
+//! may put a file of its own in its place. Only a duplicate is asked what it is, and written to.
 //!
-//! Programs name the same eventfd again and again: a context shares one duplicate among all requests
-//! in flight, as long as the number still means the same file (kcmp). The duplicate is closed with
-//! the last of them, because a descriptor that stays open would keep registrations in the program's
-//! own epoll alive after the program has closed the eventfd.
+//! Programs name the same eventfd again and again: a context shares one duplicate among all
+//! requests in flight, as long as the number still means the same file (kcmp). The duplicate is
+//! closed with the last of them, because a descriptor that stays open would keep registrations in
+//! the program's own epoll alive after the program has closed the eventfd.
 //!
 //! The program may close the duplicate, too, or put a file of its own at that number: before it is
 //! written to or closed it is compared with the program's number, and if it is lost and that is an
@@ -23,26 +23,26 @@ use crate::sys::poll;
 
 const ENTRIES: usize = 4;
 /// How often another descriptor is looked for, if what was found is closed before it is written to.
-const TRIES: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 
 /// An eventfd to add 1 to: one of the program's that is open now, or one that is pinned.
 #[derive(Clone, Copy, Debug)]
-pub struct Signal {
+pub struct EventfdRef {
     fd: i32,
     /// The program's number for it.
     number: i32,
     may_block: bool,
 }
 
-impl Signal {
+impl EventfdRef {
     /// The eventfd `number`. EBADF or EINVAL unless it is one: fs/aio.c, __io_submit_one,
     /// eventfd_ctx_fdget. If the number is the program's, that may be out of date at once.
-    pub fn to_number(number: i32) -> Result<Signal> {
+    pub fn to_number(number: i32) -> Result<EventfdRef> {
         let status = fd::status_flags(number)?;
         if !fd::is_eventfd(number) {
             return Err(Errno::INVAL);
         }
-        Ok(Signal { fd: number, number, may_block: !status.is_nonblocking() })
+        Ok(EventfdRef { fd: number, number, may_block: !status.is_nonblocking() })
     }
 
     /// Adds 1: fs/aio.c, aio_complete, eventfd_signal.
@@ -66,10 +66,10 @@ impl Signal {
         }
     }
 
-    /// Finds a descriptor to write to, and another one if that is closed before `write` comes to it,
-    /// which is false then.
+    /// Finds a descriptor to write to, and another one if that is closed before `write` comes to
+    /// it, which is false then.
     fn write(self, write: impl Fn(i32) -> bool) {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             if self.target().is_none_or(&write) {
                 return;
             }
@@ -92,16 +92,16 @@ impl Signal {
     }
 }
 
-/// Signals for events that are in the ring, to be sent together: who waits cannot tell, since more may
-/// have been sent before it looks. [`Signals::send`] is due.
+/// EventfdNotifier for events that are in the ring, to be sent together: who waits cannot tell,
+/// since more may have been sent before it looks. [`EventfdNotifier::send`] is due.
 #[derive(Debug, Default)]
 #[must_use]
-pub struct Signals {
+pub struct EventfdNotifier {
     resfd: Option<Resfd>,
     count: u64,
 }
 
-impl Signals {
+impl EventfdNotifier {
     /// Adds one for `resfd`, which is given back to `resfds` when it is sent.
     pub fn add(&mut self, resfd: Resfd, resfds: &Resfds) {
         match &self.resfd {
@@ -138,7 +138,7 @@ impl Note {
     /// The eventfd that was noted. To be called once.
     pub fn resfd(self) -> Option<Resfd> {
         let Note { fd, number, may_block, entry, is_there } = self;
-        let signal = Signal { fd, number, may_block };
+        let signal = EventfdRef { fd, number, may_block };
         is_there.then(|| Resfd { signal, entry: entry.checked_sub(1) })
     }
 }
@@ -146,20 +146,20 @@ impl Note {
 /// A pinned eventfd. Given back with [`Resfds::release`].
 #[derive(Debug)]
 pub struct Resfd {
-    signal: Signal,
+    signal: EventfdRef,
     /// The shared entry it belongs to, if any.
     entry: Option<u8>,
 }
 
 impl Resfd {
     /// How to add 1 to it.
-    pub fn signal(&self) -> Signal {
+    pub fn signal(&self) -> EventfdRef {
         self.signal
     }
 
     /// A copy, for who gives it back if its holder cannot.
     pub fn to_note(&self) -> Note {
-        let Signal { fd, number, may_block } = self.signal;
+        let EventfdRef { fd, number, may_block } = self.signal;
         Note {
             is_there: true,
             fd,
@@ -185,7 +185,7 @@ pub struct Resfds {
 }
 
 impl Resfds {
-    /// Keeps the eventfd `number` open. EBADF, EINVAL: see [`Signal::to_number`]; EAGAIN: no
+    /// Keeps the eventfd `number` open. EBADF, EINVAL: see [`EventfdRef::to_number`]; EAGAIN: no
     /// descriptor is free.
     pub fn acquire(&self, number: i32, _section: &Section) -> Result<Resfd> {
         if let Some(shared) = self.find(number) {
@@ -196,8 +196,8 @@ impl Resfds {
             _ => Errno::AGAIN,
         })?;
         // The duplicate is asked: the number may mean another file by now.
-        match Signal::to_number(pin.raw()) {
-            Ok(signal) => Ok(self.enter(pin, Signal { number, ..signal })),
+        match EventfdRef::to_number(pin.raw()) {
+            Ok(signal) => Ok(self.enter(pin, EventfdRef { number, ..signal })),
             Err(error) => {
                 pins::release(pin);
                 Err(error)
@@ -210,7 +210,7 @@ impl Resfds {
         let signal = resfd.signal;
         let Some(index) = resfd.entry else {
             let pin = fd::duplicate(signal.fd).map_err(|_| Errno::AGAIN)?;
-            return Ok(Resfd { signal: Signal { fd: pin.into_raw(), ..signal }, entry: None });
+            return Ok(Resfd { signal: EventfdRef { fd: pin.into_raw(), ..signal }, entry: None });
         };
         if let Some(entry) = self.entries.lock().get_mut(usize::from(index)) {
             entry.users += 1;
@@ -227,7 +227,7 @@ impl Resfds {
                 && fd::is_same_file(entry.pin, number) == Ok(true)
             {
                 entry.users += 1;
-                let signal = Signal { fd: entry.pin, number, may_block: entry.may_block };
+                let signal = EventfdRef { fd: entry.pin, number, may_block: entry.may_block };
                 return Some(Resfd { signal, entry: Some(index as u8) });
             }
         }
@@ -235,9 +235,9 @@ impl Resfds {
     }
 
     /// The first user of an eventfd. Without a free entry it shares with nobody.
-    fn enter(&self, pin: OwnedFd, signal: Signal) -> Resfd {
+    fn enter(&self, pin: OwnedFd, signal: EventfdRef) -> Resfd {
         let pin = pin.into_raw();
-        let Signal { number, may_block, .. } = signal;
+        let EventfdRef { number, may_block, .. } = signal;
         let mut entries = self.entries.lock();
         let free = entries.iter_mut().enumerate().find(|(_, entry)| entry.users == 0);
         let entry = free.map(|(index, entry)| {
@@ -350,7 +350,7 @@ mod tests {
     fn signals_sent_together_count_each() {
         let resfds = Resfds::default();
         let (eventfd, other) = (fd::eventfd().unwrap(), fd::eventfd().unwrap());
-        let mut signals = Signals::default();
+        let mut signals = EventfdNotifier::default();
         for target in [&eventfd, &eventfd, &other, &eventfd] {
             signals.add(acquire(&resfds, target), &resfds);
         }
@@ -362,11 +362,11 @@ mod tests {
     #[test]
     fn only_eventfds_will_do() {
         let file = File::open("/dev/null").unwrap();
-        let errno = |number| Signal::to_number(number).map(|_| ());
+        let errno = |number| EventfdRef::to_number(number).map(|_| ());
         assert_eq!(errno(-1), Err(Errno::BADF));
         assert_eq!(errno(file.as_raw_fd()), Err(Errno::INVAL));
         let epoll = crate::sys::epoll::create().unwrap();
         assert_eq!(errno(epoll.raw()), Err(Errno::INVAL));
-        assert!(Signal::to_number(fd::eventfd().unwrap().raw()).is_ok());
+        assert!(EventfdRef::to_number(fd::eventfd().unwrap().raw()).is_ok());
     }
 }

@@ -16,10 +16,10 @@ use crate::sys::file_info::Identity;
 use crate::sys::thread;
 
 /// The most instances that wait, and what they are charged with at most.
-const MOST: usize = 16;
-const MOST_CHARGE: u32 = 1024;
+const MAX_CACHED: usize = 16;
+const MAX_CACHED_CHARGE: u32 = 1024;
 
-static CACHE: Lock<[Option<Box<Instance>>; MOST]> = Lock::new([const { None }; MOST]);
+static CACHE: Lock<[Option<Box<Instance>>; MAX_CACHED]> = Lock::new([const { None }; MAX_CACHED]);
 /// Instances that shall be destroyed; and whether a thread does it.
 static SURPLUS: Lock<(Vec<Instance>, bool)> = Lock::new((Vec::new(), false));
 /// What all instances are charged with.
@@ -47,8 +47,8 @@ pub fn charged() -> u64 {
     u64::from(CHARGED.load(Ordering::Relaxed))
 }
 
-/// An instance with room for `capacity` requests, or the smallest one for 0. ENOSYS: there are none for
-/// good; EAGAIN: there is no room on the host.
+/// An instance with room for `capacity` requests, or the smallest one for 0. ENOSYS: there are none
+/// for good; EAGAIN: there is no room on the host.
 pub fn acquire(capacity: u32) -> Result<Box<Instance>> {
     let is_fit = |kept: &Instance| kept.capacity() >= capacity;
     if let Some(kept) = take(is_fit) {
@@ -120,7 +120,7 @@ pub fn release(instance: Box<Instance>) {
     if surplus.as_ref().is_some_and(|instance| instance.is_idle()) {
         let mut cache = CACHE.lock();
         let charge: u32 = cache.iter().flatten().chain(&surplus).map(|kept| kept.charge).sum();
-        if charge <= MOST_CHARGE
+        if charge <= MAX_CACHED_CHARGE
             && let Some(place) = cache.iter_mut().find(|place| place.is_none())
         {
             *place = surplus.take();
@@ -188,8 +188,8 @@ pub fn can_kick() -> bool {
     HAS_PIPE.load(Ordering::Relaxed) || pipe().is_some()
 }
 
-/// Another one in place of `lost`, which the program has closed or replaced. False: there is none, or
-/// it has not.
+/// Another one in place of `lost`, which the program has closed or replaced. False: there is none,
+/// or it has not.
 pub(super) fn renew_pipe(lost: i32) -> bool {
     let is_lost = |out: &OwnedFd, it: &Identity| out.raw() == lost && !it.is_behind(lost);
     let taken = PIPE.lock().take_if(|(out, identity)| is_lost(out, identity));

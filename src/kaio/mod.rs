@@ -1,21 +1,23 @@
-//! Instances of the kernel's AIO: contexts that io_setup(2) makes, whose events any thread can take out
-//! of the ring in memory, without a call.
+//! Instances of the kernel's AIO: contexts that io_setup(2) makes, whose events any thread can take
+//! out of the ring in memory, without a call.
 //!
-//! An instance serves one context of ours at a time. It is made when a context first needs it and kept
-//! for others when the context is destroyed ([`cache`]): io_destroy(2) takes 30 ms. Nothing here knows
-//! what is submitted, but that events whose `obj` is an iocb of ours are not for the program:
+//! An instance serves one context of ours at a time. It is made when a context first needs it and
+//! kept for others when the context is destroyed ([`cache`]): io_destroy(2) takes 30 ms. Nothing
+//! here knows what is submitted, but that events whose `obj` is an iocb of ours are not for the
+//! program:
 //!
-//! - *kicks* get threads out of their sleep. A kick is a read of no bytes from a pipe of ours, which is
-//!   over at once. Should the program have put a file of its own there, it does no harm.
-//! - the *watch* tells when another descriptor becomes readable, so that one sleep is enough for both.
+//! - *kicks* get threads out of their sleep. A kick is a read of no bytes from a pipe of ours,
+//!   which is over at once. Should the program have put a file of its own there, it does no harm.
+//! - the *watch* tells when another descriptor becomes readable, so that one sleep is enough for
+//!   both.
 //!
-//! *Who may touch what*: the head of the ring, under `harvest`, while no thread sleeps; while one does,
-//! the kernel moves it, for everybody. The bag belongs to the sleeper who has got it. The iocb of the
-//! watch belongs to who has set `is_armed`.
+//! *Who may touch what*: the head of the ring, under `harvest`, while no thread sleeps; while one
+//! does, the kernel moves it, for everybody. The bag belongs to the sleeper who has got it. The
+//! iocb of the watch belongs to who has set `is_armed`.
 //!
 //! *Orderings*: the kernel is the partner. Events are read after an Acquire load of the tail
-//! (fs/aio.c, aio_complete has the barrier), and before the Release store of the head, which the kernel
-//! reads when it looks for room (user_refill_reqs_available).
+//! (fs/aio.c, aio_complete has the barrier), and before the Release store of the head, which the
+//! kernel reads when it looks for room (user_refill_reqs_available).
 
 pub mod cache;
 
@@ -73,8 +75,8 @@ impl Bag {
         Bag { events: [const { MaybeUninit::uninit() }; BAG], count: 0 }
     }
 
-    /// One in which events can be counted: those that the kernel has not written are all 0. Never on the
-    /// stack, which may be small.
+    /// One in which events can be counted: those that the kernel has not written are all 0. Never
+    /// on the stack, which may be small.
     fn blank() -> Box<UnsafeCell<Bag>> {
         let mut bag = Box::<UnsafeCell<Bag>>::new_uninit();
         // SAFETY: memory for one; events may be anything, and 0 is a count.
@@ -144,8 +146,8 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Makes an instance that is charged with `charge` events. It has room for some more: the kernel
-    /// rounds up to twice what the CPUs may need, and to a page.
+    /// Makes an instance that is charged with `charge` events. It has room for some more: the
+    /// kernel rounds up to twice what the CPUs may need, and to a page.
     ///
     /// NOSYS: what is there is not the kernel's AIO as it is known here.
     fn new(charge: u32) -> Result<Instance> {
@@ -182,8 +184,9 @@ impl Instance {
     /// A field of the header of the ring.
     fn field(&self, offset: usize) -> &AtomicU32 {
         let pointer = core::ptr::with_exposed_provenance_mut(self.context() + offset);
-        // SAFETY: the kernel has mapped a page with the header there, which stays as long as `self`, or
-        // until `end` has put another one in its place; the callers pass offsets of aligned fields.
+        // SAFETY: the kernel has mapped a page with the header there, which stays as long as
+        // `self`, or until `end` has put another one in its place; the callers pass offsets of
+        // aligned fields.
         unsafe { AtomicU32::from_ptr(pointer) }
     }
 
@@ -206,8 +209,8 @@ impl Instance {
         &self.in_flight
     }
 
-    /// Submits `count` iocbs of the program, whose addresses are in its array at `iocbs`; how many were
-    /// accepted.
+    /// Submits `count` iocbs of the program, whose addresses are in its array at `iocbs`; how many
+    /// were checked.
     #[inline]
     pub fn submit(&self, count: usize, iocbs: usize) -> Result<usize> {
         kaio::submit(self.context(), count, iocbs)
@@ -216,13 +219,13 @@ impl Instance {
     /// Whether there are events to take.
     #[inline]
     pub fn has_events(&self) -> bool {
-        // Acquire, both: pair with the kernel's barrier before the tail, and with our Release of the
-        // head.
+        // Acquire, both: pair with the kernel's barrier before the tail, and with our Release of
+        // the head.
         self.tail().load(Ordering::Acquire) != self.head().load(Ordering::Acquire)
     }
 
-    /// Takes events that are there, of up to `most` requests, which `take` gets: the others are for other
-    /// threads.
+    /// Takes events that are there, of up to `most` requests, which `take` gets: the others are for
+    /// other threads.
     pub fn harvest(&self, most: usize, mut take: impl FnMut(Event)) -> Found {
         let mut found = Found::default();
         let sleepers = self.harvest.lock();
@@ -273,7 +276,8 @@ impl Instance {
         });
     }
 
-    /// Visits the events that are there, until `visit` returns false; where they end. The lock is held.
+    /// Visits the events that are there, until `visit` returns false; where they end. The lock is
+    /// held.
     fn read(&self, mut visit: impl FnMut(&Event) -> bool) -> u32 {
         let mut index = self.head().load(Ordering::Relaxed) % self.nr;
         // Acquire: pairs with the kernel's barrier: the events up to the tail are complete.
@@ -290,8 +294,8 @@ impl Instance {
         index
     }
 
-    /// What a submitter did before is seen by who gets the event. That is the kernel's doing, of which
-    /// neither the language nor a sanitizer knows.
+    /// What a submitter did before is seen by who gets the event. That is the kernel's doing, of
+    /// which neither the language nor a sanitizer knows.
     fn see_submissions(&self) {
         // Acquire: pairs with the SeqCst of the count in engine/kernel, `submit`.
         let _ = self.in_flight.load(Ordering::Acquire);
@@ -317,8 +321,8 @@ impl Instance {
         Ok(bag.count)
     }
 
-    /// From here on until [`Instance::get_up`] the calling thread may sleep. True: it takes events into
-    /// the bag of the instance.
+    /// From here on until [`Instance::get_up`] the calling thread may sleep. True: it takes events
+    /// into the bag of the instance.
     pub fn fall_asleep(&self) -> bool {
         let mut sleepers = self.harvest.lock();
         sleepers.count += 1;
@@ -330,9 +334,9 @@ impl Instance {
         self.bag.get()
     }
 
-    /// Sleeps until there are `count` events, or the bag is full, at most `timeout`; takes up to `most`
-    /// into `bag`, or none: that of the instance, which the caller has. Whether these are all: fewer if it
-    /// took too long or a signal came; EINTR: none, and a signal came.
+    /// Sleeps until there are `count` events, or the bag is full, at most `timeout`; takes up to
+    /// `most` into `bag`, or none: that of the instance, which the caller has. Whether these are
+    /// all: fewer if it took too long or a signal came; EINTR: none, and a signal came.
     pub fn sleep(
         &self,
         count: u32,
@@ -348,7 +352,8 @@ impl Instance {
         Ok(taken >= (count as usize).clamp(1, BAG))
     }
 
-    /// Takes out what a sleeper has brought; `take` gets the events of requests. [`Instance::get_up`] is due.
+    /// Takes out what a sleeper has brought; `take` gets the events of requests.
+    /// [`Instance::get_up`] is due.
     pub fn unpack(&self, bag: Option<&mut Bag>, mut take: impl FnMut(Event)) -> Found {
         let mut found = Found::default();
         // SAFETY: as in `sleep`.
@@ -365,8 +370,8 @@ impl Instance {
         sleepers.has_bag &= !has_bag;
     }
 
-    /// A thread that slept, with the bag of the instance, has left its call: counts the events that it has
-    /// taken, before they are taken out.
+    /// A thread that slept, with the bag of the instance, has left its call: counts the events that
+    /// it has taken, before they are taken out.
     pub fn recount(&self) {
         // SAFETY: as in `sleep`, for the one who has left.
         unsafe { &mut *self.bag() }.recount();
@@ -391,8 +396,8 @@ impl Instance {
         }
     }
 
-    /// Lets `descriptor` wake a sleeper when it becomes readable; `number` tells it from those that had
-    /// its place before. False: the kernel cannot, or not yet.
+    /// Lets `descriptor` wake a sleeper when it becomes readable; `number` tells it from those that
+    /// had its place before. False: the kernel cannot, or not yet.
     pub fn watch(&self, descriptor: i32, number: u32) -> bool {
         let watch = &self.watch;
         // Acquire: pairs with the Release in `harvest`.
@@ -459,13 +464,13 @@ impl Instance {
     unsafe fn event(&self, index: u32) -> Event {
         let events = self.context() + size_of::<AioRing>();
         let events = core::ptr::with_exposed_provenance::<Event>(events);
-        // SAFETY: the ring has `nr` events, and the kernel does not write those up to the tail before
-        // the head has passed them. Any bits are an `Event`.
+        // SAFETY: the ring has `nr` events, and the kernel does not write those up to the tail
+        // before the head has passed them. Any bits are an `Event`.
         unsafe { events.add(index as usize).read_volatile() }
     }
 
-    /// Turns the empty ring until the next event goes to `position`. False: it does not turn, or that would
-    /// take more than a millisecond or two.
+    /// Turns the empty ring until the next event goes to `position`. False: it does not turn, or
+    /// that would take more than a millisecond or two.
     pub fn turn(&self, position: u32) -> bool {
         const FARTHEST: u32 = 4096;
         loop {
@@ -508,12 +513,13 @@ impl Instance {
         })
     }
 
-    /// Gives up what is watched, and takes all events, for nobody: the context that it served is gone.
+    /// Gives up what is watched, and takes all events, for nobody: the context that it served is
+    /// gone.
     pub fn clear(&self) {
-        const TRIES: usize = 10;
+        const MAX_ATTEMPTS: usize = 10;
         const MOMENT: timespec = timespec { tv_sec: 0, tv_nsec: 2_000_000 };
         self.forget_watch();
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             self.harvest(usize::MAX, |_| {});
             if self.is_idle() {
                 return;
@@ -528,8 +534,8 @@ impl Instance {
         }
     }
 
-    /// Has the kernel destroy it, and with that wait until nothing is in flight. Calls that are asleep in it
-    /// end with EINVAL; no call looks into the ring at the same time.
+    /// Has the kernel destroy it, and with that wait until nothing is in flight. Calls that are
+    /// asleep in it end with EINVAL; no call looks into the ring at the same time.
     pub fn end(&self) {
         let nowhere = NOWHERE.as_ptr().expose_provenance();
         let context = self.context.swap(nowhere, Ordering::Relaxed);

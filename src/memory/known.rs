@@ -1,17 +1,18 @@
-//! Memory of the program that is known to be there without asking: its writable data; its heap, from the
-//! lowest address on that was asked about; and the stack that the calling thread runs on, as far up as
-//! was asked about.
+//! Memory of the program that is known to be there without asking: its writable data; its heap,
+//! from the lowest address on that was asked about; and the stack that the calling thread runs on,
+//! as far up as was asked about.
 //!
-//! Data and heap are mapped as long as the process lives, but for what free(3) gives back at the end of
-//! the heap, which is looked up each time. The kernel puts the heap some way behind the data and nothing
-//! between them, so that what is there and lies between the data and the break belongs to the heap. A
-//! stack is mapped as long as somebody runs on it; that it has no gap was asked once ([`Stack`]).
+//! Data and heap are mapped as long as the process lives, but for what free(3) gives back at the
+//! end of the heap, which is looked up each time. The kernel puts the heap some way behind the data
+//! and nothing between them, so that what is there and lies between the data and the break belongs
+//! to the heap. A stack is mapped as long as somebody runs on it; that it has no gap was asked once
+//! ([`Stack`]).
 //!
-//! divergence: a program that protects or unmaps a part of them, and then passes it, gets a signal where
-//! the kernel says EFAULT.
+//! divergence: a program that protects or unmaps a part of them, and then passes it, gets a signal
+//! where the kernel says EFAULT.
 //!
-//! No system call is made: the program headers of the executable are in its memory, and libc knows the
-//! break.
+//! No system call is made: the program headers of the executable are in its memory, and libc knows
+//! the break.
 
 use core::ops::Range;
 use core::slice;
@@ -67,11 +68,11 @@ impl Known {
 
     /// Whether a page is where the stack may be that the call runs on.
     pub fn may_be_stack(&self, page: usize) -> bool {
-        (self.frame..self.frame + Stack::MOST * PAGE).contains(&page)
+        (self.frame..self.frame + Stack::MAX_PAGES * PAGE).contains(&page)
     }
 
-    /// The page at `page` was found to be writable: it may belong to the heap or to the stack. `is_there`
-    /// tells of the page at an address whether it is writable, too.
+    /// The page at `page` was found to be writable: it may belong to the heap or to the stack.
+    /// `is_there` tells of the page at an address whether it is writable, too.
     #[cold]
     pub fn note_writable(&mut self, page: usize, is_there: impl Fn(usize) -> bool) {
         if page >= data().end && page < self.heap_end() {
@@ -83,15 +84,16 @@ impl Known {
     }
 }
 
-/// Pages of a stack that were found to be there one behind the other: the number of the first in the upper
-/// bits, how many in the lower. A stack is known by its place; a coroutine has one of its own.
+/// Pages of a stack that were found to be there one behind the other: the number of the first in
+/// the upper bits, how many in the lower. A stack is known by its place; a coroutine has one of its
+/// own.
 #[derive(Debug, Default)]
 struct Stack(AtomicU64);
 
 impl Stack {
     const COUNT_BITS: u32 = 8;
     /// So far above the frame of a call is looked.
-    const MOST: usize = 64;
+    const MAX_PAGES: usize = 64;
 
     /// The one at an address.
     #[inline]
@@ -120,7 +122,7 @@ impl Stack {
     /// The page at `page` is there: so is what lies between, if `is_there` says so.
     fn note(&self, frame: usize, page: usize, is_there: impl Fn(usize) -> bool) {
         let (first, last) = (frame / PAGE, page / PAGE);
-        if !(first..first + Stack::MOST).contains(&last) {
+        if !(first..first + Stack::MAX_PAGES).contains(&last) {
             return;
         }
         let before = self.pages();
@@ -174,7 +176,8 @@ fn data_of_executable() -> Option<Range<usize>> {
         slice::from_raw_parts(core::ptr::with_exposed_provenance::<Elf64_Phdr>(table), count)
     };
     let find = |kind| headers.iter().find(|header| header.p_type == kind);
-    // Where the file says that the headers are; an executable without such an entry is not looked at.
+    // Where the file says that the headers are; an executable without such an entry is not looked
+    // at.
     let bias = table.checked_sub(find(PT_PHDR)?.p_vaddr as usize)?;
     let data = headers
         .iter()
@@ -248,7 +251,7 @@ mod tests {
         stack.note(at(4), at(9), |page| page >= at(7));
         assert_eq!(stack.end_above(at(4)), at(10));
         stack.note(at(4), at(3), |_| true);
-        stack.note(at(4), at(4 + Stack::MOST), |_| true);
+        stack.note(at(4), at(4 + Stack::MAX_PAGES), |_| true);
         assert_eq!(stack.end_above(at(4)), at(10), "below the frame, or too far");
     }
 

@@ -1,8 +1,8 @@
 //! How the files of armed polls are held: by slots of a table in io_uring, a batch by one system
 //! call, or by duplicates of the program's descriptors.
 //!
-//! A slot has the number of its request. Slots have no descriptor number, so a request that has to be
-//! registered by itself, or compared with a new one on its number, gets a duplicate first
+//! A slot has the number of its request. Slots have no descriptor number, so a request that has to
+//! be registered by itself, or compared with a new one on its number, gets a duplicate first
 //! ([`give_pin`]): where several polls wait on one number, the oldest of them.
 
 use core::ptr;
@@ -10,7 +10,7 @@ use core::ptr;
 use libc::RLIMIT_NOFILE;
 
 use crate::files::pins::{self, Pin};
-use crate::files::resfd::Signals;
+use crate::files::resfd::EventfdNotifier;
 use crate::poller::Poller;
 use crate::poller::table::{IN_TABLE, UNLOCKED};
 use crate::process::fork_gate::{self, Section};
@@ -24,12 +24,12 @@ use crate::sys::file_info::Identity;
 use crate::uring::files::{EMPTY, FileTable, KEEP};
 
 /// So many polls at once are held by slots from the first time on.
-const FEW: usize = 4;
-/// Others when there have been so many: they cost the same, but no program can close them. A context
-/// with a poll now and then needs no instance.
-const SINGLES: u32 = 32;
+const MIN_SLOT_BATCH: usize = 4;
+/// Others when there have been so many: they cost the same, but no program can close them. A
+/// context with a poll now and then needs no instance.
+const MAX_SINGLES: u32 = 32;
 /// The most slots of a table. Requests beyond them get duplicates.
-const MOST_SLOTS: u32 = 16_384;
+const MAX_SLOTS: u32 = 16_384;
 /// Slots that one system call can change.
 const WINDOW: u32 = 128;
 
@@ -104,8 +104,8 @@ pub(super) fn give_pin(files: Option<&FileTable>, request: &Request) -> Result<(
             let identity = Identity::of(file.raw())?;
             (file, identity)
         }
-        // The program has closed the number of the table's instance, and this thread has never entered
-        // it before.
+        // The program has closed the number of the table's instance, and this thread has never
+        // entered it before.
         Err(error) => duplicate(request).ok_or(error)?,
     };
     request.set_pin(file, Some(identity));
@@ -114,16 +114,16 @@ pub(super) fn give_pin(files: Option<&FileTable>, request: &Request) -> Result<(
     Ok(())
 }
 
-/// Whether the duplicate that holds the file of an armed request is there still: the program may have
-/// closed it and put a file of its own at the number.
+/// Whether the duplicate that holds the file of an armed request is there still: the program may
+/// have closed it and put a file of its own at the number.
 pub(super) fn has_pin(request: &Request) -> bool {
     let Some(pin) = request.pin() else { return false };
     let number = request.work().map_or(-1, |work| work.number);
     if fd::is_same_file(pin, number) == Ok(true) {
         return true;
     }
-    // The program has closed the number, or uses it for another file. The objects of the kernel have
-    // one inode, all of them, and dup2 clears the flag.
+    // The program has closed the number, or uses it for another file. The objects of the kernel
+    // have one inode, all of them, and dup2 clears the flag.
     request.file().is_some_and(|file| file.is_behind(pin)) && fd::is_closed_on_exec(pin)
 }
 
@@ -182,7 +182,7 @@ impl Poller {
             return None;
         }
         let limit = fd::limit(RLIMIT_NOFILE).unwrap_or(u64::MAX);
-        let slots = self.completions().ring.nr().min(MOST_SLOTS).min(limit as u32);
+        let slots = self.completions().ring.nr().min(MAX_SLOTS).min(limit as u32);
         let files = Box::into_raw(Box::new(FileTable::new(slots)?));
         // Release: pairs with the Acquire in `files`.
         self.files.store(files, Ordering::Release);
@@ -217,12 +217,12 @@ impl Poller {
     }
 
     fn holds_by_slots(&self, count: usize) -> bool {
-        if count >= FEW {
-            // The table is in the other process, too, but the end of this one empties nothing. Not asked
-            // for each single poll.
+        if count >= MIN_SLOT_BATCH {
+            // The table is in the other process, too, but the end of this one empties nothing. Not
+            // asked for each single poll.
             return !fork_generation::is_other_process();
         }
-        self.files().is_some() || self.singles.fetch_add(1, Ordering::Relaxed) >= SINGLES
+        self.files().is_some() || self.singles.fetch_add(1, Ordering::Relaxed) >= MAX_SINGLES
     }
 
     fn hold_by_duplicate(&self, request: &Request, section: &mut Option<Section>) -> Result<()> {
@@ -255,7 +255,8 @@ impl Poller {
         note_held(requests.get(first..), window.base, window.flush());
     }
 
-    /// Lets go of the files of requests that are on no other list, all of them armed before or none.
+    /// Lets go of the files of requests that are on no other list, all of them armed before or
+    /// none.
     pub(super) fn let_go<'a>(&self, requests: impl Iterator<Item = &'a Request>) {
         let mut window = None;
         let mut section = None;
@@ -295,14 +296,14 @@ impl Poller {
             next = done.next(&completions.slab, request);
             Some(request)
         }));
-        let mut signals = Signals::default();
+        let mut signals = EventfdNotifier::default();
         while let Some(request) = done.first(&completions.slab) {
             done.remove(&completions.slab, request);
-            completions.put_quietly(request, &mut signals);
+            completions.put_without_wake(request, &mut signals);
         }
         signals.send(&completions.resfds);
         // The caller is inside the context, or is its harvester: it is still there.
-        completions.tell();
+        completions.wake_waiters();
     }
 }
 

@@ -14,14 +14,14 @@
 //! - A registration that cannot be reached any more may fire once. Its token is out of date, and
 //!   the event is dropped.
 //!
-//! The program may close our descriptors too ("close everything above 2"): then a new epoll instance
-//! takes over, and what stands under our numbers is left alone.
+//! The program may close our descriptors too ("close everything above 2"): then a new epoll
+//! instance takes over, and what stands under our numbers is left alone.
 //!
-//! Events are harvested by threads in io_getevents ([`leader`]); or by the harvester, once the poller
-//! is in background mode.
+//! Events are harvested by threads in io_getevents ([`leader`]); or by the harvester, once the
+//! poller is in background mode.
 //!
-//! divergence: a child of clone(CLONE_VM) without CLONE_FILES that polls anything but a signalfd: our
-//! descriptors end with it, and its polls with EBADF or never.
+//! divergence: a child of clone(CLONE_VM) without CLONE_FILES that polls anything but a signalfd:
+//! our descriptors end with it, and its polls with EBADF or never.
 //!
 //! *Locks*: `table` protects registrations and the lists of armed requests. A request is claimed
 //! under it and completed after it is released. epoll_ctl does not block.
@@ -76,7 +76,7 @@ pub struct Poller {
 }
 
 /// How often a loss of descriptors is made good in one call.
-const TRIES: usize = 8;
+const MAX_REPAIRS: usize = 8;
 
 /// A descriptor from its stored form.
 fn descriptor(stored: &AtomicI32) -> Option<i32> {
@@ -180,13 +180,13 @@ impl Poller {
         }
     }
 
-    /// Makes a new epoll instance if the program has closed or replaced the old one, whose number is
-    /// not ours any more. False: nothing was wrong.
+    /// Makes a new epoll instance if the program has closed or replaced the old one, whose number
+    /// is not ours any more. False: nothing was wrong.
     #[cold]
     pub fn repair(&self) -> bool {
         let mut was_lost = false;
         // What is made may be taken again meanwhile. Who harvests comes back in the end.
-        for _ in 0..TRIES {
+        for _ in 0..MAX_REPAIRS {
             let done = {
                 let mut table = self.table.lock();
                 if self.is_intact() {
@@ -207,13 +207,13 @@ impl Poller {
     /// Holds the files of polls and arms them, in order; how many, and why not all.
     ///
     /// EBADF: the number is not open any more; EINVAL: such a file cannot be waited for, as in
-    /// fs/aio.c, aio_poll; EAGAIN: no memory or descriptor. The requests from there on are on no list
-    /// and hold nothing.
+    /// fs/aio.c, aio_poll; EAGAIN: no memory or descriptor. The requests from there on are on no
+    /// list and hold nothing.
     pub fn arm(&self, requests: &[Option<&Request>]) -> (usize, Result<()>) {
         let (held, held_all) = self.hold(requests);
         let mut count = 0;
         let mut result = Ok(());
-        for _ in 0..TRIES {
+        for _ in 0..MAX_REPAIRS {
             let (armed, armed_all) = self.try_arm(requests.get(count..held).unwrap_or_default());
             count += armed;
             result = armed_all;
@@ -263,8 +263,8 @@ impl Poller {
         }
     }
 
-    /// Cancels a poll that has not fired. The caller holds a reference and no lock. True: its event says
-    /// so, or will.
+    /// Cancels a poll that has not fired. The caller holds a reference and no lock. True: its event
+    /// says so, or will.
     pub fn cancel(&self, request: &Request) -> bool {
         {
             let mut table = self.table.lock();
@@ -305,7 +305,7 @@ impl Poller {
                 // Not an epoll any more. What is ready is found in the new one.
                 Err(Errno::BADF | Errno::INVAL) => {
                     losses += 1;
-                    if losses > TRIES || !self.repair() {
+                    if losses > MAX_REPAIRS || !self.repair() {
                         return completed;
                     }
                     match self.epoll() {
@@ -332,8 +332,8 @@ impl Poller {
             if count < BATCH {
                 return completed;
             }
-            // Registrations of ours fire once. Those of the program, if it has put an epoll of its own
-            // there, would keep us here for ever.
+            // Registrations of ours fire once. Those of the program, if it has put an epoll of its
+            // own there, would keep us here for ever.
             if visit.unlisted == 0 && self.repair() {
                 match self.epoll() {
                     Some(made) => epoll = made,

@@ -51,17 +51,17 @@ struct Registration {
 
 /// A [`Registration`] in the table.
 #[derive(Debug)]
-struct Place(UnsafeCell<Registration>);
+struct TableCell(UnsafeCell<Registration>);
 
 // SAFETY: touched under the poller's lock only.
-unsafe impl Sync for Place {}
+unsafe impl Sync for TableCell {}
 // SAFETY: integers, bools and a list allow zero.
-unsafe impl Zeroed for Place {}
+unsafe impl Zeroed for TableCell {}
 
 /// See the module. All-zero memory is an empty table.
 #[derive(Debug)]
 pub(super) struct Table {
-    places: Chunked<Place>,
+    places: Chunked<TableCell>,
     /// Requests with a registration of their own.
     private: List,
 }
@@ -73,8 +73,8 @@ pub(super) struct Visit<'a> {
     pub(super) epoll: i32,
     /// The bell that is registered with it.
     pub(super) kick: i32,
-    /// io_submit looks for what was ready all the time: fs/aio.c, aio_poll, gives only what was asked
-    /// for.
+    /// io_submit looks for what was ready all the time: fs/aio.c, aio_poll, gives only what was
+    /// asked for.
     pub(super) is_submission: bool,
     /// Requests that were taken off: to be subtracted from the poller's count.
     pub(super) unlisted: u32,
@@ -102,7 +102,7 @@ fn private_token(request: &Request) -> u64 {
 }
 
 /// How often something is tried that another thread may have thwarted.
-const TRIES: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 
 /// In [`Request::watch`]: the descriptors of the request are those of another process.
 const ELSEWHERE: i32 = -1;
@@ -110,8 +110,8 @@ const ELSEWHERE: i32 = -1;
 /// Watches the calling process for the end of a poll of its signalfd, if it is not the process that
 /// waits: a child of clone(CLONE_VM), whose signals go with it.
 ///
-/// fs/signalfd.c, signalfd_cleanup (POLLFREE), and fs/aio.c, aio_poll_wake: the poll completes then.
-/// epoll would forget the file.
+/// fs/signalfd.c, signalfd_cleanup (POLLFREE), and fs/aio.c, aio_poll_wake: the poll completes
+/// then. epoll would forget the file.
 #[cold]
 fn watch_process(visit: &Visit<'_>, fd: i32, request: &Request) {
     if !fork_generation::is_other_process() || !fd::is_link_to(fd, c"anon_inode:[signalfd]") {
@@ -301,7 +301,7 @@ impl Table {
             let registration = how(request);
             if token & END != 0 {
                 if is_alive && registration != 0 {
-                    self.decide(visit, request, i64::from(POLLHUP));
+                    self.complete_with(visit, request, i64::from(POLLHUP));
                 }
                 return;
             }
@@ -337,16 +337,16 @@ impl Table {
 
     /// Claims a request if `events` completes it.
     fn finish(&mut self, visit: &mut Visit<'_>, request: &Request, events: u16) -> bool {
-        // divergence: a wake-up with a key gives the whole key in the kernel, here only with pipes; and
-        // it counts even if the data is gone when somebody looks.
+        // divergence: a wake-up with a key gives the whole key in the kernel, here only with pipes;
+        // and it counts even if the data is gone when somebody looks.
         let result = events & wanted(request);
         let is_pipe = request.registration.load(Ordering::Relaxed) & PIPE != 0;
         let key = if is_pipe && !visit.is_submission { key_of_pipe(result) } else { 0 };
-        result != 0 && self.decide(visit, request, i64::from(result | key))
+        result != 0 && self.complete_with(visit, request, i64::from(result | key))
     }
 
     /// Claims a request with a result.
-    fn decide(&mut self, visit: &mut Visit<'_>, request: &Request, result: i64) -> bool {
+    fn complete_with(&mut self, visit: &mut Visit<'_>, request: &Request, result: i64) -> bool {
         if request.state.claim() == Claim::Lost {
             return false;
         }
@@ -384,10 +384,11 @@ impl Table {
     }
 
     /// Gives an armed request that is on no list a registration of its own. If the program has
-    /// closed its pin as well, and its own number does not mean the file any more, it ends with EBADF.
+    /// closed its pin as well, and its own number does not mean the file any more, it ends with
+    /// EBADF.
     fn privatise(&mut self, visit: &mut Visit<'_>, request: &Request) {
         let mut result = Err(Errno::BADF);
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             result = hold::secure(request).and_then(|()| self.register_private(visit, request));
             if result.is_ok() || !epoll::is_intact(visit.epoll, visit.kick) {
                 break;
@@ -404,7 +405,7 @@ impl Table {
                 ELSEWHERE => i64::from(POLLHUP),
                 _ => error.to_res(),
             };
-            self.decide(visit, request, result);
+            self.complete_with(visit, request, result);
         }
     }
 
@@ -471,8 +472,9 @@ fn key_of_pipe(events: u16) -> u16 {
     normal(POLLIN, POLLRDNORM) | normal(POLLOUT, POLLWRNORM)
 }
 
-/// Registers a number that is not registered, unless fs/aio.c, aio_poll would refuse the file. Tells
-/// what it is: [`UNLOCKED`] for sockets and objects of the kernel, which nobody locks; [`PIPE`].
+/// Registers a number that is not registered, unless fs/aio.c, aio_poll would refuse the file.
+/// Tells what it is: [`UNLOCKED`] for sockets and objects of the kernel, which nobody locks;
+/// [`PIPE`].
 fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<(u32, Identity)> {
     // A file with two wait queues fails there once it is not ready at once: pipes open for both
     // directions, terminals.
@@ -492,7 +494,7 @@ fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<(u32, Ident
     };
     let what = (kind, info.identity);
     // Somebody else may close or replace the number at any time: either call may find it changed.
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         match epoll::add(epoll, fd, bits, token) {
             Err(Errno::EXIST) => match epoll::modify(epoll, fd, bits, token) {
                 Err(Errno::NOENT) => {}

@@ -1,16 +1,17 @@
 //! Keeps fork and the changes of our descriptors apart.
 //!
-//! fork copies the descriptors first and the memory later. What is opened or closed between the two is
-//! open in the child, and the child's memory does not say so; it could not close it, and would keep a
-//! peer of the program waiting for the end of the data. So a change of descriptors and of the note of
-//! them is a *section*: fork waits until no thread is in one, and no thread enters one while a fork is
-//! on its way.
+//! fork copies the descriptors first and the memory later. What is opened or closed between the two
+//! is open in the child, and the child's memory does not say so; it could not close it, and would
+//! keep a peer of the program waiting for the end of the data. So a change of descriptors and of
+//! the note of them is a *section*: fork waits until no thread is in one, and no thread enters one
+//! while a fork is on its way.
 //!
 //! A fork from a signal handler may have interrupted a section of its own thread: it does not wait
-//! for long. A handler that has interrupted fork does not wait for that: fork copies what it leaves.
+//! for long. A handler that has interrupted fork does not wait for that: fork copies what it
+//! leaves.
 //!
-//! *Orderings*: a thread says that it is inside, then looks for forks; a fork says that it is there,
-//! then looks who is inside. Both are SeqCst, so that one sees the other.
+//! *Orderings*: a thread says that it is inside, then looks for forks; a fork says that it is
+//! there, then looks who is inside. Both are SeqCst, so that one sees the other.
 
 use core::cell::Cell;
 
@@ -25,12 +26,13 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 static INSIDE: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    /// Forks of this thread on their way: more than one if a handler forks that has interrupted fork.
+    /// Forks of this thread on their way: more than one if a handler forks that has interrupted
+    /// fork.
     static OWN: Cell<u32> = const { Cell::new(0) };
 }
 
 /// How long fork waits for sections to end; they take microseconds.
-const PATIENCE: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+const MAX_WAIT: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 /// A section, until dropped.
 #[derive(Debug)]
@@ -65,7 +67,7 @@ pub extern "C" fn prepare() {
     OWN.with(|own| own.set(own.get() + 1));
     // SeqCst: see the module.
     FORKS.fetch_add(1, Ordering::SeqCst);
-    let deadline = clock::after(&PATIENCE);
+    let deadline = clock::after(&MAX_WAIT);
     // SeqCst: see the module.
     while INSIDE.load(Ordering::SeqCst) != 0 {
         let left = clock::until(&deadline);

@@ -1,29 +1,30 @@
-//! Calls of the library by signal handlers that have interrupted another call of their thread; and calls
-//! that were left by such a handler, which jumped out of them (siglongjmp).
+//! Calls of the library by signal handlers that have interrupted another call of their thread; and
+//! calls that were left by such a handler, which jumped out of them (siglongjmp).
 //!
-//! To the program a system call is one step: a handler runs before it, after it, or while it sleeps.
-//! A call of ours can be interrupted anywhere, also while it holds a lock, for which the handler's
-//! call would wait for ever. To block all signals in each call would cost two system calls more, and
-//! few programs have such handlers. So it is done only in processes that have shown one:
+//! To the program a system call is one step: a handler runs before it, after it, or while it
+//! sleeps. A call of ours can be interrupted anywhere, also while it holds a lock, for which the
+//! handler's call would wait for ever. To block all signals in each call would cost two system
+//! calls more, and few programs have such handlers. So it is done only in processes that have shown
+//! one:
 //!
 //! - A call begins *open* to handlers as long as there was none.
-//! - It is *safe* while it sleeps: it holds no lock then, and what it owns is written down where others
-//!   can undo it ([`crate::completion::waiters`]).
+//! - It is *safe* while it sleeps: it holds no lock then, and what it owns is written down where
+//!   others can undo it ([`crate::completion::waiters`]).
 //! - A handler's call that finds an open one under it is refused. From then on all calls of the
 //!   process begin *shielded*, with all signals blocked but while they sleep, as in the kernel.
 //! - A call that finds an older one of its thread left has it undone. From then on as above.
 //!
 //! divergence: that first call gets the answer of a moment without resources.
 //!
-//! *Which calls were left*: each has a [`Mark`] on its stack. Those of a thread lie one below the other,
-//! since a call is above another one only by a handler that has interrupted it, with what the kernel
-//! saves in between (`SAVED`). So one whose mark is overwritten, or lies too near to the caller's or
-//! below it, has been left. One that was left and whose mark nobody has overwritten is taken for one that
-//! sleeps below a handler, until somebody does.
+//! *Which calls were left*: each has a [`StackMark`] on its stack. Those of a thread lie one below
+//! the other, since a call is above another one only by a handler that has interrupted it, with
+//! what the kernel saves in between (`SAVED`). So one whose mark is overwritten, or lies too near
+//! to the caller's or below it, has been left. One that was left and whose mark nobody has
+//! overwritten is taken for one that sleeps below a handler, until somebody does.
 //!
-//! *Who may touch what*: a thread's variables belong to it and to its handlers, which put everything
-//! back before they return. A child of clone(CLONE_VM) may use them too, one after the other as after
-//! vfork: it undoes nothing, its number is another one.
+//! *Who may touch what*: a thread's variables belong to it and to its handlers, which put
+//! everything back before they return. A child of clone(CLONE_VM) may use them too, one after the
+//! other as after vfork: it undoes nothing, its number is another one.
 //!
 //! *Orderings*: everything is relaxed: a thread whose calls are not shielded yet is refused itself
 //! when it comes to it.
@@ -61,7 +62,7 @@ enum State {
 
 /// A call of a thread.
 struct Frame {
-    /// Address of its [`Mark`].
+    /// Address of its [`StackMark`].
     mark: Cell<usize>,
     /// The caller's signal mask; `None` for an open call.
     mask: Cell<Option<SigSet>>,
@@ -80,7 +81,7 @@ impl Frame {
             0 => address,
             end => end,
         };
-        !Mark::is_alive(address) || (here + SAVED > end && !signal::is_on_alternate_stack())
+        !StackMark::is_alive(address) || (here + SAVED > end && !signal::is_on_alternate_stack())
     }
 }
 
@@ -106,7 +107,7 @@ impl Thread {
 pub struct Owner {
     /// Number of its thread.
     pub task: u32,
-    /// Address of its [`Mark`].
+    /// Address of its [`StackMark`].
     pub frame: usize,
 }
 
@@ -119,17 +120,17 @@ pub struct Left {
     pub note: usize,
 }
 
-/// Lies on the stack of a call, and tells whether that is still there: a handler may have left it by
-/// longjmp.
+/// Lies on the stack of a call, and tells whether that is still there: a handler may have left it
+/// by longjmp.
 #[derive(Debug, Default)]
-pub struct Mark(Cell<usize>);
+pub struct StackMark(Cell<usize>);
 
-impl Mark {
+impl StackMark {
     const ALIVE: usize = 0x5f75_6169_6f5f_696e;
 
     /// Of a call that has not begun.
-    pub fn new() -> Mark {
-        Mark(Cell::new(0))
+    pub fn new() -> StackMark {
+        StackMark(Cell::new(0))
     }
 
     fn address(&self) -> usize {
@@ -143,7 +144,7 @@ impl Mark {
 
     fn is_alive(address: usize) -> bool {
         match mmap::read_safely::<usize>(address) {
-            Ok(value) => value == Mark::ALIVE ^ address,
+            Ok(value) => value == StackMark::ALIVE ^ address,
             // A stack that was left may have been unmapped.
             Err(Errno::FAULT) => false,
             // A sandbox may forbid to look: into a call that runs nobody may be let.
@@ -174,9 +175,9 @@ thread_local! {
 #[derive(Debug)]
 #[must_use]
 pub struct Call<'a> {
-    mark: &'a Mark,
-    /// The caller's signal mask, if the call is shielded. Here, because a child of clone(CLONE_VM) may
-    /// use the thread's variables at the same time.
+    mark: &'a StackMark,
+    /// The caller's signal mask, if the call is shielded. Here, because a child of clone(CLONE_VM)
+    /// may use the thread's variables at the same time.
     mask: Option<SigSet>,
     /// Its place, and what the thread's variables were before.
     place: usize,
@@ -188,9 +189,9 @@ pub struct Call<'a> {
 /// Begins a call, whose frame holds `mark`. `None`: a handler makes it, and has interrupted an open
 /// one. `undo` gets the calls that were left.
 #[inline]
-pub fn enter(mark: &Mark, undo: fn(Left)) -> Option<Call<'_>> {
+pub fn enter(mark: &StackMark, undo: fn(Left)) -> Option<Call<'_>> {
     let here = mark.address();
-    mark.set(Mark::ALIVE ^ here);
+    mark.set(StackMark::ALIVE ^ here);
     THREAD.with(|thread| {
         if thread.state.get() != State::Outside || IS_SHIELDED.load(Ordering::Relaxed) {
             return enter_with_care(thread, mark, undo);
@@ -201,13 +202,13 @@ pub fn enter(mark: &Mark, undo: fn(Left)) -> Option<Call<'_>> {
 
 /// As [`enter`], with all signals blocked: for what the kernel does without a break, and where two
 /// system calls more do not count.
-pub fn enter_shielded(mark: &Mark, undo: fn(Left)) -> Option<Call<'_>> {
-    mark.set(Mark::ALIVE ^ mark.address());
+pub fn enter_shielded(mark: &StackMark, undo: fn(Left)) -> Option<Call<'_>> {
+    mark.set(StackMark::ALIVE ^ mark.address());
     THREAD.with(|thread| enter_blocked(thread, mark, undo))
 }
 
 #[inline]
-fn enter_open<'a>(thread: &Thread, mark: &'a Mark) -> Call<'a> {
+fn enter_open<'a>(thread: &Thread, mark: &'a StackMark) -> Call<'a> {
     let frame = thread.frames[0].mark.replace(mark.address());
     thread.frames[0].note.set(0);
     // SeqCst: for handlers of this thread only; who sees the state sees the frame. A handler that
@@ -220,7 +221,7 @@ fn enter_open<'a>(thread: &Thread, mark: &'a Mark) -> Call<'a> {
 }
 
 #[cold]
-fn enter_with_care<'a>(thread: &Thread, mark: &'a Mark, undo: fn(Left)) -> Option<Call<'a>> {
+fn enter_with_care<'a>(thread: &Thread, mark: &'a StackMark, undo: fn(Left)) -> Option<Call<'a>> {
     if thread.state.get() == State::New && !IS_SHIELDED.load(Ordering::Relaxed) {
         thread.task.set(task::id());
         thread.state.set(State::Outside);
@@ -230,7 +231,7 @@ fn enter_with_care<'a>(thread: &Thread, mark: &'a Mark, undo: fn(Left)) -> Optio
 }
 
 #[cold]
-fn enter_blocked<'a>(thread: &Thread, mark: &'a Mark, undo: fn(Left)) -> Option<Call<'a>> {
+fn enter_blocked<'a>(thread: &Thread, mark: &'a StackMark, undo: fn(Left)) -> Option<Call<'a>> {
     let mask = signal::block_all();
     if matches!(thread.state.get(), State::New | State::Outside) {
         thread.task.set(task::id());
@@ -257,9 +258,9 @@ fn enter_blocked<'a>(thread: &Thread, mark: &'a Mark, undo: fn(Left)) -> Option<
     Some(Call { mark, mask: Some(mask), place, state, under, frame })
 }
 
-/// Has the thread's calls undone that were left, from the innermost on. True: the innermost one that
-/// there is was left, but it is not ours to undo.
-fn forget_left(thread: &Thread, mark: &Mark, undo: fn(Left)) -> bool {
+/// Has the thread's calls undone that were left, from the innermost on. True: the innermost one
+/// that there is was left, but it is not ours to undo.
+fn forget_left(thread: &Thread, mark: &StackMark, undo: fn(Left)) -> bool {
     loop {
         let state = thread.state.get();
         let frame = thread.innermost();
@@ -372,8 +373,9 @@ pub fn is_nested() -> bool {
     THREAD.with(|thread| thread.under.get() > 0)
 }
 
-/// Sleeps. The thread holds no lock; [`mask`] is in force meanwhile, which is the callee's business.
-pub fn asleep<R>(sleep: impl FnOnce() -> R) -> R {
+/// Sleeps. The thread holds no lock; [`mask`] is in force meanwhile, which is the callee's
+/// business.
+pub fn blocking<R>(sleep: impl FnOnce() -> R) -> R {
     let here = 0u8;
     let before = THREAD.with(|thread| {
         thread.innermost().end.set((&raw const here).addr());
@@ -393,7 +395,7 @@ pub fn asleep<R>(sleep: impl FnOnce() -> R) -> R {
 
 /// Makes a system call that blocks and takes no mask. The thread holds no lock.
 pub fn lifted<R>(call: impl FnOnce() -> R) -> R {
-    asleep(|| match mask() {
+    blocking(|| match mask() {
         Some(mask) => {
             signal::set_mask(mask);
             let result = call();
@@ -430,14 +432,14 @@ mod tests {
 
     /// Whether a call would be refused, made from further down the stack.
     fn is_refused() -> bool {
-        deeper(|| enter(&Mark::new(), undone).is_none())
+        deeper(|| enter(&StackMark::new(), undone).is_none())
     }
 
     #[test]
     fn a_handlers_call_is_refused_until_the_open_one_ends() {
         let _alone = ALONE.lock();
         IS_SHIELDED.store(false, Ordering::Relaxed);
-        let mark = Mark::new();
+        let mark = StackMark::new();
         let open = enter(&mark, undone).unwrap();
         assert!(!is_blocked() && mask().is_none());
         // As a handler would, over and over.
@@ -446,7 +448,7 @@ mod tests {
         let shielded = enter(&mark, undone).unwrap();
         assert!(is_blocked() && !is_nested());
         deeper(|| {
-            let mark = Mark::new();
+            let mark = StackMark::new();
             let nested = enter(&mark, undone).unwrap();
             assert!(is_nested());
             drop(nested);
@@ -462,11 +464,11 @@ mod tests {
     fn a_call_asleep_lets_handlers_call() {
         let _alone = ALONE.lock();
         IS_SHIELDED.store(false, Ordering::Relaxed);
-        let mark = Mark::new();
+        let mark = StackMark::new();
         let open = enter(&mark, undone).unwrap();
-        asleep(|| {
+        blocking(|| {
             deeper(|| {
-                let mark = Mark::new();
+                let mark = StackMark::new();
                 let nested = enter(&mark, undone).unwrap();
                 assert!(is_blocked() && is_nested());
                 drop(nested);
@@ -482,8 +484,8 @@ mod tests {
         let _alone = ALONE.lock();
         IS_SHIELDED.store(false, Ordering::Relaxed);
         // Left behind further down.
-        deeper(|| deeper(|| core::mem::forget(enter(&Mark::new(), undone).unwrap())));
-        let mark = Mark::new();
+        deeper(|| deeper(|| core::mem::forget(enter(&StackMark::new(), undone).unwrap())));
+        let mark = StackMark::new();
         let call = enter(&mark, undone).unwrap();
         assert!(!is_nested());
         drop(call);

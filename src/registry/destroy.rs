@@ -13,12 +13,12 @@ use crate::sync::Ordering;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::{clock, futex};
 
-/// How long io_destroy waits for calls before it looks whether they were left; it doubles that from round
-/// to round.
+/// How long io_destroy waits for calls before it looks whether they were left; it doubles that from
+/// round to round.
 const FIRST_WAIT: timespec = timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-const MOST_ROUNDS: u32 = 7;
+const MAX_DOUBLINGS: u32 = 7;
 /// After so many rounds it waits for no call in io_getevents.
-const PATIENCE: u32 = 4;
+const ROUNDS_BEFORE_GIVING_UP: u32 = 4;
 
 /// io_destroy: EINVAL if there is no such context, also when another thread destroys it.
 pub fn destroy(address: usize) -> Result<()> {
@@ -61,17 +61,17 @@ pub fn destroy(address: usize) -> Result<()> {
         }
     }
     if is_last {
-        retire();
+        shutdown();
     }
     Ok(())
 }
 
-/// Waits until all calls but `interrupted`, of the calling thread, have left a dead context, or are given
-/// up; how many may still be inside.
+/// Waits until all calls but `interrupted`, of the calling thread, have left a dead context, or are
+/// given up; how many may still be inside.
 ///
-/// fs/aio.c, free_ioctx_users comes when all callers have left. Those in io_getevents have been woken;
-/// those in a signal handler have left, for the kernel. If the context `was_kernels`, the kernel has
-/// waited already: who does not come out is in a handler, or was left.
+/// fs/aio.c, free_ioctx_users comes when all callers have left. Those in io_getevents have been
+/// woken; those in a signal handler have left, for the kernel. If the context `was_kernels`, the
+/// kernel has waited already: who does not come out is in a handler, or was left.
 fn wait_for_calls(slot: &'static Slot, interrupted: u32, was_kernels: bool) -> u32 {
     let mut rounds = 0;
     loop {
@@ -86,12 +86,12 @@ fn wait_for_calls(slot: &'static Slot, interrupted: u32, was_kernels: bool) -> u
         let deadline = clock::after(&timespec { tv_sec: 0, tv_nsec: span });
         if futex::wait_until(&slot.references, references, Some(&deadline)) == Err(Errno::TIMEDOUT)
         {
-            if was_kernels && rounds >= PATIENCE {
+            if was_kernels && rounds >= ROUNDS_BEFORE_GIVING_UP {
                 return references - DEAD;
             }
-            let gone = slot.context.give_up(rounds >= PATIENCE);
+            let gone = slot.context.give_up(rounds >= ROUNDS_BEFORE_GIVING_UP);
             (0..gone).for_each(|_| leave(slot));
-            rounds = (rounds + 1).min(MOST_ROUNDS);
+            rounds = (rounds + 1).min(MAX_DOUBLINGS);
         }
     }
 }
@@ -110,8 +110,8 @@ fn give_back(slot: &'static Slot) {
 /// The last call that io_destroy did not wait for is over.
 #[cold]
 pub(super) fn reclaim(slot: &'static Slot) {
-    // Acquire: pairs with the Release of io_destroy. Late look-ups count for a moment, too: only one of
-    // them finds the flag set.
+    // Acquire: pairs with the Release of io_destroy. Late look-ups count for a moment, too: only
+    // one of them finds the flag set.
     if slot.references.fetch_and(!ABANDONED, Ordering::Acquire) & ABANDONED != 0 {
         slot.context.close();
         give_back(slot);
@@ -119,7 +119,7 @@ pub(super) fn reclaim(slot: &'static Slot) {
 }
 
 /// There is no context left: no thread or descriptor of ours shall be.
-fn retire() {
-    harvester::retire();
-    engine::retire();
+fn shutdown() {
+    harvester::shutdown();
+    engine::shutdown();
 }

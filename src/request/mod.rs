@@ -6,8 +6,8 @@
 //!
 //! *Who may touch what*: `work` is written before the request is shared and only read afterwards,
 //! until the last reference is gone. `links` belong to the list that the request is on, under that
-//! list's lock (poller or pool lane). `pin` and `resfd` belong to the submitter until the request is
-//! armed, and to the last reference in the end. `result` belongs to whoever won the claim.
+//! list's lock (poller or pool queue). `pin` and `resfd` belong to the submitter until the request
+//! is armed, and to the last reference in the end. `result` belongs to whoever won the claim.
 //!
 //! *Locks*: `Slab::free` (the context lock) protects the free list and the keys; nothing else is
 //! locked inside it.
@@ -17,7 +17,7 @@ pub mod decode;
 mod hold;
 mod keys;
 pub mod list;
-pub mod progress;
+pub mod retry;
 pub mod state;
 
 use core::cell::UnsafeCell;
@@ -29,7 +29,7 @@ use crate::memory::chunked::{Chunked, Zeroed};
 use crate::request::decode::Transfer;
 use crate::request::keys::Keys;
 use crate::request::list::Links;
-use crate::request::progress::Progress;
+use crate::request::retry::RetryHandoff;
 use crate::request::state::State;
 use crate::sync::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use crate::sys::cred::Credentials;
@@ -70,9 +70,9 @@ pub enum Owner {
 #[derive(Debug, Default)]
 pub struct RingNotes {
     /// Who goes on if the attempt fails.
-    pub progress: Progress,
+    pub retry: RetryHandoff,
     /// It was submitted with RWF_NOWAIT, for which the program has not asked.
-    pub is_gentle: AtomicBool,
+    pub adds_nowait: AtomicBool,
     /// Somebody tries to cancel it.
     pub is_cancelled: AtomicBool,
     /// What the kernel said to that, under the harvest's lock; 1: nothing yet.
@@ -104,11 +104,11 @@ pub struct Request {
     generation: AtomicU32,
     /// Descriptor + 1 of our duplicate of the file; 0 without one.
     pin: AtomicI32,
-    /// The file, if it was noted: what is behind the pin, unless the program has closed our descriptor
-    /// and opened its own.
+    /// The file, if it was noted: what is behind the pin, unless the program has closed our
+    /// descriptor and opened its own.
     pinned: UnsafeCell<Option<Identity>>,
-    /// What the request has of a pin that others use, too; then `pin` is only its number, unless the
-    /// program has closed that.
+    /// What the request has of a pin that others use, too; then `pin` is only its number, unless
+    /// the program has closed that.
     share: UnsafeCell<Option<Share>>,
     /// See [`Request::size`].
     size: AtomicU64,
@@ -122,7 +122,7 @@ pub struct Request {
     owner: AtomicU8,
     /// For the io_uring engine.
     pub ring: RingNotes,
-    /// The submitter's rights, for a worker of the pool.
+    /// The submitter's credentials, for a worker of the pool.
     credentials: [AtomicU64; 2],
     resfd: UnsafeCell<Option<Resfd>>,
     work: UnsafeCell<Option<Work>>,
@@ -167,7 +167,7 @@ impl Request {
         unsafe { (*self.work.get()).as_ref() }
     }
 
-    /// Notes the submitter's rights, before a worker gets the request.
+    /// Notes the submitter's credentials, before a worker gets the request.
     pub fn set_credentials(&self, credentials: Credentials) {
         // Relaxed: the lock of the queue publishes them.
         for (word, value) in self.credentials.iter().zip(credentials.to_words()) {
@@ -175,7 +175,7 @@ impl Request {
         }
     }
 
-    /// The submitter's rights, in the pool.
+    /// The submitter's credentials, in the pool.
     pub fn credentials(&self) -> Credentials {
         let [low, high] = &self.credentials;
         Credentials::from_words([low.load(Ordering::Relaxed), high.load(Ordering::Relaxed)])
@@ -198,7 +198,8 @@ impl Request {
         self.pin.store(share.pin + 1, Ordering::Relaxed);
     }
 
-    /// The share, as long as the file is held by that. The caller is the only one at work on the request.
+    /// The share, as long as the file is held by that. The caller is the only one at work on the
+    /// request.
     pub fn share(&self) -> Option<Share> {
         // SAFETY: see `set_pin`.
         unsafe { *self.share.get() }.filter(|share| self.pin() == Some(share.pin))
@@ -374,7 +375,8 @@ impl Slab {
         self.requests.get(index)
     }
 
-    /// The oldest armed request made from `iocb` whose outcome is open, with a reference for the caller.
+    /// The oldest armed request made from `iocb` whose outcome is open, with a reference for the
+    /// caller.
     pub fn hold_oldest(&self, iocb: usize) -> Option<&Request> {
         let _free = self.free.lock();
         let is_open = |index| self.get(index).is_some_and(|request| request.state.is_open());
@@ -387,8 +389,8 @@ impl Slab {
         }
     }
 
-    /// Some armed request at or after `from` whose outcome is open, with a reference for the caller, and
-    /// where to go on.
+    /// Some armed request at or after `from` whose outcome is open, with a reference for the
+    /// caller, and where to go on.
     pub fn hold_next(&self, from: u32) -> Option<(&Request, u32)> {
         let free = self.free.lock();
         for index in from..free.high {

@@ -1,4 +1,4 @@
-//! With whose rights a thread works on files.
+//! The credentials with which a thread works on files.
 
 use libc::{SYS_capget, SYS_capset, SYS_setfsgid, SYS_setfsuid, c_long};
 
@@ -36,7 +36,7 @@ struct Capabilities {
 
 fn set_id(number: c_long, id: u32) -> u32 {
     // kernel/sys.c, setfsuid: an id that does not exist changes nothing; the old one is returned.
-    // SAFETY: no pointer; only this thread's rights change.
+    // SAFETY: no pointer; only this thread's credentials change.
     unsafe { syscall!(number, id as i32) }.map_or(u32::MAX, |old| old as u32)
 }
 
@@ -70,7 +70,7 @@ impl Credentials {
         Credentials { fsuid: (ids >> 32) as u32, fsgid: ids as u32, effective }
     }
 
-    /// Gives the calling thread these rights, as far as it may. The process keeps its own.
+    /// Gives the calling thread these credentials, as far as it may. The process keeps its own.
     pub fn adopt(self) {
         // The group first: after a change of the user id it may not be allowed any more.
         set_id(SYS_setfsgid, self.fsgid);
@@ -80,7 +80,7 @@ impl Credentials {
             data.effective = (self.effective >> (32 * half)) as u32 & data.permitted;
         }
         let mut header = Header { version: CAPABILITY_VERSION_3, pid: 0 };
-        // SAFETY: version 3 reads two data structures; only this thread's rights change.
+        // SAFETY: version 3 reads two data structures; only this thread's credentials change.
         let _: Result<usize> = unsafe { syscall!(SYS_capset, &raw mut header, data.as_ptr()) };
     }
 }

@@ -178,7 +178,7 @@ pub fn wait(
 }
 
 /// Lets the kernel's workers for the calling thread run on `cpu` only.
-pub fn set_worker_cpu(ring: Name, cpu: u32) -> Result<()> {
+pub fn set_io_wq_cpu(ring: Name, cpu: u32) -> Result<()> {
     const BITS: u32 = usize::BITS;
     let mut mask = [0usize; 1024 / BITS as usize];
     *mask.get_mut((cpu / BITS) as usize).ok_or(Errno::INVAL)? = 1 << (cpu % BITS);

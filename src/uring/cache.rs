@@ -8,12 +8,12 @@ use crate::sys::errno::{Errno, Result};
 use crate::uring::{Instance, LIVE, is_refusal, may_work, places, refuse};
 
 /// The most instances that wait.
-const MOST: usize = 16;
+const MAX_CACHED: usize = 16;
 
-static CACHE: Lock<[Option<Box<Instance>>; MOST]> = Lock::new([const { None }; MOST]);
+static CACHE: Lock<[Option<Box<Instance>>; MAX_CACHED]> = Lock::new([const { None }; MAX_CACHED]);
 
-/// An instance with `completions` entries in its completion queue ([`super::completions_for`]), which
-/// the caller notes before the section ends.
+/// An instance with `completions` entries in its completion queue ([`super::completions_for`]),
+/// which the caller notes before the section ends.
 ///
 /// ENOSYS: io_uring is refused for good; other errors: not now.
 pub fn acquire(completions: u32, _section: &Section) -> Result<Box<Instance>> {

@@ -4,20 +4,21 @@
 //! An instance serves one context at a time. It is made when a context first needs it and kept for
 //! others when the context is destroyed ([`cache`]). Nothing here knows what is submitted.
 //!
-//! *The program may close or replace our descriptor.* The mappings hold the instance, so completions
-//! come in any case. Threads enter it by a place that they have registered it in (`places`), which
-//! no program can replace, or by its number after a look whether it is still ours. An instance is
+//! *The program may close or replace our descriptor.* The mappings hold the instance, so
+//! completions come in any case. Threads enter it by a place that they have registered it in
+//! (`places`), which no program can replace, or by its number after a look whether it is still
+//! ours. An instance is
 //! *broken* when the kernel has begun to refuse entries: nothing is submitted to it any more.
 //!
 //! *Who may touch what*: the submission queue under `submission`, with the entry to the kernel, so
-//! that each thread submits only what it has filled in, with its own rights; the head of the
+//! that each thread submits only what it has filled in, with its own credentials; the head of the
 //! completion queue under `harvest`.
 //!
 //! *Locks*: both are leaves, and never held together.
 //!
 //! *Orderings*: the kernel is the partner. Entries are written before the Release store of the
-//! submission tail; completions are read after an Acquire load of the completion tail, and before the
-//! Release store of the completion head.
+//! submission tail; completions are read after an Acquire load of the completion tail, and before
+//! the Release store of the completion head.
 
 pub mod cache;
 pub mod files;
@@ -47,7 +48,7 @@ pub const KICK: u64 = u64::MAX;
 /// Entries of a submission queue: what one entry to the kernel takes at most.
 const SUBMISSIONS: u32 = 64;
 /// The most entries of a completion queue. What does not fit is kept by the kernel.
-const MOST_COMPLETIONS: u32 = 4096;
+const MAX_COMPLETIONS: u32 = 4096;
 /// Without these the engine does not work: they came with Linux 5.11.
 const NEEDED: u32 =
     IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG;
@@ -66,8 +67,8 @@ static LIVE: AtomicU32 = AtomicU32::new(0);
 /// The id of the next instance.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// Whether this process has ever had an instance. What its requests and its end leave behind runs in
-/// threads that have used it, whenever they are in the kernel.
+/// Whether this process has ever had an instance. What its requests and its end leave behind runs
+/// in threads that have used it, whenever they are in the kernel.
 #[inline]
 pub fn was_used() -> bool {
     NEXT.load(Ordering::Relaxed) > 1
@@ -97,8 +98,8 @@ impl Range {
     /// A field of the rings, shared with the kernel.
     fn word(&self, offset: u32) -> &AtomicU32 {
         let pointer = core::ptr::with_exposed_provenance_mut(self.start + offset as usize);
-        // SAFETY: the kernel gave the offset, of an aligned word in this mapping, which lives as long
-        // as `self`.
+        // SAFETY: the kernel gave the offset, of an aligned word in this mapping, which lives as
+        // long as `self`.
         unsafe { AtomicU32::from_ptr(pointer) }
     }
 }
@@ -130,8 +131,8 @@ pub struct Instance {
 static IS_REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// Whether io_uring may be tried by the calling thread: not if the kernel has refused it, or the
-/// environment has chosen another engine; and not under a filter of system calls, which may kill for
-/// those that it does not know, if the environment does not ask for it.
+/// environment has chosen another engine; and not under a filter of system calls, which may kill
+/// for those that it does not know, if the environment does not ask for it.
 pub fn may_work() -> bool {
     if IS_REFUSED.load(Ordering::Relaxed) || config::uring() == Choice::Excluded {
         return false;
@@ -155,7 +156,7 @@ fn is_refusal(error: Errno) -> bool {
 
 /// Entries of the completion queue for a context of `capacity` slots.
 pub fn completions_for(capacity: u32) -> u32 {
-    capacity.clamp(2 * SUBMISSIONS, MOST_COMPLETIONS).next_power_of_two()
+    capacity.clamp(2 * SUBMISSIONS, MAX_COMPLETIONS).next_power_of_two()
 }
 
 impl Instance {
@@ -272,8 +273,9 @@ impl Instance {
             for index in 0..chunk {
                 let place = (first.wrapping_add(index) & mask) as usize;
                 let entries = core::ptr::with_exposed_provenance_mut::<Sqe>(self.entries.start);
-                // SAFETY: `place` is below the number of entries; the kernel has consumed the entry,
-                // since all that is submitted is consumed or taken back before the lock is released.
+                // SAFETY: `place` is below the number of entries; the kernel has consumed the
+                // entry, since all that is submitted is consumed or taken back before the lock is
+                // released.
                 unsafe { entries.add(place).write_volatile(entry(done + index as usize)) };
             }
             // Release: publishes the entries to the kernel.
@@ -304,12 +306,10 @@ impl Instance {
         (done, Ok(()))
     }
 
-    /// Keeps the kernel's workers for the calling thread on its CPU, as the kernel's own work queues
-    /// do: to wake one on another CPU can take longer than all the rest.
-    pub fn keep_workers_near(&self) {
-        places::keep_workers_near(|cpu| {
-            self.enter(|name| uring::set_worker_cpu(name, cpu)).is_ok()
-        });
+    /// Keeps the kernel's workers for the calling thread on its CPU, as the kernel's own work
+    /// queues do: to wake one on another CPU can take longer than all the rest.
+    pub fn keep_io_wq_near(&self) {
+        places::keep_io_wq_near(|cpu| self.enter(|name| uring::set_io_wq_cpu(name, cpu)).is_ok());
     }
 
     /// Ends the sleep of threads that wait for up to `count` completions.
@@ -332,7 +332,7 @@ impl Instance {
 
     /// Whether there are completions to take, or the kernel has to be asked for them.
     #[inline]
-    pub fn has_news(&self) -> bool {
+    pub fn needs_harvest(&self) -> bool {
         self.has_completions() || self.has_overflown()
     }
 

@@ -2,8 +2,8 @@
 //! cannot close or replace, and without a look at the table of descriptors.
 //!
 //! A thread registers an instance when it first enters it, if there is room; else it uses the
-//! descriptor and looks whether it is still ours. A registration holds the instance until the thread ends or
-//! comes by after the instance was closed.
+//! descriptor and looks whether it is still ours. A registration holds the instance until the
+//! thread ends or comes by after the instance was closed.
 
 use core::cell::Cell;
 
@@ -17,20 +17,20 @@ use crate::uring::Instance;
 /// Half of what the kernel lets a thread have: the program may register its own.
 const PLACES: usize = 8;
 /// Entries of another instance before one gives up its place.
-const PATIENCE: u32 = 16;
-const NOWHERE: u32 = u32::MAX;
+const MAX_MISSES: u32 = 16;
+const UNREGISTERED: u32 = u32::MAX;
 
-struct Place {
+struct RingRegistration {
     /// Id of the instance; 0 for none.
     id: Cell<u64>,
-    /// The kernel's number for it, or [`NOWHERE`].
+    /// The kernel's number for it, or [`UNREGISTERED`].
     number: Cell<u32>,
     /// Entries of others that it outlasts.
     patience: Cell<u32>,
 }
 
 struct Places {
-    places: [Place; PLACES],
+    places: [RingRegistration; PLACES],
     /// [`CLOSED`] when this thread last looked.
     closed: Cell<u64>,
     /// CPU + 1 of the kernel's workers for this thread; 0: they may be anywhere.
@@ -44,7 +44,7 @@ thread_local! {
     static PLACES_OF_THREAD: Places = const {
         Places {
             places: [const {
-                Place { id: Cell::new(0), number: Cell::new(NOWHERE), patience: Cell::new(0) }
+                RingRegistration { id: Cell::new(0), number: Cell::new(UNREGISTERED), patience: Cell::new(0) }
             }; PLACES],
             closed: Cell::new(0),
             workers: Cell::new(0),
@@ -52,18 +52,18 @@ thread_local! {
     };
 }
 
-impl Place {
+impl RingRegistration {
     fn clear(&self) {
         self.id.set(0);
-        let number = self.number.replace(NOWHERE);
-        if number != NOWHERE {
+        let number = self.number.replace(UNREGISTERED);
+        if number != UNREGISTERED {
             let _ = uring::unregister_ring(number);
         }
     }
 }
 
 impl Places {
-    fn of(&self, id: u64) -> Option<&Place> {
+    fn of(&self, id: u64) -> Option<&RingRegistration> {
         self.places.get(id as usize % PLACES)
     }
 }
@@ -74,7 +74,7 @@ pub(super) fn closed() {
 }
 
 /// Calls `place` with the CPU of the calling thread, if its workers are not there.
-pub(super) fn keep_workers_near(place: impl FnOnce(u32) -> bool) {
+pub(super) fn keep_io_wq_near(place: impl FnOnce(u32) -> bool) {
     let Some(cpu) = thread::current_cpu() else { return };
     PLACES_OF_THREAD.with(|places| {
         if places.workers.replace(cpu + 1) != cpu + 1 && !place(cpu) {
@@ -88,7 +88,7 @@ pub(super) fn reset_after_fork() {
     PLACES_OF_THREAD.with(|places| {
         for place in &places.places {
             place.id.set(0);
-            place.number.set(NOWHERE);
+            place.number.set(UNREGISTERED);
         }
         places.workers.set(0);
     });
@@ -103,13 +103,14 @@ pub(super) fn forget(instance: &Instance) {
     });
 }
 
-/// How the calling thread names an instance. EBADF: the program has closed or replaced the descriptor.
+/// How the calling thread names an instance. EBADF: the program has closed or replaced the
+/// descriptor.
 #[inline]
 pub(super) fn name(instance: &Instance) -> Result<Name> {
     PLACES_OF_THREAD.with(|places| {
         if let Some(place) = places.of(instance.id)
             && place.id.get() == instance.id
-            && place.number.get() != NOWHERE
+            && place.number.get() != UNREGISTERED
             && places.closed.get() == CLOSED.load(Ordering::Relaxed)
         {
             return Ok(Name::Registered(place.number.get()));
@@ -131,7 +132,7 @@ fn look_up(places: &Places, instance: &Instance) -> Result<Name> {
     let descriptor = Name::Descriptor(instance.descriptor());
     let Some(place) = places.of(instance.id) else { return Ok(descriptor) };
     let is_its = place.id.get() == instance.id;
-    if is_its && place.number.get() != NOWHERE {
+    if is_its && place.number.get() != UNREGISTERED {
         return Ok(Name::Registered(place.number.get()));
     }
     if !instance.is_ours() {
@@ -140,7 +141,7 @@ fn look_up(places: &Places, instance: &Instance) -> Result<Name> {
     if !is_its {
         // Another one keeps the place as long as it is used more often.
         let patience = place.patience.get();
-        if patience > 0 && place.number.get() != NOWHERE {
+        if patience > 0 && place.number.get() != UNREGISTERED {
             place.patience.set(patience - 1);
             return Ok(descriptor);
         }
@@ -151,7 +152,7 @@ fn look_up(places: &Places, instance: &Instance) -> Result<Name> {
     if !instance.can_register() || fork_generation::is_other_process() {
         return Ok(descriptor);
     }
-    place.patience.set(PATIENCE);
+    place.patience.set(MAX_MISSES);
     match uring::register_ring(instance.descriptor()) {
         Ok(number) => {
             place.number.set(number);

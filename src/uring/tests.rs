@@ -36,7 +36,7 @@ fn completions_that_do_not_fit_are_kept() {
         assert_eq!(instance.submit(50, |index| nop(first * 50 + index as u64)), (50, Ok(())));
     }
     assert_eq!(harvested(&instance), (0..500).collect::<Vec<u64>>());
-    assert!(!instance.has_news());
+    assert!(!instance.has_completions());
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! `src/engine/idle.rs` between workers of the pool and who brings them work. loom reports a deadlock if
-//! there is work, and everybody sleeps.
+//! `src/engine/idle.rs` between workers of the pool and who brings them work. loom reports a
+//! deadlock if there is work, and everybody sleeps.
 
 use libc::timespec;
 use loom::sync::Arc;
@@ -30,7 +30,7 @@ impl Pool {
         let searching = self.workers.saturating_sub(at_work);
         let missing = self.queued.load(Ordering::Relaxed).saturating_sub(searching);
         if missing > 0 {
-            self.idle.call(missing);
+            self.idle.wake(missing);
         }
     }
 
@@ -40,7 +40,7 @@ impl Pool {
         self.call_workers();
     }
 
-    /// `Pool::take`. The lock of the lane keeps two workers from one request.
+    /// `Pool::take`. The lock of the queue keeps two workers from one request.
     fn take(&self) -> bool {
         let queued = self.queued.load(Ordering::Relaxed);
         self.busy.fetch_add(1, Ordering::Relaxed);

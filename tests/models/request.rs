@@ -7,18 +7,18 @@ use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
 use crate::explore;
-use progress::{Progress, Turn};
+use retry::{RetryBy, RetryHandoff};
 use state::{Claim, Put, State};
 
-#[path = "../../src/request/progress.rs"]
-mod progress;
+#[path = "../../src/request/retry.rs"]
+mod retry;
 #[path = "../../src/request/state.rs"]
 mod state;
 
 /// A request, its result, and how often it was completed.
 struct Model {
     state: State,
-    progress: Progress,
+    retry: RetryHandoff,
     result: UnsafeCell<i64>,
     /// What an attempt in io_uring left behind, for who goes on.
     attempt: UnsafeCell<i64>,
@@ -31,19 +31,19 @@ impl Model {
     fn new() -> Arc<Model> {
         let model = Model {
             state: State::default(),
-            progress: Progress::default(),
+            retry: RetryHandoff::default(),
             result: UnsafeCell::new(0),
             attempt: UnsafeCell::new(0),
             events: AtomicU32::new(0),
             continued: AtomicU32::new(0),
         };
         model.state.begin();
-        model.progress.begin();
+        model.retry.begin();
         model.state.arm();
         Arc::new(model)
     }
 
-    fn decide(&self, result: i64) {
+    fn complete_with(&self, result: i64) {
         if self.state.claim() == Claim::Won {
             // SAFETY: only the winner writes, and nobody reads before the last `put`.
             self.result.with_mut(|cell| unsafe { *cell = result });
@@ -66,21 +66,21 @@ impl Model {
 
     /// The file is ready, or a worker is done.
     fn complete(&self) {
-        self.decide(65);
+        self.complete_with(65);
     }
 
     /// io_cancel or io_destroy has found the request.
     fn cancel(&self) {
         if self.state.is_open() && self.state.try_hold() {
-            self.decide(-125);
+            self.complete_with(-125);
             self.put();
         }
     }
 
     /// The end of io_submit, `Context::flush_queue`: does what was set back here.
     fn submission_ends(&self) {
-        if self.progress.end_submission() == Turn::Own {
-            self.go_on();
+        if self.retry.submitter_done() == RetryBy::Submitter {
+            self.retry();
         }
         self.put();
     }
@@ -89,8 +89,8 @@ impl Model {
     fn attempt_fails(&self) {
         // SAFETY: while the attempt lasts, nobody else looks.
         self.attempt.with_mut(|cell| unsafe { *cell = -11 });
-        if self.progress.set_back() == Turn::Own {
-            self.go_on();
+        if self.retry.nowait_failed() == RetryBy::Harvester {
+            self.retry();
         }
     }
 
@@ -102,7 +102,7 @@ impl Model {
     }
 
     /// Another attempt, by whose turn it is.
-    fn go_on(&self) {
+    fn retry(&self) {
         // SAFETY: whose turn it is is alone with the request; loom looks whether that is so, and
         // whether what the attempt wrote is there.
         self.attempt.with_mut(|cell| unsafe {
@@ -110,7 +110,7 @@ impl Model {
             *cell = 0;
         });
         self.continued.fetch_add(1, Ordering::Relaxed);
-        self.decide(4096);
+        self.complete_with(4096);
     }
 }
 
@@ -187,17 +187,17 @@ fn a_second_attempt_may_fail_too() {
         let model = Model::new();
         let other = model.clone();
         let harvester = thread::spawn(move || {
-            if other.progress.set_back() == Turn::Own {
-                other.progress.begin_alone();
-                assert_eq!(other.progress.set_back(), Turn::Own);
+            if other.retry.nowait_failed() == RetryBy::Harvester {
+                other.retry.begin_detached();
+                assert_eq!(other.retry.nowait_failed(), RetryBy::Harvester);
                 other.complete();
             }
         });
-        if model.progress.end_submission() == Turn::Own {
-            model.progress.begin_alone();
+        if model.retry.submitter_done() == RetryBy::Submitter {
+            model.retry.begin_detached();
             let other = model.clone();
             let later = thread::spawn(move || {
-                assert_eq!(other.progress.set_back(), Turn::Own);
+                assert_eq!(other.retry.nowait_failed(), RetryBy::Harvester);
                 other.complete();
             });
             later.join().unwrap();

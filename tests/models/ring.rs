@@ -1,6 +1,6 @@
-//! `src/completion/ring/queue.rs` between those who submit, those who complete, those who take events, and a
-//! program that takes events by itself. loom sees whether an event is read before it is written
-//! completely, and whether a slot is written while somebody reads it.
+//! `src/completion/ring/queue.rs` between those who submit, those who complete, those who take
+//! events, and a program that takes events by itself. loom sees whether an event is read before it
+//! is written completely, and whether a slot is written while somebody reads it.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -62,9 +62,9 @@ fn ring() -> Arc<Queue> {
 
 /// Submits and completes `events`, as often as there is a slot; how many.
 fn submit(ring: &Queue, events: &[Event]) -> usize {
-    let accepted = events.iter().take_while(|_| ring.reserve().is_ok()).count();
-    events.iter().take(accepted).for_each(|event| ring.post(*event));
-    accepted
+    let checked = events.iter().take_while(|_| ring.reserve().is_ok()).count();
+    events.iter().take(checked).for_each(|event| ring.post(*event));
+    checked
 }
 
 fn take(ring: &Queue, most: usize) -> Vec<Event> {
@@ -102,12 +102,12 @@ fn slots_are_used_again_after_their_events_were_taken() {
             taken.extend(take(&other, 2));
             taken
         });
-        let mut accepted = submit(&ring, &[Event(1), Event(2)]);
-        assert_eq!(accepted, 2);
-        accepted += submit(&ring, &[Event(3), Event(4)]);
+        let mut checked = submit(&ring, &[Event(1), Event(2)]);
+        assert_eq!(checked, 2);
+        checked += submit(&ring, &[Event(3), Event(4)]);
         let mut taken = consumer.join().unwrap();
         taken.extend(take(&ring, 3));
-        let expected: Vec<_> = (1..=accepted as u64).map(Event).collect();
+        let expected: Vec<_> = (1..=checked as u64).map(Event).collect();
         assert_eq!(taken, expected);
         assert_eq!(ring.occupancy(), 0);
     });
@@ -122,11 +122,11 @@ fn a_program_that_reads_the_ring_sees_whole_events_and_frees_their_slots() {
             let first = peek(&other);
             [first, peek(&other)]
         });
-        let mut accepted = submit(&ring, &[Event(1), Event(2)]);
-        accepted += submit(&ring, &[Event(3)]);
+        let mut checked = submit(&ring, &[Event(1), Event(2)]);
+        checked += submit(&ring, &[Event(3)]);
         let mut taken: Vec<_> = program.join().unwrap().into_iter().flatten().collect();
         taken.extend(take(&ring, 3));
-        let expected: Vec<_> = (1..=accepted as u64).map(Event).collect();
+        let expected: Vec<_> = (1..=checked as u64).map(Event).collect();
         assert_eq!(taken, expected);
     });
 }
@@ -140,9 +140,9 @@ fn two_producers_and_a_consumer_that_frees_slots_for_both() {
         let left = thread::spawn(move || submit(&left, &[Event(3)]));
         let right = thread::spawn(move || submit(&right, &[Event(4)]));
         let mut taken = take(&ring, 2);
-        let accepted = left.join().unwrap() + right.join().unwrap();
+        let checked = left.join().unwrap() + right.join().unwrap();
         taken.extend(take(&ring, 3));
-        assert_eq!(taken.len(), 2 + accepted);
+        assert_eq!(taken.len(), 2 + checked);
         // All slots have come back, and no more.
         assert_eq!(submit(&ring, &[Event(5), Event(6)]), 2);
         assert!(ring.reserve().is_err());

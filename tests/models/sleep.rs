@@ -1,6 +1,6 @@
-//! The sleep protocol: `src/completion/waiters` between callers of io_getevents that sleep in io_uring or in
-//! the kernel's AIO, who takes completions, and who brings events from elsewhere. loom reports a deadlock if somebody
-//! sleeps for ever.
+//! The sleep protocol: `src/completion/waiters` between callers of io_getevents that sleep in
+//! io_uring or in the kernel's AIO, who takes completions, and who brings events from elsewhere.
+//! loom reports a deadlock if somebody sleeps for ever.
 
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
@@ -78,7 +78,7 @@ impl World {
     fn post(&self) {
         // Release: as in `src/completion/ring/queue.rs`.
         self.tail.fetch_add(1, Ordering::Release);
-        self.waiters.news(|| self.occupancy());
+        self.waiters.notify(|| self.occupancy());
     }
 
     /// `Context::harvest`.
@@ -106,11 +106,11 @@ impl World {
     }
 
     /// `Sleeper::doze_in`: what the sleep has brought.
-    fn doze(&self, asked: u32) -> Taken {
+    fn doze(&self, min_complete: u32) -> Taken {
         match &self.kernel {
-            Some(kernel) => self.add(kernel.sleep(asked)),
+            Some(kernel) => self.add(kernel.sleep(min_complete)),
             None => {
-                self.instance.wait(asked);
+                self.instance.wait(min_complete);
                 Taken::default()
             }
         }
@@ -124,10 +124,10 @@ impl World {
         }
     }
 
-    /// `Harvest::tell`.
-    fn tell(&self, taken: Taken) {
+    /// `Harvest::wake_waiters`.
+    fn wake_waiters(&self, taken: Taken) {
         if taken.completions + taken.kicks > 0 {
-            self.waiters.moved(taken.kicks > 0, || self.occupancy());
+            self.waiters.notify_after_harvest(taken.kicks > 0, || self.occupancy());
         }
     }
 
@@ -135,7 +135,7 @@ impl World {
     fn look(&self, most: u32) -> u32 {
         let taken = self.harvest();
         let count = self.take(most);
-        self.tell(taken);
+        self.wake_waiters(taken);
         count
     }
 
@@ -151,46 +151,46 @@ impl World {
     /// then the caller asks for one completion at a time.
     fn getevents(&self, min: u32, max: u32, may_others: bool) -> u32 {
         let mut got = 0;
-        let mut untold = self.harvest();
+        let mut unnotified = self.harvest();
         loop {
             got += self.take(max - got);
             if got >= min || self.is_dead.load(Ordering::Relaxed) != 0 {
-                self.tell(untold);
+                self.wake_waiters(unnotified);
                 return got;
             }
             if self.is_armed.load(Ordering::Relaxed) != 0 {
                 // Would lead from here on.
-                self.tell(untold);
+                self.wake_waiters(unnotified);
                 return got;
             }
             match self.needs_watch() {
-                true => self.watch(min - got, may_others, &mut untold),
+                true => self.watch(min - got, may_others, &mut unnotified),
                 false => self.follow(min - got),
             }
         }
     }
 
     /// `Sleeper::watch`.
-    fn watch(&self, need: u32, may_others: bool, untold: &mut Taken) {
+    fn watch(&self, need: u32, may_others: bool, unnotified: &mut Taken) {
         let sleep = if self.kernel.is_some() { Sleep::Kernel } else { Sleep::Ring };
         let waiter = self.waiters.join(Owner::default(), need, sleep).unwrap();
         loop {
             let taken = self.harvest();
-            untold.completions += taken.completions;
-            untold.kicks += taken.kicks;
+            unnotified.completions += taken.completions;
+            unnotified.kicks += taken.kicks;
             if self.is_over(need) {
                 return;
             }
-            self.tell(core::mem::take(untold));
+            self.wake_waiters(core::mem::take(unnotified));
             if !self.needs_watch() || self.is_armed.load(Ordering::Relaxed) != 0 {
                 return;
             }
             let occupancy = self.occupancy();
-            let asked = match may_others {
+            let min_complete = match may_others {
                 true => 1,
                 false => need.saturating_sub(occupancy).max(1),
             };
-            waiter.ask(asked);
+            waiter.set_min_complete(min_complete);
             let is_changed = waiter.is_woken()
                 || self.has_completions()
                 || self.occupancy() != occupancy
@@ -201,13 +201,13 @@ impl World {
                 // but a model in which they never do has no end.
                 true => thread::yield_now(),
                 false => {
-                    let taken = self.doze(asked);
-                    untold.completions += taken.completions;
-                    untold.kicks += taken.kicks;
+                    let taken = self.doze(min_complete);
+                    unnotified.completions += taken.completions;
+                    unnotified.kicks += taken.kicks;
                 }
             }
-            waiter.stop_asking();
-            waiter.rest();
+            waiter.clear_min_complete();
+            waiter.rearm();
         }
     }
 
@@ -216,7 +216,7 @@ impl World {
         let waiter = self.waiters.join(Owner::default(), need, Sleep::Futex).unwrap();
         while !self.is_over(need) {
             crate::sys::futex::wait(waiter.word(), 0);
-            waiter.rest();
+            waiter.rearm();
         }
     }
 }
@@ -372,7 +372,7 @@ fn who_was_woken_for_nothing_is_woken_again() {
         world.take(1)
     };
     let calls = |world: &World| {
-        world.waiters.wake_followers();
+        world.waiters.wake_non_ring_waiters();
         0
     };
     shares(2, &[follows, calls, posts], 1);
@@ -386,7 +386,7 @@ fn the_harvester_takes_over_under_a_sleeper() {
         while completions < 2 {
             (seen, completions) = world.instance.edge(seen);
             let taken = world.harvest();
-            world.tell(taken);
+            world.wake_waiters(taken);
             if taken.completions == 0 {
                 // As in `watch`: it may have posted its own next edge.
                 thread::yield_now();
@@ -401,10 +401,10 @@ fn the_harvester_takes_over_under_a_sleeper() {
 /// A call that was left by a handler, and nobody has undone it yet.
 const LEFT: Owner = Owner { task: 1, frame: 1 };
 
-fn is_left_behind(world: &World, sleep: Sleep) {
+fn overlaps_punted(world: &World, sleep: Sleep) {
     let waiter = world.waiters.join(LEFT, 1, sleep).unwrap();
     if sleep == Sleep::Ring {
-        waiter.ask(1);
+        waiter.set_min_complete(1);
     }
     waiter.fall_asleep();
     core::mem::forget(waiter);
@@ -413,7 +413,7 @@ fn is_left_behind(world: &World, sleep: Sleep) {
 #[test]
 fn a_waiter_that_was_left_takes_nothing_from_others() {
     let leaves = |world: &World| {
-        is_left_behind(world, Sleep::Ring);
+        overlaps_punted(world, Sleep::Ring);
         0
     };
     shares(1, &[waits_for_one, leaves, posts], 1);
@@ -423,7 +423,7 @@ fn a_waiter_that_was_left_takes_nothing_from_others() {
 #[test]
 fn a_waiter_may_be_undone_while_others_are_woken() {
     let leaves = |world: &World| {
-        is_left_behind(world, Sleep::Futex);
+        overlaps_punted(world, Sleep::Futex);
         assert!(world.waiters.undo(LEFT).is_some());
         assert!(world.waiters.undo(LEFT).is_none());
         0
@@ -460,7 +460,7 @@ fn a_call_wakes_or_is_given_up() {
 fn a_node_taken_away_is_undone_once() {
     explore(3, || {
         let world = World::new(false);
-        is_left_behind(&world, Sleep::Futex);
+        overlaps_punted(&world, Sleep::Futex);
         let sleeper = world.waiters.next_sleeper(0).unwrap();
         let other = world.clone();
         let destroys = thread::spawn(move || other.waiters.undo_dead(&sleeper).is_some());

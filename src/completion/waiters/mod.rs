@@ -1,43 +1,45 @@
 //! Threads that sleep in a call on a context, above all in io_getevents, and how they are woken.
 //!
-//! A sleeper takes a *waiter*, a node that belongs to the context. One in io_getevents is on the list of
-//! those who wait for events: it looks at the ring once more, and sleeps on the node. Who posts an
-//! event, or brings other news, wakes every waiter whose need is met: as in fs/aio.c, aio_complete,
-//! there is no queueing and no promise who gets the event.
+//! A sleeper takes a *waiter*, a node that belongs to the context. One in io_getevents is on the
+//! list of those who wait for events: it looks at the ring once more, and sleeps on the node. Who
+//! posts an event, or brings other news, wakes every waiter whose need is met: as in fs/aio.c,
+//! aio_complete, there is no queueing and no promise who gets the event.
 //!
-//! *The sleep protocol.* Waiter: join the list; SeqCst fence; look at the ring; sleep while the node
-//! is not woken. Poster: publish the event; SeqCst fence; look whether there are waiters. The two
-//! fences are ordered: either the poster sees the waiter, or the waiter sees the event.
+//! *The sleep protocol.* Waiter: join the list; SeqCst fence; look at the ring; sleep while the
+//! node is not woken. Poster: publish the event; SeqCst fence; look whether there are waiters. The
+//! two fences are ordered: either the poster sees the waiter, or the waiter sees the event.
 //!
-//! *Sleeping in io_uring.* A waiter may sleep in the kernel until a number of completions ([`asked`])
-//! has been added to those that were taken when it went to sleep. The kernel cannot compare anything
-//! else, so:
+//! *Sleeping in io_uring.* A waiter may sleep in the kernel until a number of completions
+//! ([`min_complete`]) has been added to those that were taken when it went to sleep. The kernel
+//! cannot compare anything else, so:
 //! - the waiter says how many it asks for before its last look, and nothing when it is awake;
-//! - who adds an event from elsewhere, or takes completions and leaves events in the ring, wakes those
-//!   whose need is met, and those that ask for more than one: they count anew;
+//! - who adds an event from elsewhere, or takes completions and leaves events in the ring, wakes
+//!   those whose need is met, and those that ask for more than one: they count anew;
 //! - to wake is to mark the waiter and to post as many completions as it asks for (`Kick`);
-//! - who takes such completions out of the queue may have taken them from a marked waiter that had not
-//!   fallen asleep yet, so it posts them again while the waiter asks. Not for ever: a waiter that does
-//!   not come is in a signal handler, and wakes by itself after that, or has been left.
+//! - who takes such completions out of the queue may have taken them from a marked waiter that
+//!   had not fallen asleep yet, so it posts them again while the waiter asks. Not for ever: a
+//!   waiter that does not come is in a signal handler, and wakes by itself after that, or has been
+//!   left.
 //!
-//! *Sleeping in the kernel's AIO* is the same, but that a sleeper takes what is there when it falls asleep,
-//! and sleeps on for the rest. So kicks count what all sleepers may keep in this way; and who falls
-//! asleep while kicks are on their way to another one asks for one event only. The marks of those
-//! come before the look at what others ask for, and the other way round here.
+//! *Sleeping in the kernel's AIO* is the same, but that a sleeper takes what is there when it falls
+//! asleep, and sleeps on for the rest. So kicks count what all sleepers may keep in this way; and
+//! who falls asleep while kicks are on their way to another one asks for one event only. The marks
+//! of those come before the look at what others ask for, and the other way round here.
 //!
-//! *Calls that are left.* A signal handler may jump out of a sleeping call, or end its thread. So a node
-//! is never on a stack, and says all that the sleeping call owns, for whoever undoes it: the thread's
-//! next call ([`Waiters::undo`]); or io_destroy, which may find the thread gone, or take the node away
-//! from a call of which it is not known whether it goes on ([`Waiters::revoke`]). A call that wakes takes
-//! its node back first; if it has been taken away, the call ends and touches nothing.
+//! *Calls that are left.* A signal handler may jump out of a sleeping call, or end its thread. So a
+//! node is never on a stack, and says all that the sleeping call owns, for whoever undoes it: the
+//! thread's next call ([`Waiters::undo`]); or io_destroy, which may find the thread gone, or take
+//! the node away from a call of which it is not known whether it goes on ([`Waiters::revoke`]). A
+//! call that wakes takes its node back first; if it has been taken away, the call ends and touches
+//! nothing.
 //!
-//! *Who may touch what*: fields in cells belong to the holder of the lock, or to the call while it is
-//! awake, as they say. The phase passes a node from the call that falls asleep to who undoes it, and
-//! back to the call, if it comes first.
+//! *Who may touch what*: fields in cells belong to the holder of the lock, or to the call while it
+//! is awake, as they say. The phase passes a node from the call that falls asleep to who undoes it,
+//! and back to the call, if it comes first.
 //!
 //! *Locks*: `list` is a leaf; kicks are made when it is released.
 //!
-//! [`asked`]: Waiter::ask
+//! [`min_complete`]: Waiter::set_min_complete
 
 mod node;
 
@@ -67,10 +69,10 @@ pub(super) struct Kick {
 
 impl Kick {
     /// Adds what a waiter of a kind asks for.
-    fn add(&mut self, kind: Kind, asked: u32) {
+    fn add(&mut self, kind: Kind, min_complete: u32) {
         match kind {
-            Kind::Ring => self.ring = self.ring.max(asked),
-            Kind::Kernel => self.kernel |= asked > 0,
+            Kind::Ring => self.ring = self.ring.max(min_complete),
+            Kind::Kernel => self.kernel |= min_complete > 0,
             _ => {}
         }
     }
@@ -113,7 +115,7 @@ pub struct Waiters {
 
 /// A node that a call has, until dropped.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct WaiterGuard<'a> {
     waiters: &'a Waiters,
     waiter: &'a Waiter,
 }
@@ -150,7 +152,7 @@ impl Default for Waiters {
 impl Waiters {
     /// Takes a node for the call of `owner`, which then sleeps until there are `need` more events.
     /// `None`: no memory.
-    pub fn join(&self, owner: Owner, need: u32, sleep: Sleep) -> Option<Place<'_>> {
+    pub fn join(&self, owner: Owner, need: u32, sleep: Sleep) -> Option<WaiterGuard<'_>> {
         let waiter = {
             let mut list = self.list.lock();
             let waiter = self.take_free(&mut list)?;
@@ -172,7 +174,7 @@ impl Waiters {
             waiter.bed.set(ptr::null());
             waiter.has_errand.set(false);
             waiter.woken.store(0, Ordering::Relaxed);
-            waiter.asked.store(0, Ordering::Relaxed);
+            waiter.min_complete.store(0, Ordering::Relaxed);
             waiter.phase.store(AWAKE, Ordering::Relaxed);
             if kind != Kind::Elsewhere {
                 self.link(&mut list, waiter);
@@ -180,9 +182,9 @@ impl Waiters {
             waiter
         };
         // SeqCst: orders our joining before our look at the ring; pairs with the fence in
-        // `news`. AcqRel would let both sides read before their writes are seen.
+        // `notify`. AcqRel would let both sides read before their writes are seen.
         fence(Ordering::SeqCst);
-        Some(Place { waiters: self, waiter })
+        Some(WaiterGuard { waiters: self, waiter })
     }
 
     fn node(&self, index: u32) -> Option<&Waiter> {
@@ -289,8 +291,8 @@ impl Waiters {
         waiter.take_away().then(|| self.clear_up(&mut list, waiter))
     }
 
-    /// Takes the node away from a call of which it is not known whether it goes on: it, or its thread's
-    /// next call, frees the node. Not if it is awake.
+    /// Takes the node away from a call of which it is not known whether it goes on: it, or its
+    /// thread's next call, frees the node. Not if it is awake.
     pub fn revoke(&self, sleeper: &Sleeper) {
         let mut list = self.list.lock();
         let waiter = self.node(sleeper.index).filter(|waiter| waiter.is_of(sleeper.owner));
@@ -367,20 +369,21 @@ impl Waiters {
     /// Wakes the waiters that `occupancy` events satisfy. To be called after the events are
     /// published.
     #[inline]
-    pub fn news(&self, occupancy: impl FnOnce() -> u32) {
+    pub fn notify(&self, occupancy: impl FnOnce() -> u32) {
         // SeqCst: orders the event before our look at the list; pairs with the fence in `join`,
-        // `rest` and `ask`. AcqRel would let both sides read before their writes are seen.
+        // `rearm` and `set_min_complete`. AcqRel would let both sides read before their writes are
+        // seen.
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::Relaxed) != 0 {
             self.wake_where(occupancy(), false);
         }
     }
 
-    /// As [`Waiters::news`], after completions were taken out of the queue; `kicks`: among them some
-    /// that were to wake somebody.
+    /// As [`Waiters::notify`], after completions were taken out of the queue; `kicks`: among them
+    /// some that were to wake somebody.
     #[inline]
-    pub fn moved(&self, kicks: bool, occupancy: impl FnOnce() -> u32) {
-        // SeqCst: as in `news`.
+    pub fn notify_after_harvest(&self, kicks: bool, occupancy: impl FnOnce() -> u32) {
+        // SeqCst: as in `notify`.
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::Relaxed) != 0 {
             self.wake_where(occupancy(), kicks);
@@ -391,14 +394,18 @@ impl Waiters {
     fn wake_where(&self, occupancy: u32, kicks: bool) {
         let mut kick = Kick::default();
         self.each(|waiter| {
-            let asked = waiter.asked();
+            let min_complete = waiter.min_complete();
             // In the kernel's AIO there may have been no room for the first ones.
             let may_be_lost = kicks || waiter.kind.get() == Kind::Kernel;
-            if may_be_lost && asked > 0 && waiter.is_woken() && waiter.repeats.get() < REPEATS {
+            if may_be_lost
+                && min_complete > 0
+                && waiter.is_woken()
+                && waiter.repeats.get() < REPEATS
+            {
                 waiter.repeats.set(waiter.repeats.get() + 1);
-                kick.add(waiter.kind.get(), asked);
+                kick.add(waiter.kind.get(), min_complete);
             }
-            if waiter.need.get() <= occupancy || (asked > 1 && occupancy > 0) {
+            if waiter.need.get() <= occupancy || (min_complete > 1 && occupancy > 0) {
                 waiter.wake(&mut kick);
             }
             true
@@ -412,22 +419,23 @@ impl Waiters {
     }
 
     /// Wakes who does not sleep in io_uring: from now on somebody has to look there.
-    pub fn wake_followers(&self) {
+    pub fn wake_non_ring_waiters(&self) {
         self.wake_each(|waiter| waiter.kind.get() != Kind::Ring);
     }
 
     /// The same for the kernel's AIO.
-    pub fn wake_non_kernel(&self) {
+    pub fn wake_non_kernel_waiters(&self) {
         self.wake_each(|waiter| waiter.kind.get() != Kind::Kernel);
     }
 
-    /// Wakes who sleeps in the kernel's AIO: what one of them watched there is not watched any more.
-    pub fn wake_kernel(&self) {
+    /// Wakes who sleeps in the kernel's AIO: what one of them watched there is not watched any
+    /// more.
+    pub fn wake_kernel_waiters(&self) {
         self.wake_each(|waiter| waiter.kind.get() == Kind::Kernel);
     }
 
     fn wake_each(&self, is_meant: impl Fn(&Waiter) -> bool) {
-        // SeqCst: as in `news`, for what the caller has changed.
+        // SeqCst: as in `notify`, for what the caller has changed.
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
@@ -442,10 +450,10 @@ impl Waiters {
         self.kick(&kick);
     }
 
-    /// Wakes one waiter, whatever it needs: there is a task for it. Who is woken already will look for
-    /// tasks, too.
+    /// Wakes one waiter, whatever it needs: there is a task for it. Who is woken already will look
+    /// for tasks, too.
     pub fn wake_one_to_lead(&self) {
-        // SeqCst: as in `news`, for the poll that the caller has armed.
+        // SeqCst: as in `notify`, for the poll that the caller has armed.
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::Relaxed) == 0 {
             return;
@@ -462,8 +470,8 @@ impl Waiters {
     #[inline]
     fn kick(&self, kick: &Kick) {
         // Acquire: pairs with the Release in `set_ring`.
-        // SAFETY: the instances of a context live until the context is closed, and who calls holds the
-        // context.
+        // SAFETY: the instances of a context live until the context is closed, and who calls holds
+        // the context.
         let ring = unsafe { self.ring.load(Ordering::Acquire).as_ref() };
         if let Some(instance) = ring.filter(|_| kick.ring > 0) {
             instance.kick(kick.ring);
@@ -473,34 +481,35 @@ impl Waiters {
         }
     }
 
-    /// Gets at all who are marked, even if each of the others takes what it can without coming back.
+    /// Gets at all who are marked, even if each of the others takes what it can without coming
+    /// back.
     #[cold]
     fn kick_in_kernel(&self) {
         let mut count = 1;
         self.each(|waiter| {
             if waiter.kind.get() == Kind::Kernel {
-                count += waiter.asked().saturating_sub(1);
+                count += waiter.min_complete().saturating_sub(1);
             }
             true
         });
         for place in &self.kernel {
             // Acquire: pairs with the Release in `add_kernel`.
-            // SAFETY: the instances of a context live until the context is closed, and who calls holds the
-            // context.
+            // SAFETY: the instances of a context live until the context is closed, and who calls
+            // holds the context.
             if let Some(instance) = unsafe { place.load(Ordering::Acquire).as_ref() } {
                 instance.kick(count);
             }
         }
     }
 
-    /// Whether kicks may be on their way to another sleeper in the kernel's AIO than `own`, which has asked
-    /// for its events: they would count among them.
+    /// Whether kicks may be on their way to another sleeper in the kernel's AIO than `own`, which
+    /// has set for its events: they would count among them.
     pub fn are_others_called(&self, own: &Waiter) -> bool {
         let mut is_called = false;
         self.each(|waiter| {
             is_called = waiter.kind.get() == Kind::Kernel
                 && waiter.is_woken()
-                && waiter.asked() > 0
+                && waiter.min_complete() > 0
                 && !ptr::eq(waiter, own);
             !is_called
         });
@@ -522,14 +531,14 @@ impl Waiters {
     }
 }
 
-impl Deref for Place<'_> {
+impl Deref for WaiterGuard<'_> {
     type Target = Waiter;
     fn deref(&self) -> &Waiter {
         self.waiter
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for WaiterGuard<'_> {
     fn drop(&mut self) {
         self.waiters.free(&mut self.waiters.list.lock(), self.waiter);
     }

@@ -48,7 +48,7 @@ pub(super) const ASLEEP: u32 = 2;
 /// It was taken from the call.
 const REVOKED: u32 = 3;
 
-/// What a call was at when it fell asleep: a request that it has accepted and was doing itself.
+/// What a call was at when it fell asleep: a request that it has checked and was doing itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Errand {
     /// What its event says.
@@ -84,7 +84,7 @@ pub struct Waiter {
     /// Set when woken.
     pub(super) woken: AtomicU32,
     /// Completions that it sleeps for in the kernel; 0 while it does not.
-    pub(super) asked: AtomicU32,
+    pub(super) min_complete: AtomicU32,
     pub(super) phase: AtomicU32,
     /// Under the lock: the next free one's index + 1, and its own.
     pub(super) next_free: Cell<u32>,
@@ -127,33 +127,33 @@ impl Waiter {
         &self.woken
     }
 
-    /// Whether somebody woke it since [`Waiter::rest`].
+    /// Whether somebody woke it since [`Waiter::rearm`].
     pub fn is_woken(&self) -> bool {
         // Acquire: pairs with the Release in `wake`.
         self.woken.load(Ordering::Acquire) != 0
     }
 
     /// Ready to be woken again. To be followed by a look at the ring.
-    pub fn rest(&self) {
+    pub fn rearm(&self) {
         self.woken.store(0, Ordering::Relaxed);
         // SeqCst: as in `Waiters::join`.
         fence(Ordering::SeqCst);
     }
 
     /// About to sleep for `count` completions, more than 0. To be followed by a look at everything.
-    pub fn ask(&self, count: u32) {
-        self.asked.store(count, Ordering::Relaxed);
+    pub fn set_min_complete(&self, count: u32) {
+        self.min_complete.store(count, Ordering::Relaxed);
         // SeqCst: as in `Waiters::join`.
         fence(Ordering::SeqCst);
     }
 
     /// Awake again.
-    pub fn stop_asking(&self) {
-        self.asked.store(0, Ordering::Relaxed);
+    pub fn clear_min_complete(&self) {
+        self.min_complete.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn asked(&self) -> u32 {
-        self.asked.load(Ordering::Relaxed)
+    pub(super) fn min_complete(&self) -> u32 {
+        self.min_complete.load(Ordering::Relaxed)
     }
 
     /// Notes a descriptor of ours that the call closes when it leaves. It is awake.
@@ -172,8 +172,8 @@ impl Waiter {
         self.term.set(term);
     }
 
-    /// Notes in which instance of the kernel's AIO the call is about to take events into the bag there. It is
-    /// awake.
+    /// Notes in which instance of the kernel's AIO the call is about to take events into the bag
+    /// there. It is awake.
     pub fn lie_down(&self, bed: Option<&kaio::Instance>) {
         self.bed.set(bed.map_or(ptr::null(), ptr::from_ref));
     }
@@ -223,10 +223,10 @@ impl Waiter {
                 Kind::Bell => bell::ring(self.bell.get()),
                 Kind::Elsewhere => {}
                 kind @ (Kind::Ring | Kind::Kernel) => {
-                    // SeqCst: the mark comes before our look; pairs with the fence in `ask`, after
-                    // which the waiter looks for the mark.
+                    // SeqCst: the mark comes before our look; pairs with the fence in
+                    // `set_min_complete`, after which the waiter looks for the mark.
                     fence(Ordering::SeqCst);
-                    kick.add(kind, self.asked());
+                    kick.add(kind, self.min_complete());
                 }
             }
         }

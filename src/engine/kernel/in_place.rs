@@ -1,14 +1,14 @@
 //! Contexts that are the kernel's, at their own address.
 //!
 //! A program that has eventfds signalled, or looks into the ring by itself, wants events there that
-//! nobody has asked for. The kernel can do that, and without a thread: an instance whose ring has the
-//! size of the context's is moved to where the program sees its ring (mremap, which fs/aio.c,
-//! aio_ring_mremap follows). `io_context_t` keeps its value. From then on the calls of such a context
-//! are the kernel's, with all that they do; only io_setup and io_destroy are not: the instance goes back
-//! to the cache, if nothing is in flight.
+//! nobody has asked for. The kernel can do that, and without a thread: an instance whose ring has
+//! the size of the context's is moved to where the program sees its ring (mremap, which fs/aio.c,
+//! aio_ring_mremap follows). `io_context_t` keeps its value. From then on the calls of such a
+//! context are the kernel's, with all that they do; only io_setup and io_destroy are not: the
+//! instance goes back to the cache, if nothing is in flight.
 //!
-//! *In flight* is what was accepted and has not come into the ring. The tail of the ring counts modulo
-//! its size, which is more than can be in flight; it is looked at in each submission.
+//! *In flight* is what was checked and has not come into the ring. The tail of the ring counts
+//! modulo its size, which is more than can be in flight; it is looked at in each submission.
 //!
 //! *Who may touch what*: to enter and to leave, the caller has the context to itself.
 
@@ -29,7 +29,7 @@ use crate::sys::{kaio, mmap, poll};
 use crate::uring;
 
 /// Attempts to do without, after one has failed.
-const PAUSE: u32 = 64;
+const RETRY_AFTER: u32 = 64;
 
 /// What a context knows of its instance. All-zero memory is a context that is not in place.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub struct InPlace {
 
 #[derive(Debug)]
 struct Accounts {
-    /// Accepted, and not in the ring as far as the tail was seen.
+    /// Checked, and not in the ring as far as the tail was seen.
     in_flight: u32,
     tail: u32,
 }
@@ -84,11 +84,12 @@ impl InPlace {
 
     /// It was not possible: not to be tried at each of the next submissions.
     pub fn put_off(&self) {
-        self.pause.store(PAUSE, Ordering::Relaxed);
+        self.pause.store(RETRY_AFTER, Ordering::Relaxed);
     }
 
-    /// Puts an instance where the program sees its ring, which is empty, made for `requested` events,
-    /// with `nr` slots, the next of which is at `position`: it looks the same. False: it stays as it is.
+    /// Puts an instance where the program sees its ring, which is empty, made for `requested`
+    /// events, with `nr` slots, the next of which is at `position`: it looks the same. False: it
+    /// stays as it is.
     pub fn enter(&self, region: &Region, requested: u32, nr: u32, position: u32) -> bool {
         let Ok(mut instance) = cache::acquire_exact(requested, nr) else { return false };
         if !instance.turn(position) {
@@ -97,7 +98,8 @@ impl InPlace {
         }
         let len = region.pages * PAGE;
         self.was_taken.store(true, Ordering::Relaxed);
-        // SAFETY: the program's view of a ring that is empty, and nobody else is inside the context.
+        // SAFETY: the program's view of a ring that is empty, and nobody else is inside the
+        // context.
         if unsafe { instance.move_to(region.user, len) }.is_err() {
             let _ = mmap::show_again(region.library, len, region.user);
             cache::release(instance);
@@ -123,14 +125,14 @@ impl InPlace {
         submitted
     }
 
-    fn count(&self, accepted: u32) {
+    fn count(&self, checked: u32) {
         let mut accounts = self.accounts.lock();
         // SAFETY: it lives until `leave`, which takes it out under the lock.
         let Some(instance) = (unsafe { self.instance.load(Ordering::Relaxed).as_ref() }) else {
             return;
         };
         let posted = accounts.look(instance);
-        accounts.in_flight = accounts.in_flight.wrapping_add(accepted).wrapping_sub(posted);
+        accounts.in_flight = accounts.in_flight.wrapping_add(checked).wrapping_sub(posted);
     }
 
     /// io_cancel.
@@ -141,7 +143,8 @@ impl InPlace {
     /// io_getevents or io_pgetevents.
     #[inline]
     pub fn getevents(&self, arguments: &GetEvents) -> Result<usize> {
-        // What io_uring leaves behind in the thread would end io_getevents; the other one is restarted.
+        // What io_uring leaves behind in the thread would end io_getevents; the other one is
+        // restarted.
         let mask = arguments.mask.or_else(|| uring::was_used().then_some(0));
         reentrancy::lifted(|| kaio::getevents(&GetEvents { mask, ..*arguments }))
     }
@@ -156,9 +159,9 @@ impl InPlace {
         self.is_in_doubt.store(true, Ordering::Relaxed);
     }
 
-    /// io_destroy of the context at `address`: the instance goes to the cache, and the program's view is
-    /// what it was. If something is in flight or in doubt, or `is_busy`, because other calls are inside,
-    /// the kernel destroys it, which ends them.
+    /// io_destroy of the context at `address`: the instance goes to the cache, and the program's
+    /// view is what it was. If something is in flight or in doubt, or `is_busy`, because other
+    /// calls are inside, the kernel destroys it, which ends them.
     pub fn leave(&self, address: usize, region: &Region, is_busy: bool) {
         let mut accounts = self.accounts.lock();
         let instance = self.instance.swap(ptr::null_mut(), Ordering::Relaxed);
@@ -204,20 +207,20 @@ impl InPlace {
     /// Waits for what is in flight, but not for long: a poll may never come.
     #[cold]
     pub fn settle(&self) {
-        const MOMENT: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-        const MOMENTS: u32 = 1_000;
-        for _ in 0..MOMENTS {
+        const LOOK_INTERVAL: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        const MAX_LOOKS: u32 = 1_000;
+        for _ in 0..MAX_LOOKS {
             self.count(0);
             if self.accounts.lock().in_flight == 0 {
                 return;
             }
-            let _ = poll::wait(&mut [], Some(&MOMENT), None);
+            let _ = poll::wait(&mut [], Some(&LOOK_INTERVAL), None);
         }
     }
 
-    /// Gives the context at `address` back to `ring`, with the events that wait, because its calls are
-    /// forbidden now. The caller has the context to itself. False: something is in flight or in doubt, or
-    /// the program's view is lost.
+    /// Gives the context at `address` back to `ring`, with the events that wait, because its calls
+    /// are forbidden now. The caller has the context to itself. False: something is in flight or in
+    /// doubt, or the program's view is lost.
     #[cold]
     pub fn give_back(&self, address: usize, region: &Region, ring: &Ring) -> bool {
         self.count(0);

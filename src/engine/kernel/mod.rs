@@ -1,18 +1,19 @@
-//! The kernel engine: the kernel's own AIO does direct I/O and syncs. It looks at the program's iocbs by
-//! itself, in its order of errors, and completes requests in an interrupt, in no thread of the program.
+//! The kernel engine: the kernel's own AIO does direct I/O and syncs. It looks at the program's
+//! iocbs by itself, in its order of errors, and completes requests in an interrupt, in no thread of
+//! the program.
 //!
-//! The program's iocbs are submitted as they are. An event in the kernel's ring is the program's event
-//! already: whoever looks copies it to the ring of the context. So there is nothing to remember of a
-//! request but that it is one more in flight.
+//! The program's iocbs are submitted as they are. An event in the kernel's ring is the program's
+//! event already: whoever looks copies it to the ring of the context. So there is nothing to
+//! remember of a request but that it is one more in flight.
 //!
 //! *Room.* A context begins with the smallest instance there is, which is charged with one event of
-//! fs.aio-max-nr. When it is full a larger one takes the submissions over, and the smaller one stays
-//! until its requests are done.
+//! fs.aio-max-nr. When it is full a larger one takes the submissions over, and the smaller one
+//! stays until its requests are done.
 //!
-//! *Calls that are left* by a signal handler that jumps out of io_submit, or by io_destroy, which does not
-//! wait for a handler above them: how many requests they have submitted, or events taken, nobody
-//! knows. The count is in doubt from then on, and only the kernel can tell when nothing is in flight:
-//! it destroys the instances.
+//! *Calls that are left* by a signal handler that jumps out of io_submit, or by io_destroy, which
+//! does not wait for a handler above them: how many requests they have submitted, or events taken,
+//! nobody knows. The count is in doubt from then on, and only the kernel can tell when nothing is
+//! in flight: it destroys the instances.
 //!
 //! *Orderings*: see `needs_watch`.
 
@@ -35,15 +36,15 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::poll;
 
 /// Submissions to go without a larger instance, after one could not be made.
-const PAUSE: u32 = 256;
+const RETRY_AFTER: u32 = 256;
 /// The most requests that an instance is made for.
-const LARGEST: u32 = 4096;
+const MAX_CAPACITY: u32 = 4096;
 
 /// The one of a context. All-zero memory has no instance.
 #[derive(Debug)]
 pub struct Kernel {
-    /// The last one that is not null takes submissions. They stay until the context is closed. Each is
-    /// larger than those before.
+    /// The last one that is not null takes submissions. They stay until the context is closed. Each
+    /// is larger than those before.
     instances: [AtomicPtr<Instance>; INSTANCES],
     making: Lock<()>,
     pause: AtomicU32,
@@ -51,8 +52,8 @@ pub struct Kernel {
     pub background: Background,
     /// The counts of requests in flight may be wrong.
     is_in_doubt: AtomicBool,
-    /// The next events are likely to come from here: who waits sleeps here before anything is in flight, so
-    /// that nobody has to be woken for the submission.
+    /// The next events are likely to come from here: who waits sleeps here before anything is in
+    /// flight, so that nobody has to be woken for the submission.
     is_expected: AtomicBool,
     completions: CompletionsRef,
 }
@@ -84,8 +85,8 @@ impl Kernel {
         self.instances().next_back()
     }
 
-    /// Where a thread has to sleep, or should: the first instance with requests, and whether it is the only
-    /// one.
+    /// Where a thread has to sleep, or should: the first instance with requests, and whether it is
+    /// the only one.
     pub fn bed(&self) -> Option<(&Instance, bool)> {
         let is_expected = self.is_expected.load(Ordering::Relaxed)
             // Others have something to do, and there are better ways to wait for that.
@@ -120,13 +121,13 @@ impl Kernel {
         }
         let wanted = match now {
             0 => 0,
-            _ => self.completions().ring.nr().min(LARGEST).max(now + 1),
+            _ => self.completions().ring.nr().min(MAX_CAPACITY).max(now + 1),
         };
         // SAFETY of the order: places are filled from the first on, under the lock.
         let place = self.instances.iter().find(|place| place.load(Ordering::Relaxed).is_null());
         let made = place.ok_or(Errno::AGAIN).and_then(|place| Ok((place, cache::acquire(wanted)?)));
         let Ok((place, instance)) = made else {
-            self.pause.store(PAUSE, Ordering::Relaxed);
+            self.pause.store(RETRY_AFTER, Ordering::Relaxed);
             return false;
         };
         let instance = Box::into_raw(instance);
@@ -139,20 +140,20 @@ impl Kernel {
     /// Whether somebody who waits has to look for events, or sleep in an instance.
     #[inline]
     pub fn needs_watch(&self) -> bool {
-        // SeqCst: a waiter that joined the list before it looks here is seen by `submit`, or sees the
-        // request.
+        // SeqCst: a waiter that joined the list before it looks here is seen by `submit`, or sees
+        // the request.
         self.instances().any(|instance| instance.in_flight().load(Ordering::SeqCst) != 0)
             || self.is_in_doubt.load(Ordering::Relaxed)
     }
 
     /// Whether a look at the rings is worth while.
     #[inline]
-    pub fn has_news(&self) -> bool {
+    pub fn has_completions(&self) -> bool {
         self.instances().any(Instance::has_events)
     }
 
     /// Submits `count` iocbs, whose addresses are in the program's array at `iocbs`, and which hold
-    /// slots; how many were accepted. Errors: the kernel's for the first one, EAGAIN if there is no
+    /// slots; how many were checked. Errors: the kernel's for the first one, EAGAIN if there is no
     /// room.
     pub fn submit(&self, count: u32, iocbs: usize) -> Result<usize> {
         let mut instance = self.current().ok_or(Errno::AGAIN)?;
@@ -185,13 +186,14 @@ impl Kernel {
         }
     }
 
-    /// Something is on its way to an instance that had nothing in flight. Those who wait have to know that
-    /// before it gets there: what another thread submits next is no news, and the submission may sleep.
+    /// Something is on its way to an instance that had nothing in flight. Those who wait have to
+    /// know that before it gets there: what another thread submits next is no news, and the
+    /// submission may sleep.
     #[inline]
     fn call_waiters(&self) {
         let waiters = &self.completions().waiters;
         match self.instances().count() {
-            1 => waiters.wake_non_kernel(),
+            1 => waiters.wake_non_kernel_waiters(),
             // Those in another instance shall not rely on that one.
             _ => waiters.wake_all(),
         }
@@ -217,17 +219,18 @@ impl Kernel {
     pub fn end_submission(&self) {
         // Those who wait will do it; they would have to be told if we did.
         if self.completions().waiters.is_empty() {
-            self.harvest_and_tell();
+            self.harvest_and_wake();
         }
     }
 
     /// Takes the events that are there, and wakes whom they satisfy.
-    pub fn harvest_and_tell(&self) {
+    pub fn harvest_and_wake(&self) {
         let harvest = self.harvest(usize::MAX);
-        harvest.tell(self.completions());
+        harvest.wake_waiters(self.completions());
     }
 
-    /// Takes the events that are there; `most`: see [`Instance::harvest`]. [`Harvest::tell`] is due.
+    /// Takes the events that are there; `most`: see [`Instance::harvest`].
+    /// [`Harvest::wake_waiters`] is due.
     pub fn harvest(&self, most: usize) -> Harvest {
         let mut harvest = Harvest::default();
         for instance in self.instances().filter(|instance| instance.has_events()) {
@@ -238,7 +241,7 @@ impl Kernel {
         harvest
     }
 
-    /// Takes what a sleeper has brought. [`Harvest::tell`] is due.
+    /// Takes what a sleeper has brought. [`Harvest::wake_waiters`] is due.
     pub fn unpack(&self, instance: &Instance, bag: Option<&mut Bag>) -> Harvest {
         let has_theirs = bag.is_none();
         let harvest =
@@ -248,7 +251,7 @@ impl Kernel {
         harvest
     }
 
-    /// Takes what a sleeper has left in the bag of the instance. [`Harvest::tell`] is due.
+    /// Takes what a sleeper has left in the bag of the instance. [`Harvest::wake_waiters`] is due.
     pub fn unpack_left(&self, instance: &Instance) -> Harvest {
         instance.recount();
         self.unpack(instance, None)
@@ -269,7 +272,7 @@ impl Kernel {
             self.note_vain_sleep();
         }
         Harvest {
-            has_moved: found.events + found.others > 0,
+            has_taken: found.events + found.others > 0,
             has_kicks: found.others > 0,
             has_watch: found.has_watch,
         }
@@ -291,23 +294,23 @@ impl Kernel {
 
     /// Waits until nothing is in flight, whatever signals come.
     pub fn drain(&self) {
-        const MOMENT: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-        const SHORT: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        const MAX_SLEEP: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+        const LOOK_INTERVAL: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
         loop {
             if self.is_in_doubt.load(Ordering::Relaxed) {
                 return self.instances().for_each(Instance::end);
             }
-            self.harvest_and_tell();
+            self.harvest_and_wake();
             if !self.needs_watch() {
                 return;
             }
             let Some((bed, _)) = self.bed() else { return };
             let mut bag = Bag::new();
             let mut bag = (!bed.fall_asleep()).then_some(&mut bag);
-            let slept = bed.sleep(1, usize::MAX, bag.as_deref_mut(), Some(&MOMENT), None);
-            self.unpack(bed, bag).tell(self.completions());
+            let slept = bed.sleep(1, usize::MAX, bag.as_deref_mut(), Some(&MAX_SLEEP), None);
+            self.unpack(bed, bag).wake_waiters(self.completions());
             if !matches!(slept, Ok(_) | Err(Errno::INTR)) {
-                let _ = poll::wait(&mut [], Some(&SHORT), None);
+                let _ = poll::wait(&mut [], Some(&LOOK_INTERVAL), None);
             }
         }
     }

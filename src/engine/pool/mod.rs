@@ -1,34 +1,36 @@
 //! The pool engine: threads that do what the kernel would do asynchronously.
 //!
-//! One pool serves the process. Requests queue in the *lane* of their context; lanes with work queue for
-//! the workers, who take one request from each in turn.
+//! One pool serves the process. Requests wait in the [`PoolQueue`] of their context; queues that
+//! have work form a list, from which workers take one request of each queue in turn.
 //!
-//! *How many*: the first request brings one worker. One more comes whenever something is queued and all
-//! that are there are at work, most often in the device; up to a bound, which is higher while much is
-//! queued. A batch calls as many idle workers as it needs, all at once; none that finds nothing
-//! ([`Idle`]). One that nobody calls for a second leaves; io_destroy of the last context sends all home.
+//! *How many workers*: the first request starts one. Another one is started whenever something is
+//! queued and all workers are busy, most often in the device; up to a bound, which is higher while
+//! much is queued. A batch wakes as many idle workers as it needs, in one call ([`Idle`]). An idle
+//! worker exits after a second; io_destroy of the last context ends all.
 //!
-//! *Waits that work*: a program that submits one request and waits for it does it itself, in the wait
-//! ([`Lane::help`]); a worker that is called for it all the same would only be in the way. So for a
-//! thread that has come to wait again and again nobody is called ([`Lane::call`]), as long as a worker
-//! looks after a millisecond whether it has come this time, too: the *watchman*.
+//! *Waits that work*: a program that submits one request and waits for it runs it itself, in the
+//! wait ([`PoolQueue::help`]); a worker that is woken for it would only be in the way. So for a
+//! thread that has come to wait again and again nobody is woken ([`PoolQueue::wake_workers`]), as
+//! long as one worker, the
+//! *watchman*, looks after a millisecond whether the thread has come this time, too.
 //!
-//! *Rights*: a worker has those of the thread that started it. A submitter with others does its work
-//! itself ([`Refused`]). glibc changes ids in all threads at once, so a worker compares again before
-//! it starts, and adopts the submitter's if they differ.
+//! *Credentials*: a worker has those of the thread that started it. A submitter with others runs
+//! its requests itself ([`Refused`]). glibc changes ids in all threads at once, so a worker
+//! compares again before it starts, and adopts the submitter's if they differ.
 //!
-//! *Who may touch what*: a lane's queue, under its lock, by submitters, workers and cancellation; a
-//! request on it is claimed under that lock, so that who takes it off is who decides its outcome.
+//! *Who may touch what*: a queue's list, under its lock, by submitters, workers and cancellation; a
+//! request is claimed under that lock when it is taken off.
 //!
-//! *Locks (order)*: `ready` (workers only), then a lane's `queue`. `staff` is taken alone, and only
-//! to start or end a thread. Submission takes no process-wide lock but for that.
+//! *Locks (order)*: `ready` (workers only), then a queue's. `threads` is taken alone, and only to
+//! start or end a thread. Submission takes no process-wide lock but for that.
 //!
-//! *Orderings*: a submitter queues; SeqCst fence; looks who is idle, at work, there. A worker says that it
-//! is idle, has taken a request or leaves; SeqCst fence; looks at the queue. The two fences are ordered,
-//! so that one sees the other: either the submitter calls somebody, or a worker that is awake finds the
-//! request, or calls another one for it.
+//! *Orderings*: a submitter queues; SeqCst fence; looks at the counts of idle, busy and all
+//! workers. A worker notes that it is idle, busy or about to exit; SeqCst fence; looks at the
+//! queue. The two fences are ordered, so that one sees the other: either the submitter wakes a
+//! worker, or a worker that is awake finds the request, or wakes another one for it. AcqRel would
+//! let both read old values.
 
-mod lane;
+mod queue;
 mod start;
 
 use core::ffi::c_void;
@@ -37,59 +39,60 @@ use core::ptr;
 use libc::timespec;
 
 use crate::completion::Completions;
-use crate::engine::idle::{Idle, MOST, Rest};
+use crate::engine::idle::{Idle, MAX_WORKERS, Rest};
 use crate::engine::work::{self, Shield};
 use crate::lock::Lock;
 use crate::request::Request;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sys::cred::Credentials;
 use crate::sys::{clock, futex, thread};
-use lane::Party;
+use queue::Party;
 
-pub use lane::Lane;
+pub use queue::PoolQueue;
 
-/// How many workers there are at most, unless more requests than that are queued besides: some twenty do
-/// what a disk can, and more sleep and are called more often.
-const MANY: u32 = 16;
+/// How many workers there are at most, unless more requests than that are queued besides: some
+/// twenty do what a disk can, and more sleep and are called more often.
+const USUAL_WORKERS: u32 = 16;
 /// How long a worker waits for something to do.
-const PATIENCE: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
-/// How long a request waits for a thread that does not come to do it; and how long a worker that has
-/// nothing to do keeps signals off.
-const LOOK: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+const IDLE_TIMEOUT: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
+/// How long a request waits for a thread that does not come to do it; and how long a worker that
+/// has nothing to do keeps signals off.
+const WATCHMAN_TIMEOUT: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
 /// The pool does not take the request: the caller has to do it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Refused;
 
-/// Lanes that wait for workers, in order.
+/// Queues that wait for workers, in order.
 #[derive(Debug)]
 struct Ready {
-    head: *const Lane,
-    tail: *const Lane,
+    head: *const PoolQueue,
+    tail: *const PoolQueue,
 }
 
-// SAFETY: lanes stay at their addresses for ever, and their links belong to the holder of the lock.
+// SAFETY: queues stay at their addresses for ever, and their links belong to the holder of the
+// lock.
 unsafe impl Send for Ready {}
 
 /// Threads that were started and have not left, by their numbers.
 #[derive(Debug)]
-struct Staff {
-    threads: [Option<Employee>; MOST],
+struct Workers {
+    threads: [Option<WorkerThread>; MAX_WORKERS],
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Employee {
+struct WorkerThread {
     thread: thread::Thread,
     epoch: u32,
 }
 
 #[derive(Debug)]
 struct Pool {
-    /// Lanes that were given work and that no worker has seen yet, last one first.
-    arrived: AtomicPtr<Lane>,
+    /// Queues that were given work and that no worker has seen yet, last one first.
+    arrived: AtomicPtr<PoolQueue>,
     ready: Lock<Ready>,
-    staff: Lock<Staff>,
+    threads: Lock<Workers>,
     /// Requests on all queues.
     queued: AtomicU32,
     /// Requests that workers are at.
@@ -109,15 +112,15 @@ struct Pool {
     has_watchman: AtomicBool,
     /// Workers of an older epoch go home.
     epoch: AtomicU32,
-    /// Rights of the workers, in two halves; a torn value only sends work back to its submitter, or
-    /// to a worker that compares again.
-    rights: [AtomicU64; 2],
+    /// Credentials of the workers, in two halves; a torn value only sends work back to its
+    /// submitter, or to a worker that compares again.
+    credentials: [AtomicU64; 2],
 }
 
 static POOL: Pool = Pool {
     arrived: AtomicPtr::new(ptr::null_mut()),
     ready: Lock::new(Ready { head: ptr::null(), tail: ptr::null() }),
-    staff: Lock::new(Staff { threads: [None; MOST] }),
+    threads: Lock::new(Workers { threads: [None; MAX_WORKERS] }),
     queued: AtomicU32::new(0),
     busy: AtomicU32::new(0),
     helping: AtomicU32::new(0),
@@ -128,29 +131,30 @@ static POOL: Pool = Pool {
     looked: AtomicU32::new(0),
     has_watchman: AtomicBool::new(false),
     epoch: AtomicU32::new(0),
-    rights: [AtomicU64::new(0), AtomicU64::new(0)],
+    credentials: [AtomicU64::new(0), AtomicU64::new(0)],
 };
 
 impl Pool {
-    /// Whether the workers that are there have these rights; with none there, one can be started.
+    /// Whether the workers that are there have these credentials; with none there, one can be
+    /// started.
     fn may_serve(&self, credentials: Credentials) -> bool {
         let [low, high] = credentials.to_words();
         self.workers.load(Ordering::Relaxed) == 0
-            || (self.rights[0].load(Ordering::Relaxed) == low
-                && self.rights[1].load(Ordering::Relaxed) == high)
+            || (self.credentials[0].load(Ordering::Relaxed) == low
+                && self.credentials[1].load(Ordering::Relaxed) == high)
     }
 
-    /// Puts a lane where workers look.
-    fn arrive(&self, lane: &'static Lane) {
-        let lane = ptr::from_ref(lane).cast_mut();
+    /// Puts a queue where workers look.
+    fn arrive(&self, queue: &'static PoolQueue) {
+        let queue = ptr::from_ref(queue).cast_mut();
         let mut head = self.arrived.load(Ordering::Relaxed);
         loop {
-            // SAFETY: a `&'static Lane`.
-            unsafe { (*lane).next.store(head, Ordering::Relaxed) };
+            // SAFETY: a `&'static PoolQueue`.
+            unsafe { (*queue).next.store(head, Ordering::Relaxed) };
             // Release: publishes `next` to the Acquire swap in `take`.
             match self.arrived.compare_exchange_weak(
                 head,
-                lane,
+                queue,
                 Ordering::Release,
                 Ordering::Relaxed,
             ) {
@@ -160,18 +164,18 @@ impl Pool {
         }
     }
 
-    /// Calls as many idle workers as are missing for what is queued. False: there are not enough, and
-    /// nobody else is on the way.
-    fn call_idle(&self) -> bool {
+    /// Calls as many idle workers as are missing for what is queued. False: there are not enough,
+    /// and nobody else is on the way.
+    fn wake_idle(&self) -> bool {
         // SeqCst: see the module.
         fence(Ordering::SeqCst);
         // Those that are awake and have nothing yet will find it.
         let missing = self.queued.load(Ordering::Relaxed).saturating_sub(self.searching());
-        missing == 0 || self.idle.call(missing) > 0 || self.searching() > 0
+        missing == 0 || self.idle.wake(missing) > 0 || self.searching() > 0
     }
 
-    /// For a request for which nobody is to be called: whether the watchman looks after it. If not, who
-    /// is called instead becomes one.
+    /// For a request for which nobody is to be called: whether the watchman looks after it. If not,
+    /// who is called instead becomes one.
     fn is_watched(&self) -> bool {
         self.uncalled.fetch_add(1, Ordering::Relaxed);
         // SeqCst: see the module; the watchman leaves before it looks how many there were.
@@ -182,8 +186,12 @@ impl Pool {
     /// Starts one more worker, if there are not too many.
     fn add_worker(&self, credentials: Option<Credentials>) -> bool {
         let workers = self.workers.load(Ordering::Relaxed);
-        let most = if self.queued.load(Ordering::Relaxed) > workers { MOST as u32 } else { MANY };
-        workers < most && self.hire(credentials)
+        let most = if self.queued.load(Ordering::Relaxed) > workers {
+            MAX_WORKERS as u32
+        } else {
+            USUAL_WORKERS
+        };
+        workers < most && self.spawn_worker(credentials)
     }
 
     /// Whether somebody comes for what is queued, sooner or later.
@@ -197,42 +205,43 @@ impl Pool {
         self.workers.load(Ordering::Relaxed).saturating_sub(at_work)
     }
 
-    /// Starts one more worker, with the rights of the calling thread; none: that is a worker itself.
+    /// Starts one more worker, with the credentials of the calling thread; none: that is a worker
+    /// itself.
     #[cold]
-    fn hire(&self, credentials: Option<Credentials>) -> bool {
-        let mut staff = self.staff.lock();
-        let mut places = staff.threads.iter_mut().enumerate();
+    fn spawn_worker(&self, credentials: Option<Credentials>) -> bool {
+        let mut threads = self.threads.lock();
+        let mut places = threads.threads.iter_mut().enumerate();
         let Some((number, place)) = places.find(|(_, place)| place.is_none()) else {
             return false;
         };
         // Passed on: by the time it runs, it may belong to an older epoch already.
         let epoch = self.epoch.load(Ordering::Relaxed);
-        let Ok(thread) = thread::spawn(worker, Badge { number: number as u32, epoch }.to_word())
+        let Ok(thread) = thread::spawn(worker, WorkerId { number: number as u32, epoch }.to_word())
         else {
             return false;
         };
-        *place = Some(Employee { thread, epoch });
+        *place = Some(WorkerThread { thread, epoch });
         if let Some(credentials) = credentials {
-            self.note_rights(credentials);
+            self.note_credentials(credentials);
         }
         // Counted once it is there, so that nobody relies on a worker that never comes; it cannot
-        // have left: `leave` takes the lock that we hold.
+        // have left: `try_exit` takes the lock that we hold.
         self.workers.fetch_add(1, Ordering::Relaxed);
         true
     }
 
     /// The next request for a worker, claimed.
-    fn take(&self) -> Option<(&'static Lane, &'static Request)> {
+    fn take(&self) -> Option<(&'static PoolQueue, &'static Request)> {
         let mut ready = self.ready.lock();
         loop {
             // Acquire: pairs with the Release in `arrive`.
-            let mut lane = self.arrived.swap(ptr::null_mut(), Ordering::Acquire);
-            let mut first: *mut Lane = ptr::null_mut();
-            while !lane.is_null() {
-                // SAFETY: lanes live for ever; an arrived one is linked by nobody else.
-                let next = unsafe { (*lane).next.swap(first, Ordering::Relaxed) };
-                first = lane;
-                lane = next;
+            let mut queue = self.arrived.swap(ptr::null_mut(), Ordering::Acquire);
+            let mut first: *mut PoolQueue = ptr::null_mut();
+            while !queue.is_null() {
+                // SAFETY: queues live for ever; an arrived one is linked by nobody else.
+                let next = unsafe { (*queue).next.swap(first, Ordering::Relaxed) };
+                first = queue;
+                queue = next;
             }
             while !first.is_null() {
                 // SAFETY: as above.
@@ -240,23 +249,27 @@ impl Pool {
                 ready.push(first);
                 first = next;
             }
-            let lane = ready.pop()?;
-            // SAFETY: lanes live for ever.
-            let lane: &'static Lane = unsafe { &*lane };
-            let (request, has_more) = lane.pop(Party::Worker, |_| true);
+            let queue = ready.pop()?;
+            // SAFETY: queues live for ever.
+            let queue: &'static PoolQueue = unsafe { &*queue };
+            let (request, has_more) = queue.pop(Party::Worker, |_| true);
             if has_more {
-                ready.push(lane);
+                ready.push(queue);
             }
             if let Some(request) = request {
-                return Some((lane, request));
+                return Some((queue, request));
             }
         }
     }
 
     /// Waits for something to do. None: nothing came for too long, or the pool is sent home.
-    fn wait(&self, badge: Badge, shield: &mut Shield) -> Option<(&'static Lane, &'static Request)> {
-        let is_sent_home = || self.epoch.load(Ordering::Relaxed) != badge.epoch;
-        // Who comes back soon need not let signals in, and ask for its rights afterwards.
+    fn wait(
+        &self,
+        worker_id: WorkerId,
+        shield: &mut Shield,
+    ) -> Option<(&'static PoolQueue, &'static Request)> {
+        let is_sent_home = || self.epoch.load(Ordering::Relaxed) != worker_id.epoch;
+        // Who comes back soon need not let signals in, and look at its credentials afterwards.
         let mut is_short = true;
         loop {
             if is_sent_home() {
@@ -277,14 +290,15 @@ impl Pool {
             let is_watchman = self.looked.swap(uncalled, Ordering::Relaxed) != uncalled
                 && !self.has_watchman.swap(true, Ordering::Relaxed);
             is_short |= is_watchman;
-            let deadline = clock::after(if is_short { &LOOK } else { &PATIENCE });
+            let deadline = clock::after(if is_short { &WATCHMAN_TIMEOUT } else { &IDLE_TIMEOUT });
             if !is_short {
                 shield.lower();
             }
-            let rest = self.idle.sleep(badge.number, &deadline, has_work);
+            let rest = self.idle.sleep(worker_id.number, &deadline, has_work);
             if is_watchman {
                 self.has_watchman.store(false, Ordering::Relaxed);
-                // SeqCst: see the module, before the look at the queue, or how many were not called for.
+                // SeqCst: see the module, before the look at the queue, or how many were not called
+                // for.
                 fence(Ordering::SeqCst);
             }
             if !is_short || rest == Rest::TimedOut {
@@ -297,34 +311,34 @@ impl Pool {
         }
     }
 
-    /// After a time in which a worker's rights may have changed.
+    /// After a time in which the credentials of a worker may have changed.
     fn renew(&self, shield: &mut Shield) {
-        let before = shield.rights();
+        let before = shield.credentials();
         *shield = Shield::raise();
-        if shield.rights() != before {
-            self.note_rights(shield.rights());
+        if shield.credentials() != before {
+            self.note_credentials(shield.credentials());
         }
     }
 
-    fn note_rights(&self, credentials: Credentials) {
-        for (word, value) in self.rights.iter().zip(credentials.to_words()) {
+    fn note_credentials(&self, credentials: Credentials) {
+        for (word, value) in self.credentials.iter().zip(credentials.to_words()) {
             word.store(value, Ordering::Relaxed);
         }
     }
 
     /// The calling worker stops being one. False: it has to stay, somebody needs it.
-    fn leave(&self, badge: Badge) -> bool {
+    fn try_exit(&self, worker_id: WorkerId) -> bool {
         {
-            let mut staff = self.staff.lock();
-            if self.epoch.load(Ordering::Relaxed) != badge.epoch {
-                // `retire` waits for us.
+            let mut threads = self.threads.lock();
+            if self.epoch.load(Ordering::Relaxed) != worker_id.epoch {
+                // `shutdown` waits for us.
                 return true;
             }
             self.workers.fetch_sub(1, Ordering::Relaxed);
             // SeqCst: see the module.
             fence(Ordering::SeqCst);
             if self.queued.load(Ordering::Relaxed) == 0 {
-                if let Some(own) = staff.threads.get_mut(badge.number as usize) {
+                if let Some(own) = threads.threads.get_mut(worker_id.number as usize) {
                     *own = None;
                 }
                 thread::detach_self();
@@ -337,69 +351,69 @@ impl Pool {
 }
 
 impl Ready {
-    fn push(&mut self, lane: *const Lane) {
-        // SAFETY: lanes live for ever; the links are ours under the lock.
+    fn push(&mut self, queue: *const PoolQueue) {
+        // SAFETY: queues live for ever; the links are ours under the lock.
         unsafe {
-            (*lane).next.store(ptr::null_mut(), Ordering::Relaxed);
+            (*queue).next.store(ptr::null_mut(), Ordering::Relaxed);
             if self.tail.is_null() {
-                self.head = lane;
+                self.head = queue;
             } else {
-                (*self.tail).next.store(lane.cast_mut(), Ordering::Relaxed);
+                (*self.tail).next.store(queue.cast_mut(), Ordering::Relaxed);
             }
         }
-        self.tail = lane;
+        self.tail = queue;
     }
 
-    fn pop(&mut self) -> Option<*const Lane> {
+    fn pop(&mut self) -> Option<*const PoolQueue> {
         if self.head.is_null() {
             return None;
         }
-        let lane = self.head;
+        let queue = self.head;
         // SAFETY: as in `push`.
-        self.head = unsafe { (*lane).next.load(Ordering::Relaxed) };
+        self.head = unsafe { (*queue).next.load(Ordering::Relaxed) };
         if self.head.is_null() {
             self.tail = ptr::null();
         }
-        Some(lane)
+        Some(queue)
     }
 }
 
 /// Which worker it is.
 #[derive(Clone, Copy, Debug)]
-struct Badge {
-    /// Its place in the staff; no other living thread of the pool has it, whatever its epoch.
+struct WorkerId {
+    /// Its place in the threads; no other living thread of the pool has it, whatever its epoch.
     number: u32,
     epoch: u32,
 }
 
-impl Badge {
+impl WorkerId {
     fn to_word(self) -> usize {
         (self.epoch as usize) << 32 | self.number as usize
     }
 
-    fn from_word(word: usize) -> Badge {
-        Badge { number: word as u32, epoch: (word >> 32) as u32 }
+    fn from_word(word: usize) -> WorkerId {
+        WorkerId { number: word as u32, epoch: (word >> 32) as u32 }
     }
 }
 
-extern "C" fn worker(badge: *mut c_void) -> *mut c_void {
+extern "C" fn worker(worker_id: *mut c_void) -> *mut c_void {
     thread::name_self(c"uaio-pool");
-    let badge = Badge::from_word(badge.addr());
+    let worker_id = WorkerId::from_word(worker_id.addr());
     let mut shield = Shield::raise();
-    POOL.note_rights(shield.rights());
+    POOL.note_credentials(shield.credentials());
     loop {
-        match POOL.wait(badge, &mut shield) {
-            Some((lane, request)) => {
+        match POOL.wait(worker_id, &mut shield) {
+            Some((queue, request)) => {
                 // glibc sets its own mask when it starts a thread.
-                if !POOL.call_idle() && POOL.add_worker(None) {
+                if !POOL.wake_idle() && POOL.add_worker(None) {
                     POOL.renew(&mut shield);
                 }
-                run(lane.completions(), request, Party::Worker, &shield);
+                run(queue.completions(), request, Party::Worker, &shield);
                 if shield.breathe() {
-                    POOL.note_rights(shield.rights());
+                    POOL.note_credentials(shield.credentials());
                 }
             }
-            None if POOL.leave(badge) => {
+            None if POOL.try_exit(worker_id) => {
                 // glibc may wait for its signal at the end of a thread.
                 shield.lower();
                 return ptr::null_mut();
@@ -413,8 +427,8 @@ extern "C" fn worker(badge: *mut c_void) -> *mut c_void {
 fn run(completions: &Completions, request: &Request, party: Party, shield: &Shield) {
     request.set_result(work::perform_shielded(request, &completions.holds, shield));
     completions.put(request);
-    // SeqCst, both: orders our leaving before our look at the flag; pairs with `finish_all`, which sets
-    // the flag before it counts.
+    // SeqCst, both: orders our leaving before our look at the flag; pairs with `finish_all`, which
+    // sets the flag before it counts.
     let at_work = party.at_work();
     if at_work.fetch_sub(1, Ordering::SeqCst) == 1 && POOL.is_ending.load(Ordering::SeqCst) {
         futex::wake(at_work, u32::MAX);
@@ -443,24 +457,24 @@ pub fn finish_all() {
 }
 
 /// Sends all workers home and waits until they are gone: there is no context left.
-pub fn retire() {
+pub fn shutdown() {
     let gone = {
-        let staff = POOL.staff.lock();
+        let threads = POOL.threads.lock();
         if POOL.workers.swap(0, Ordering::Relaxed) == 0 {
             return;
         }
         let epoch = POOL.epoch.fetch_add(1, Ordering::Relaxed);
         // SeqCst: as in the module, between the end of an epoch and the look who is idle.
         fence(Ordering::SeqCst);
-        staff.threads.map(|employee| employee.filter(|employee| employee.epoch == epoch))
+        threads.threads.map(|worker| worker.filter(|worker| worker.epoch == epoch))
     };
-    POOL.idle.call(u32::MAX);
+    POOL.idle.wake(u32::MAX);
     // Another thread may have made a context and queued something for the workers that leave.
     serve_late_comers();
-    for (number, employee) in gone.iter().enumerate() {
-        let Some(employee) = employee else { continue };
-        employee.thread.join();
-        if let Some(place) = POOL.staff.lock().threads.get_mut(number) {
+    for (number, worker) in gone.iter().enumerate() {
+        let Some(worker) = worker else { continue };
+        worker.thread.join();
+        if let Some(place) = POOL.threads.lock().threads.get_mut(number) {
             *place = None;
         }
     }
@@ -472,15 +486,15 @@ fn serve_late_comers() {
     // SeqCst: see the module; the workers were taken from it.
     fence(Ordering::SeqCst);
     if POOL.queued.load(Ordering::Relaxed) == 0
-        || POOL.call_idle()
+        || POOL.wake_idle()
         || POOL.add_worker(Some(Credentials::current()))
         || POOL.has_workers()
     {
         return;
     }
     let mut shield = Shield::raise();
-    while let Some((lane, request)) = POOL.take() {
-        run(lane.completions(), request, Party::Worker, &shield);
+    while let Some((queue, request)) = POOL.take() {
+        run(queue.completions(), request, Party::Worker, &shield);
         shield.breathe();
     }
     shield.lower();
@@ -489,15 +503,15 @@ fn serve_late_comers() {
 /// A forked child has no workers.
 ///
 /// # Safety
-/// No other thread exists, and no lane of before the fork is used again.
+/// No other thread exists, and no queue of before the fork is used again.
 pub unsafe fn reset_after_fork() {
     // SAFETY: the caller's promise.
     unsafe {
         POOL.ready.force_unlock();
-        POOL.staff.force_unlock();
+        POOL.threads.force_unlock();
     }
     *POOL.ready.lock() = Ready { head: ptr::null(), tail: ptr::null() };
-    POOL.staff.lock().threads = [None; MOST];
+    POOL.threads.lock().threads = [None; MAX_WORKERS];
     POOL.arrived.store(ptr::null_mut(), Ordering::Relaxed);
     for count in [&POOL.queued, &POOL.busy, &POOL.helping, &POOL.workers] {
         count.store(0, Ordering::Relaxed);

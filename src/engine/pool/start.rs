@@ -1,9 +1,9 @@
-//! Operations that workers get become requests, which hold their files and wait in the queue of their
-//! context.
+//! Operations that workers get become requests, which hold their files and wait in the queue of
+//! their context.
 
 use crate::completion::Completions;
-use crate::engine::batch::{Accepted, Batch};
-use crate::engine::pool::{Lane, Refused};
+use crate::engine::batch::{Batch, Checked};
+use crate::engine::pool::{PoolQueue, Refused};
 use crate::engine::{Placement, Started, placement, work};
 use crate::files::holds::Share;
 use crate::files::pins::{self, Pin};
@@ -22,18 +22,18 @@ struct Held {
     section: Section,
 }
 
-impl Lane {
+impl PoolQueue {
     /// See [`crate::engine::Engine::start`].
     #[cold]
     pub fn start(
         &'static self,
         batch: &mut Batch,
-        accepted: &Accepted,
+        checked: &Checked,
         status: StatusFlags,
         task: Task,
     ) -> Result<Started> {
         batch.let_old_pins_go(&self.completions().holds);
-        let fd = accepted.iocb.fildes;
+        let fd = checked.iocb.fildes;
         let Ok(info) = batch.info(fd) else { return Ok(Started::Caller(task)) };
         let size = match &task {
             Task::Transfer(transfer)
@@ -44,14 +44,14 @@ impl Lane {
             Task::Sync { .. } => u64::MAX,
             _ => return Ok(Started::Caller(task)),
         };
-        let Ok(held) = self.hold(batch, accepted) else { return Ok(Started::Caller(task)) };
-        self.queue_or_perform(batch, accepted, held, task, size)?;
+        let Ok(held) = self.hold(batch, checked) else { return Ok(Started::Caller(task)) };
+        self.queue_or_perform(batch, checked, held, task, size)?;
         Ok(Started::Asynchronous)
     }
 
-    fn hold(&'static self, batch: &mut Batch, accepted: &Accepted) -> Result<Held> {
+    fn hold(&'static self, batch: &mut Batch, checked: &Checked) -> Result<Held> {
         let Completions { holds, resfds, .. } = self.completions();
-        let number = accepted.iocb.fildes;
+        let number = checked.iocb.fildes;
         let identity = batch.identity(number);
         let section = fork_gate::enter();
         let file = batch.hold(number, holds, || {
@@ -60,7 +60,7 @@ impl Lane {
             let now = clock::nanoseconds(&clock::now());
             holds.begin(pin.into_inner().ok_or(Errno::BADF)?, file, now, &section)
         })?;
-        match batch.share_signal(accepted, resfds, &section) {
+        match batch.share_signal(checked, resfds, &section) {
             Ok(resfd) => Ok(Held { file, resfd, section }),
             Err(error) => {
                 drop(section);
@@ -74,14 +74,14 @@ impl Lane {
     fn queue_or_perform(
         &'static self,
         batch: &mut Batch,
-        accepted: &Accepted,
+        checked: &Checked,
         Held { file, resfd, section }: Held,
         task: Task,
         size: u64,
     ) -> Result<()> {
         let completions = self.completions();
         let credentials = batch.credentials();
-        let request = match accepted.begin(completions, resfd, task) {
+        let request = match checked.begin(completions, resfd, task) {
             Ok(request) => request,
             Err(error) => {
                 drop(section);
@@ -92,7 +92,7 @@ impl Lane {
         request.set_share(file);
         request.set_size(size);
         drop(section);
-        match self.queue(request, credentials) {
+        match self.push(request, credentials) {
             Ok(()) => batch.has_queued = true,
             Err(Refused) if request.state.claim() == Claim::Won => {
                 // What came before starts before.
@@ -112,7 +112,7 @@ impl Lane {
         // First: who has an event finds the file closed if the program has closed it.
         batch.let_go(&self.completions().holds);
         if core::mem::take(&mut batch.has_queued) {
-            self.call(batch.credentials());
+            self.wake_workers(batch.credentials());
         }
     }
 }

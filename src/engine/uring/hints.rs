@@ -1,16 +1,16 @@
-//! What the engine has learned from requests that came back because they would block.
+//! What the engine has learned from attempts that failed because they would have blocked.
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::file_info::Identity;
 
 /// How many files are remembered.
-const KNOWN: usize = 4;
+const MAX_FILES: usize = 4;
 
 /// See the module. All-zero memory has learned nothing.
 #[derive(Debug)]
-pub struct Hints {
-    /// Files with a request that was set back, as hashes.
-    known: [AtomicU64; KNOWN],
+pub struct WriteHints {
+    /// Files with an attempt that failed, as hashes.
+    known: [AtomicU64; MAX_FILES],
     next_known: AtomicU32,
     /// Descriptor + 1 of the last write that extended its file; 0 for none.
     growing: AtomicU32,
@@ -18,7 +18,7 @@ pub struct Hints {
     futile: AtomicU32,
 }
 
-impl Hints {
+impl WriteHints {
     /// A context begins.
     pub fn clear(&self) {
         for known in &self.known {
@@ -28,17 +28,17 @@ impl Hints {
         self.growing.store(0, Ordering::Relaxed);
     }
 
-    /// Whether this is the first time that a request on a file is set back.
+    /// Whether this is the first attempt on a file that has failed.
     ///
-    /// ext4 and others refuse the first write after the inode was loaded, until one that may block has
-    /// gone through (S_NOSEC). If it happens again, it is in the nature of the file.
-    pub fn is_first_setback(&self, file: Identity) -> bool {
+    /// ext4 and others refuse the first write after the inode was loaded, until one that may block
+    /// has gone through (S_NOSEC). If it happens again, it is in the nature of the file.
+    pub fn is_first_failure(&self, file: Identity) -> bool {
         let hash = file.hash();
         if self.known.iter().any(|known| known.load(Ordering::Relaxed) == hash) {
             return false;
         }
         let next = self.next_known.fetch_add(1, Ordering::Relaxed) as usize;
-        if let Some(place) = self.known.get(next % KNOWN) {
+        if let Some(place) = self.known.get(next % MAX_FILES) {
             place.store(hash, Ordering::Relaxed);
         }
         true
@@ -56,13 +56,13 @@ impl Hints {
         self.growing.store(if is_growing { number as u32 + 1 } else { 0 }, Ordering::Relaxed);
     }
 
-    /// Whether a write that was set back is worth a look at the page cache: pages there are the most
+    /// Whether the cached pages of a write that has failed should be dropped: they are the most
     /// usual reason, unless they have not been for long.
     pub fn may_be_cached(&self) -> bool {
-        const PATIENCE: u32 = 8;
-        const INTERVAL: u32 = 16;
+        const FUTILE_BEFORE_PAUSE: u32 = 8;
+        const RETRY_AFTER: u32 = 16;
         let futile = self.futile.fetch_add(1, Ordering::Relaxed);
-        futile < PATIENCE || futile.is_multiple_of(INTERVAL)
+        futile < FUTILE_BEFORE_PAUSE || futile.is_multiple_of(RETRY_AFTER)
     }
 
     /// They were the reason.

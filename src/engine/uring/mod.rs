@@ -1,15 +1,16 @@
-//! The io_uring engine: the calling thread submits, and whoever looks takes the completions.
+//! The io_uring engine: the calling thread submits, and any thread that looks harvests the
+//! completions.
 //!
-//! *Attempts.* A read or write is first submitted with RWF_NOWAIT: on blocks that exist it is on its
-//! way to the device when io_submit returns. What would block (a write that extends the file or fills
-//! a hole, a page in the cache, a file system that cannot) comes back at once, is *set back*, and the
-//! submitter decides what to do: see [`crate::request::progress`]. Without that flag the kernel would
-//! hand it to a worker of its own, which is slow, has no signals, and is lost if the process is killed
-//! or the thread ends.
+//! *RWF_NOWAIT first.* A transfer is first submitted with RWF_NOWAIT: on blocks that exist it is on
+//! its way to the device when io_submit returns. What would block (a write that extends the file or
+//! fills a hole, a page in the cache, a file system that cannot) completes with -EAGAIN at once,
+//! and is retried ([`retry`], [`crate::request::retry`]). Without that flag the kernel would punt
+//! it to io-wq, which is slow, delivers no signals, and is lost if the process is killed or the
+//! thread ends.
 //!
-//! *Workers of the kernel* get what is set back again and again. Such requests have a pin, because
-//! the kernel may give them up (-ECANCELED, when the submitting thread has ended), and then whoever
-//! learns of it hands them to the pool.
+//! *io-wq* gets the files whose attempts keep failing, and syncs. Such requests have a pin, because
+//! the kernel may give them up (-ECANCELED, when the submitting thread has ended); then the
+//! harvester hands them to the pool.
 //!
 //! *The file* is held by the kernel from submission on.
 //!
@@ -27,17 +28,17 @@ use libc::timespec;
 
 use crate::completion::{Completions, CompletionsRef};
 use crate::engine::Harvest;
-use crate::engine::pool::Lane;
-use crate::engine::uring::hints::Hints;
+use crate::engine::pool::PoolQueue;
+use crate::engine::uring::hints::WriteHints;
 use crate::engine::uring::sqe::{CANCELLATION, entry, request_of, token};
 use crate::engine::work;
 use crate::files::pins;
-use crate::files::resfd::Signals;
+use crate::files::resfd::EventfdNotifier;
 use crate::lock::Lock;
 use crate::process::background::Background;
 use crate::process::fork_gate;
 use crate::request::list::List;
-use crate::request::progress::Turn;
+use crate::request::retry::RetryBy;
 use crate::request::state::Claim;
 use crate::request::{Owner, Request, Task};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
@@ -47,7 +48,7 @@ use crate::sys::fd;
 use crate::sys::uring::{Cqe, Sqe};
 use crate::uring::{self, Instance, cache};
 
-pub use queue::Queue;
+pub use queue::SubmitBatch;
 
 /// The one of a context. All-zero memory has no instance.
 #[derive(Debug)]
@@ -62,8 +63,8 @@ pub struct Uring {
     /// The harvester harvests, or does not.
     pub background: Background,
     completions: CompletionsRef,
-    lane: AtomicPtr<Lane>,
-    hints: Hints,
+    queue: AtomicPtr<PoolQueue>,
+    hints: WriteHints,
 }
 
 /// In [`crate::request::RingNotes::answer`]: the kernel has not answered.
@@ -71,9 +72,9 @@ const NO_ANSWER: i32 = 1;
 
 impl Uring {
     /// Says where the events of this engine go, and who does what it cannot do.
-    pub fn open(&self, completions: &'static Completions, lane: &'static Lane) {
+    pub fn open(&self, completions: &'static Completions, queue: &'static PoolQueue) {
         self.completions.set(completions);
-        self.lane.store(ptr::from_ref(lane).cast_mut(), Ordering::Relaxed);
+        self.queue.store(ptr::from_ref(queue).cast_mut(), Ordering::Relaxed);
         self.pause.store(0, Ordering::Relaxed);
         self.hints.clear();
         self.background.reset();
@@ -83,9 +84,9 @@ impl Uring {
         self.completions.get()
     }
 
-    fn lane(&self) -> &'static Lane {
+    fn queue(&self) -> &'static PoolQueue {
         // SAFETY: as in `completions`.
-        unsafe { &*self.lane.load(Ordering::Relaxed) }
+        unsafe { &*self.queue.load(Ordering::Relaxed) }
     }
 
     /// The instance, if there is one.
@@ -125,8 +126,8 @@ impl Uring {
         let section = fork_gate::enter();
         let Ok(instance) = cache::acquire(completions, &section) else {
             // No descriptor or no memory; perhaps later.
-            const PAUSE: u32 = 256;
-            self.pause.store(PAUSE, Ordering::Relaxed);
+            const RETRY_AFTER: u32 = 256;
+            self.pause.store(RETRY_AFTER, Ordering::Relaxed);
             return false;
         };
         let instance = Box::into_raw(instance);
@@ -141,15 +142,15 @@ impl Uring {
     /// Whether somebody who waits has to look for completions.
     #[inline]
     pub fn needs_watch(&self) -> bool {
-        // SeqCst: a waiter that joined the list before it looks here is seen by `submit`, or sees the
-        // request.
+        // SeqCst: a waiter that joined the list before it looks here is seen by `submit`, or sees
+        // the request.
         self.in_flight.load(Ordering::SeqCst) != 0 && !self.background.is_served()
     }
 
-    /// Before a request that a worker of the kernel will do.
-    pub fn expect_worker(&self) {
+    /// Before a request that io-wq will do.
+    pub fn expect_io_wq(&self) {
         if let Some(instance) = self.instance() {
-            instance.keep_workers_near();
+            instance.keep_io_wq_near();
         }
     }
 
@@ -160,8 +161,8 @@ impl Uring {
 
     /// Whether a look at the completion queue is worth while.
     #[inline]
-    pub fn has_news(&self) -> bool {
-        self.instance().is_some_and(Instance::has_news)
+    pub fn has_completions(&self) -> bool {
+        self.instance().is_some_and(Instance::needs_harvest)
     }
 
     /// Submits requests to which the caller holds the submitter's references; how many were taken.
@@ -185,7 +186,7 @@ impl Uring {
             self.in_flight.fetch_sub(count - taken as u32, Ordering::Relaxed);
         }
         if before == 0 {
-            self.completions().waiters.wake_followers();
+            self.completions().waiters.wake_non_ring_waiters();
         }
         taken
     }
@@ -193,41 +194,41 @@ impl Uring {
     /// After a submission: what is done already goes to the ring, as in the kernel, and what failed
     /// is set back.
     pub fn look_after_submission(&self) {
-        let Some(instance) = self.instance().filter(|instance| instance.has_news()) else {
+        let Some(instance) = self.instance().filter(|instance| instance.needs_harvest()) else {
             return;
         };
         if self.completions().waiters.is_empty() || instance.has_overflown() {
-            return self.harvest_and_tell();
+            return self.harvest_and_wake();
         }
         // Those who wait will do it; they would have to be told if we did.
         let is_setback = |cqe: Cqe| {
             is_retriable(cqe.res)
                 && cqe.user_data & CANCELLATION == 0
                 && request_of(self.completions(), cqe.user_data)
-                    .is_some_and(|request| request.ring.is_gentle.load(Ordering::Relaxed))
+                    .is_some_and(|request| request.ring.adds_nowait.load(Ordering::Relaxed))
         };
         if instance.any(is_setback) {
-            self.harvest_and_tell();
+            self.harvest_and_wake();
         }
     }
 
     /// Takes the completions that are there, and wakes whom their events satisfy.
-    pub fn harvest_and_tell(&self) {
-        self.harvest().tell(self.completions());
+    pub fn harvest_and_wake(&self) {
+        self.harvest().wake_waiters(self.completions());
     }
 
-    /// Takes the completions that are there. [`Harvest::tell`] is due.
+    /// Takes the completions that are there. [`Harvest::wake_waiters`] is due.
     pub fn harvest(&self) -> Harvest {
         let mut harvest = Harvest::default();
-        let Some(instance) = self.instance().filter(|instance| instance.has_news()) else {
+        let Some(instance) = self.instance().filter(|instance| instance.needs_harvest()) else {
             return harvest;
         };
         let completions = self.completions();
         let (mut done, mut again) = (List::EMPTY, List::EMPTY);
         let mut count = 0;
-        let mut signals = Signals::default();
+        let mut signals = EventfdNotifier::default();
         instance.harvest(|cqe| {
-            harvest.has_moved = true;
+            harvest.has_taken = true;
             if cqe.user_data == uring::KICK {
                 harvest.has_kicks = true;
                 return;
@@ -245,7 +246,7 @@ impl Uring {
             request.set_result(i64::from(cqe.res));
             match is_final(request, cqe.res) {
                 true => done.push_back(&completions.slab, request),
-                false if request.ring.progress.set_back() == Turn::Own => {
+                false if request.ring.retry.nowait_failed() == RetryBy::Harvester => {
                     again.push_back(&completions.slab, request);
                 }
                 false => {}
@@ -258,7 +259,7 @@ impl Uring {
         signals.send(&completions.resfds);
         while let Some(request) = again.first(&completions.slab) {
             again.remove(&completions.slab, request);
-            self.submit_again(request);
+            self.resubmit(request);
         }
         if count > 0 {
             self.in_flight.fetch_sub(count, Ordering::Relaxed);
@@ -266,32 +267,32 @@ impl Uring {
         harvest
     }
 
-    /// A worker of the kernel has given up a request, because the thread that submitted it has ended
+    /// io-wq has given up a request, because the thread that submitted it has ended
     /// or no worker could be started: the pool does it.
     #[cold]
-    fn submit_again(&self, request: &Request) {
+    fn resubmit(&self, request: &Request) {
         if !request.hold_again() {
-            // divergence: the program has closed its descriptor, and the attempt was refused late; or it
-            // has closed the pin. The result says what the kernel said.
-            let mut signals = Signals::default();
+            // divergence: the program has closed its descriptor, and the attempt was refused late;
+            // or it has closed the pin. The result says what the kernel said.
+            let mut signals = EventfdNotifier::default();
             end(self.completions(), request, &mut signals);
             return signals.send(&self.completions().resfds);
         }
-        self.submit_elsewhere(request, Credentials::current());
+        self.hand_to_pool(request, Credentials::current());
     }
 
     /// Hands a pinned request to the pool, or does it here.
     #[cold]
-    pub fn submit_elsewhere(&self, request: &Request, credentials: Credentials) {
-        if self.lane().submit(request, credentials).is_err() && request.state.claim() == Claim::Won
+    pub fn hand_to_pool(&self, request: &Request, credentials: Credentials) {
+        if self.queue().submit(request, credentials).is_err() && request.state.claim() == Claim::Won
         {
             request.set_result(work::perform(request, &self.completions().holds));
             self.completions().put(request);
         }
     }
 
-    /// Tries to cancel a request. The caller holds a reference and no lock. True: its event will say,
-    /// or says, -ECANCELED.
+    /// Tries to cancel a request. The caller holds a reference and no lock. True: its event will
+    /// say, or says, -ECANCELED.
     pub fn cancel(&self, request: &Request) -> bool {
         let Some(instance) = self.instance() else { return false };
         let notes = &request.ring;
@@ -304,10 +305,10 @@ impl Uring {
         let cancellation = Sqe::cancel(user_data).marked(user_data | CANCELLATION);
         let (submitted, _) = instance.submit(1, |_| cancellation);
         if submitted == 1 {
-            self.harvest_and_tell();
+            self.harvest_and_wake();
         }
-        // Acquire: pairs with the Release in `harvest`. The kernel answers inside the submission, and
-        // harvests exclude each other: the answer is here.
+        // Acquire: pairs with the Release in `harvest`. The kernel answers inside the submission,
+        // and harvests exclude each other: the answer is here.
         if submitted == 1 && notes.answer.load(Ordering::Acquire) == 0 {
             return true;
         }
@@ -316,8 +317,8 @@ impl Uring {
         !request.state.is_open() && request.result() == Errno::CANCELED.to_res()
     }
 
-    /// Waits for the end of a request, whatever signals come: `generation` is the life that is meant, `held`
-    /// how many references the caller has.
+    /// Waits for the end of a request, whatever signals come: `generation` is the life that is
+    /// meant, `held` how many references the caller has.
     pub fn wait_for(&self, index: u32, generation: u32, held: u32) {
         let completions = self.completions();
         let is_over = || {
@@ -326,7 +327,7 @@ impl Uring {
             })
         };
         loop {
-            self.harvest_and_tell();
+            self.harvest_and_wake();
             if is_over() {
                 return;
             }
@@ -335,13 +336,13 @@ impl Uring {
     }
 
     fn sleep_a_moment(&self) {
-        const MOMENT: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
-        const SHORT: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-        match self.instance().map(|instance| instance.wait(1, Some(&MOMENT), None)) {
+        const MAX_SLEEP: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+        const LOOK_INTERVAL: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        match self.instance().map(|instance| instance.wait(1, Some(&MAX_SLEEP), None)) {
             Some(Ok(()) | Err(Errno::TIME | Errno::INTR)) => {}
             // The queue fills all the same.
             _ => {
-                let _ = crate::sys::poll::wait(&mut [], Some(&SHORT), None);
+                let _ = crate::sys::poll::wait(&mut [], Some(&LOOK_INTERVAL), None);
             }
         }
     }
@@ -349,7 +350,7 @@ impl Uring {
     /// Waits until nothing is in the instance, whatever signals come.
     pub fn drain(&self) {
         while self.instance().is_some() {
-            self.harvest_and_tell();
+            self.harvest_and_wake();
             if self.in_flight.load(Ordering::Relaxed) == 0 {
                 return;
             }
@@ -378,11 +379,11 @@ impl Uring {
 }
 
 /// The outcome of a request is decided: completes it.
-fn end(completions: &Completions, request: &Request, signals: &mut Signals) {
+fn end(completions: &Completions, request: &Request, signals: &mut EventfdNotifier) {
     // Nobody else decides about a request in io_uring.
     let claim = request.state.claim();
     debug_assert_eq!(claim, Claim::Won);
-    completions.put_quietly(request, signals);
+    completions.put_without_wake(request, signals);
 }
 
 /// Results after which an attempt is followed by another one.
@@ -392,8 +393,8 @@ fn is_retriable(res: i32) -> bool {
         .any(|error| res == error.to_return())
 }
 
-/// Whether a request has failed because the kernel has not found its file: the program has closed what
-/// holds it, or put something else there. Nothing was done.
+/// Whether a request has failed because the kernel has not found its file: the program has closed
+/// what holds it, or put something else there. Nothing was done.
 fn has_missed(request: &Request, res: i32) -> bool {
     let is_sync = || matches!(request.work().map(|work| &work.task), Some(Task::Sync { .. }));
     // What cannot be synced gives EINVAL.
@@ -410,18 +411,18 @@ fn is_final(request: &Request, res: i32) -> bool {
     if !is_retriable(res) {
         return true;
     }
-    let is_gentle = request.ring.is_gentle.load(Ordering::Relaxed);
+    let adds_nowait = request.ring.adds_nowait.load(Ordering::Relaxed);
     let is_cancelled = request.ring.is_cancelled.load(Ordering::Relaxed);
     match res {
         _ if res == Errno::CANCELED.to_return() => is_cancelled,
-        // A worker of the kernel was told to stop.
+        // An io-wq worker was told to stop.
         _ if res == Errno::INTR.to_return() => false,
-        _ => !is_gentle,
+        _ => !adds_nowait,
     }
 }
 
-/// Lets a request hold its file, by the program's descriptor: the caller is the submitter. False: it
-/// is out of reach.
+/// Lets a request hold its file, by the program's descriptor: the caller is the submitter. False:
+/// it is out of reach.
 pub fn hold_file(request: &Request) -> bool {
     if request.pin().is_some() {
         return true;

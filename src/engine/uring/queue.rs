@@ -1,5 +1,5 @@
-//! Requests of one io_submit that have not entered the kernel, and what those behind them must not
-//! overtake.
+//! The requests of one io_submit that have not entered io_uring, and the writes that those behind
+//! them must not overtake.
 
 use crate::request::decode::Transfer;
 use crate::request::{Request, Task};
@@ -8,32 +8,32 @@ use crate::sys::file_info::Identity;
 
 /// How many requests enter the kernel together at most.
 const QUEUED: usize = 32;
-/// How many writes may be left behind.
-const BEHIND: usize = 8;
+/// How many punted writes are remembered.
+const PUNTED: usize = 8;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Queue {
+pub struct SubmitBatch {
     requests: [Option<&'static Request>; QUEUED],
     count: usize,
     /// Where the writes among them go: from, to; in all files.
     writes: [(u64, u64); QUEUED],
     write_count: usize,
-    /// The range that covers all writes of the batch which a worker of the kernel has got.
-    rest: Option<(u64, u64)>,
-    /// Those writes: index and generation; the oldest are waited for already.
-    behind: [Option<(u32, u32)>; BEHIND],
+    /// Union of the ranges of the batch's writes that were punted to io-wq.
+    punted_range: Option<(u64, u64)>,
+    /// Those writes: index and generation; the oldest were waited for already.
+    punted: [Option<(u32, u32)>; PUNTED],
 }
 
-impl Queue {
-    pub fn new() -> Queue {
-        Queue {
+impl SubmitBatch {
+    pub fn new() -> SubmitBatch {
+        SubmitBatch {
             requests: [None; QUEUED],
             count: 0,
             writes: [(0, 0); QUEUED],
             write_count: 0,
-            rest: None,
-            behind: [None; BEHIND],
+            punted_range: None,
+            punted: [None; PUNTED],
         }
     }
 
@@ -43,9 +43,9 @@ impl Queue {
         self.count > 0
     }
 
-    /// Whether what is queued has to enter the kernel before a transfer may: a queued write that the
-    /// caller has to do after all must not come after what follows it. Ranges are compared whatever
-    /// the file: two descriptors may mean one.
+    /// Whether what is queued has to enter the kernel before a transfer may: a queued write that
+    /// the caller has to do after all must not come after what follows it. Ranges are compared
+    /// whatever the file: two descriptors may mean one.
     pub fn is_in_the_way_of(&self, transfer: &Transfer) -> bool {
         let (from, to) = range(transfer);
         let writes = self.writes.iter().take(self.write_count);
@@ -97,34 +97,34 @@ impl Queue {
         }
     }
 
-    /// A worker of the kernel has got a transfer: what follows may overtake it.
-    pub fn leave_behind(&mut self, transfer: &Transfer) {
+    /// A transfer was punted to io-wq: what follows may overtake it.
+    pub fn note_punted(&mut self, transfer: &Transfer) {
         if transfer.direction == Direction::Write {
             let (from, to) = range(transfer);
-            let (start, end) = self.rest.unwrap_or((from, to));
-            self.rest = Some((start.min(from), end.max(to)));
+            let (start, end) = self.punted_range.unwrap_or((from, to));
+            self.punted_range = Some((start.min(from), end.max(to)));
         }
     }
 
-    /// Whether a transfer could overtake a write that was left behind.
-    pub fn is_left_behind(&self, transfer: &Transfer) -> bool {
+    /// Whether a transfer could overtake a punted write.
+    pub fn overlaps_punted(&self, transfer: &Transfer) -> bool {
         let (from, to) = range(transfer);
-        self.rest.is_some_and(|(start, end)| from < end && start < to)
+        self.punted_range.is_some_and(|(start, end)| from < end && start < to)
     }
 
-    /// Remembers a request that was left behind; if there is no room, the one that has to be waited
-    /// for in its place.
-    pub fn remember(&mut self, request: &Request) -> Option<(u32, u32)> {
-        let first = self.behind[0].take();
-        self.behind.rotate_left(1);
-        self.behind[BEHIND - 1] = Some((request.index(), request.generation()));
+    /// Remembers a punted request; if there is no room, returns the one that has to be waited for
+    /// in its place.
+    pub fn remember_punted(&mut self, request: &Request) -> Option<(u32, u32)> {
+        let first = self.punted[0].take();
+        self.punted.rotate_left(1);
+        self.punted[PUNTED - 1] = Some((request.index(), request.generation()));
         first
     }
 
-    /// What was left behind; not any more.
-    pub fn take_rest(&mut self) -> Option<[Option<(u32, u32)>; BEHIND]> {
-        self.rest.take()?;
-        Some(core::mem::replace(&mut self.behind, [None; BEHIND]))
+    /// Takes the punted writes out.
+    pub fn take_punted(&mut self) -> Option<[Option<(u32, u32)>; PUNTED]> {
+        self.punted_range.take()?;
+        Some(core::mem::replace(&mut self.punted, [None; PUNTED]))
     }
 
     /// Takes everything out.

@@ -1,16 +1,16 @@
-//! Requests for io_uring enter the kernel; and what comes back at once, because it would block, is
-//! done here or elsewhere.
+//! The end of a batch: its requests enter io_uring, and those that fail at once, because they would
+//! block, are retried: inline, by io-wq, or by the pool.
 //!
-//! What the kernel's io_submit does one after the other may come back out of order: a write that makes
-//! a file longer is done after the attempts of what stands behind it in the batch. Reads that have met
-//! the old end are done again ([`Growth`]).
+//! The kernel's io_submit does one iocb after the other. Here a write that extends a file is done
+//! after the attempts of the requests behind it in the batch. Reads that have met the old end of
+//! the file are done again ([`Growth`]).
 
 use crate::engine::batch::Batch;
 use crate::engine::uring::{Uring, hold_file};
 use crate::engine::{Placement, inline, placement};
 use crate::process::fork_generation;
 use crate::request::decode::Transfer;
-use crate::request::progress::Turn;
+use crate::request::retry::RetryBy;
 use crate::request::state::Claim;
 use crate::request::{Request, Task, Work};
 use crate::sync::Ordering;
@@ -39,7 +39,7 @@ impl Growth {
 }
 
 impl Uring {
-    /// Lets what is queued enter the kernel, and sees to what comes back at once.
+    /// Submits what is queued, and retries what fails at once.
     pub fn flush(&'static self, batch: &mut Batch) {
         batch.may_sleep();
         let (requests, count) = batch.queue.take();
@@ -52,8 +52,8 @@ impl Uring {
                 return;
             }
             let is_refused = index >= submitted;
-            if is_refused || request.ring.progress.end_submission() == Turn::Own {
-                self.go_on(batch, request, is_refused, &mut growth);
+            if is_refused || request.ring.retry.submitter_done() == RetryBy::Submitter {
+                self.retry(batch, request, is_refused, &mut growth);
             } else if let Some(growth) = &growth {
                 self.look_again(batch, request, growth);
             } else if !request.state.is_open()
@@ -61,16 +61,16 @@ impl Uring {
                 && let Some(Work { task: Task::Transfer(transfer), .. }) = request.work()
             {
                 // The kernel has sent its signal, in the submission.
-                batch.interruption.note(Errno::FBIG, transfer);
+                batch.pending_signals.note(Errno::FBIG, transfer);
             }
             self.completions().put(request);
         }
     }
 
-    /// A request that io_uring has not taken, or has given back: does it here, if it blocks as it
-    /// would in the kernel's io_submit, or elsewhere.
+    /// Retries a request that io_uring has refused, or whose attempt has failed: inline if it
+    /// blocks in the kernel's io_submit, too; else by io-wq or the pool.
     #[cold]
-    fn go_on(
+    fn retry(
         &'static self,
         batch: &mut Batch,
         request: &'static Request,
@@ -95,52 +95,52 @@ impl Uring {
                     }
                     _ if has_no_nowait(request) && fd::is_on_synchronous_file_system(fd) => true,
                     _ if self.attempt_without_cache(request, transfer) => return,
-                    Ok(info) => self.hints.is_first_setback(info.identity),
+                    Ok(info) => self.hints.is_first_failure(info.identity),
                     Err(_) => false,
                 },
-                (Err(_), _) => return self.decide(request, Errno::BADF.to_res()),
+                (Err(_), _) => return self.complete_with(request, Errno::BADF.to_res()),
             };
             if is_synchronous || is_beyond_limit(transfer) || !hold_file(request) {
-                return self.perform_here(batch, request, transfer);
+                return self.run_inline(batch, request, transfer);
             }
-            batch.queue.leave_behind(transfer);
-            if let Some((index, generation)) = batch.queue.remember(request) {
+            batch.queue.note_punted(transfer);
+            if let Some((index, generation)) = batch.queue.remember_punted(request) {
                 self.wait_for(index, generation, 0);
             }
         }
-        request.ring.is_gentle.store(false, Ordering::Relaxed);
-        request.ring.progress.begin_alone();
-        self.expect_worker();
+        request.ring.adds_nowait.store(false, Ordering::Relaxed);
+        request.ring.retry.begin_detached();
+        self.expect_io_wq();
         if is_refused || self.submit(&[Some(request)]) == 0 {
-            self.submit_elsewhere(request, batch.credentials());
+            self.hand_to_pool(request, batch.credentials());
         }
     }
 
-    /// Attempts a write that was set back once more, without the cached pages that may have been the
-    /// reason: to drop them may block, says the kernel. True: it is on its way, or done.
+    /// Attempts a write once more, after its cached pages were dropped, which may have been the
+    /// reason for -EAGAIN: to drop them may block. True: it is on its way, or done.
     fn attempt_without_cache(&self, request: &Request, transfer: &Transfer) -> bool {
         let Some(number) = request.work().map(|work| work.number) else { return false };
         if transfer.direction == Direction::Read || !self.hints.may_be_cached() {
             return false;
         }
         file::forget_cached(number, transfer.offset as u64, transfer.buffer.len());
-        request.ring.progress.begin();
+        request.ring.retry.begin();
         if self.submit(&[Some(request)]) == 0 {
             return false;
         }
         self.look_after_submission();
-        let is_on_its_way = request.ring.progress.end_submission() == Turn::Others;
+        let is_on_its_way = request.ring.retry.submitter_done() == RetryBy::Harvester;
         if is_on_its_way {
             self.hints.was_cached();
         }
         is_on_its_way
     }
 
-    fn perform_here(&self, batch: &mut Batch, request: &Request, transfer: &Transfer) {
+    fn run_inline(&self, batch: &mut Batch, request: &Request, transfer: &Transfer) {
         let Some(number) = request.work().map(|work| work.number) else { return };
         if request.state.claim() == Claim::Won {
             let result = batch.status(number).and_then(|status| {
-                inline::transfer(number, status, transfer, &mut batch.interruption)
+                inline::transfer(number, status, transfer, &mut batch.pending_signals)
             });
             if fork_generation::is_forked() {
                 // A handler has forked, and this is the child.
@@ -151,19 +151,19 @@ impl Uring {
         }
     }
 
-    /// Before something that must not overtake a write which a worker of the kernel has got: waits
-    /// for it, as the kernel's io_submit waits for the blocks.
-    pub fn wait_for_rest(&self, batch: &mut Batch) {
-        if let Some(behind) = batch.queue.take_rest() {
-            for (index, generation) in behind.into_iter().flatten() {
+    /// Waits for the writes that were punted to io-wq, as the kernel's io_submit waits for their
+    /// blocks: what follows must not overtake them.
+    pub fn wait_for_punted(&self, batch: &mut Batch) {
+        if let Some(punted) = batch.queue.take_punted() {
+            for (index, generation) in punted.into_iter().flatten() {
                 self.wait_for(index, generation, 0);
             }
         }
     }
 
-    /// A request behind a write that has made a file longer, which was set back and has come after it
-    /// for that reason. If it is a read of what the write has uncovered, the kernel's io_submit would have
-    /// found it there.
+    /// A request behind a write that has extended a file, and was done before that for the reason
+    /// above. If it reads what the write has added, it reads again: the kernel's io_submit would
+    /// have found it.
     #[cold]
     fn look_again(&self, batch: &mut Batch, request: &Request, growth: &Growth) {
         let Some(Work { number, task: Task::Transfer(transfer), .. }) = request.work() else {
@@ -177,13 +177,13 @@ impl Uring {
         self.wait_for(request.index(), request.generation(), 1);
         let is_short = (0..transfer.buffer.len() as i64).contains(&request.result());
         if is_short && let Ok(status) = batch.status(*number) {
-            let again = inline::transfer(*number, status, transfer, &mut batch.interruption);
+            let again = inline::transfer(*number, status, transfer, &mut batch.pending_signals);
             request.set_result(again.unwrap_or_else(Errno::to_res));
         }
     }
 
-    /// Completes a request that nobody works at.
-    fn decide(&self, request: &Request, result: i64) {
+    /// Completes a request that nobody else works on.
+    fn complete_with(&self, request: &Request, result: i64) {
         if request.state.claim() == Claim::Won {
             request.set_result(result);
             self.completions().put(request);

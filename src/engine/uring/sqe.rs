@@ -39,10 +39,10 @@ pub fn entry(request: &Request) -> Sqe {
 }
 
 fn transfer_entry(transfer: &Transfer, fd: i32, request: &Request) -> Sqe {
-    let is_gentle = request.ring.is_gentle.load(Ordering::Relaxed);
-    let mut flags = transfer.flags.bits() | if is_gentle { RWF_NOWAIT } else { 0 };
+    let adds_nowait = request.ring.adds_nowait.load(Ordering::Relaxed);
+    let mut flags = transfer.flags.bits() | if adds_nowait { RWF_NOWAIT } else { 0 };
     // Where it does not start in the submission, the program may set O_APPEND before.
-    if !is_gentle {
+    if !adds_nowait {
         flags |= work::fixed_position(transfer);
     }
     let offset = transfer.offset as u64;

@@ -1,6 +1,6 @@
 //! Operations that io_uring gets become requests, which wait for the end of the batch.
 
-use crate::engine::batch::{Accepted, Batch};
+use crate::engine::batch::{Batch, Checked};
 use crate::engine::uring::Uring;
 use crate::engine::{Placement, Started, placement};
 use crate::files::pins::{self, Pin};
@@ -18,13 +18,13 @@ impl Uring {
     pub fn start(
         &'static self,
         batch: &mut Batch,
-        accepted: &Accepted,
+        checked: &Checked,
         status: StatusFlags,
         task: Task,
     ) -> Result<Started> {
         match task {
-            Task::Transfer(transfer) => self.start_transfer(batch, accepted, status, transfer),
-            Task::Sync { data_only } => self.start_sync(batch, accepted, data_only),
+            Task::Transfer(transfer) => self.start_transfer(batch, checked, status, transfer),
+            Task::Sync { data_only } => self.start_sync(batch, checked, data_only),
             Task::Poll { .. } => Ok(Started::Caller(task)),
         }
     }
@@ -32,11 +32,11 @@ impl Uring {
     fn start_transfer(
         &'static self,
         batch: &mut Batch,
-        accepted: &Accepted,
+        checked: &Checked,
         status: StatusFlags,
         transfer: Transfer,
     ) -> Result<Started> {
-        let fd = accepted.iocb.fildes;
+        let fd = checked.iocb.fildes;
         if transfer.direction == Direction::Write
             && self.hints.is_growing(fd)
             && let Ok(info) = FileInfo::of(fd)
@@ -55,27 +55,27 @@ impl Uring {
                 self.wait_for(index, generation, 0);
             }
         }
-        if batch.queue.is_left_behind(&transfer) {
+        if batch.queue.overlaps_punted(&transfer) {
             self.flush(batch);
-            self.wait_for_rest(batch);
+            self.wait_for_punted(batch);
         }
         let resfds = &self.completions().resfds;
-        let Ok(resfd) = batch.share_signal(accepted, resfds, &fork_gate::enter()) else {
+        let Ok(resfd) = batch.share_signal(checked, resfds, &fork_gate::enter()) else {
             return Ok(Started::Caller(Task::Transfer(transfer)));
         };
-        // An attempt may be refused late: io_uring tells by task work, which waits if a completion on
-        // another CPU is about to announce its own; and a device may refuse a part. By then the
+        // An attempt may be refused late: io_uring tells by task work, which waits if a completion
+        // on another CPU is about to announce its own; and a device may refuse a part. By then the
         // number may mean another file.
         let file = batch.identity(fd);
         // An answer that it would block is for us, unless the program has asked for it.
-        let is_gentle = !transfer.flags.is_nowait();
+        let adds_nowait = !transfer.flags.is_nowait();
         batch.queue.note(&transfer);
-        let request = accepted.begin(self.completions(), resfd, Task::Transfer(transfer))?;
+        let request = checked.begin(self.completions(), resfd, Task::Transfer(transfer))?;
         if let Some(file) = file {
             request.set_file(file);
         }
-        request.ring.is_gentle.store(is_gentle, Ordering::Relaxed);
-        request.ring.progress.begin();
+        request.ring.adds_nowait.store(adds_nowait, Ordering::Relaxed);
+        request.ring.retry.begin();
         batch.queue.push(request);
         Ok(Started::Asynchronous)
     }
@@ -83,31 +83,31 @@ impl Uring {
     fn start_sync(
         &'static self,
         batch: &mut Batch,
-        accepted: &Accepted,
+        checked: &Checked,
         data_only: bool,
     ) -> Result<Started> {
         if batch.queue.is_in_the_way_of_syncs() {
             self.flush(batch);
         }
-        self.wait_for_rest(batch);
-        let (fd, task) = (accepted.iocb.fildes, Task::Sync { data_only });
+        self.wait_for_punted(batch);
+        let (fd, task) = (checked.iocb.fildes, Task::Sync { data_only });
         let before = batch.identity(fd);
-        // A sync in io_uring goes to a worker of the kernel, which looks for the file when it starts.
+        // A sync in io_uring goes to io-wq, which looks the file up when it starts.
         let section = fork_gate::enter();
         let Ok(pin) = pins::duplicate(fd).map(Pin::new) else { return Ok(Started::Caller(task)) };
         let resfds = &self.completions().resfds;
-        let Ok(resfd) = batch.share_signal(accepted, resfds, &section) else {
+        let Ok(resfd) = batch.share_signal(checked, resfds, &section) else {
             return Ok(Started::Caller(task));
         };
-        let request = accepted.begin(self.completions(), resfd, task)?;
+        let request = checked.begin(self.completions(), resfd, task)?;
         let identity = pins::look(pin.raw(), fd, before).map(|info| info.identity);
         if let Some(pin) = pin.into_inner() {
             request.set_pin(pin, identity);
         }
         drop(section);
-        self.expect_worker();
-        request.ring.is_gentle.store(false, Ordering::Relaxed);
-        request.ring.progress.begin();
+        self.expect_io_wq();
+        request.ring.adds_nowait.store(false, Ordering::Relaxed);
+        request.ring.retry.begin();
         batch.queue.push(request);
         Ok(Started::Asynchronous)
     }
