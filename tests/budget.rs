@@ -32,7 +32,7 @@ const ON_THE_KERNEL: &[(&str, Budget)] = &[
     ("cached_read", &[("preadv2", 1.0)]),
     // And whether the pages of the iocb and of the event are there: one page.
     ("cached_read_elsewhere", &[("sendfile", 2.0), ("preadv2", 1.0)]),
-    ("cached_reads", CACHED_BATCH),
+    ("cached_reads", &[("io_submit", 1.0)]),
     ("cached_write", &[("pwritev2", 1.0)]),
     // The last one is the program's own.
     ("signalled_read", &[("io_submit", 1.0), ("io_getevents", 1.0), ("read", 1.0)]),
@@ -69,6 +69,7 @@ const READY: Budget = &[("ppoll", 1.0)];
 
 /// What is done otherwise there.
 const ON_URING: &[(&str, Budget)] = &[
+    ("cached_reads", CACHED_BATCH),
     (
         "signalled_read",
         &[
@@ -106,6 +107,7 @@ const DIRECT_ON_URING: Budget = &[("fcntl", 1.0), ("statx", 1.0), ("io_uring_ent
 /// What is done otherwise there, all threads together. The futex calls depend on who runs when; and
 /// workers ask for their rights once a millisecond, which under strace is each time.
 const ON_THE_POOL: &[(&str, Budget)] = &[
+    ("cached_reads", CACHED_BATCH),
     (
         "direct_read",
         &[

@@ -275,8 +275,9 @@ impl<'a> Sleeper<'a> {
             match waited {
                 Ok(()) | Err(Errno::BUSY) => waiter.rearm(),
                 Err(Errno::TIME) if is_last => return Awake::TimedOut,
+                // Nothing was in flight: there are better ways to wait.
+                Err(Errno::TIME) if self.context.engines.note_vain_sleep() => waiter.rearm(),
                 Err(Errno::TIME) => {
-                    self.context.engines.note_vain_sleep();
                     self.context.look_after_leader();
                     if leader.is_some() {
                         self.context.poller.repair();

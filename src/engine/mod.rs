@@ -397,9 +397,9 @@ impl Engines {
         }
     }
 
-    /// A sleep in a bed has ended without events.
-    pub fn note_vain_sleep(&self) {
-        self.kernel.note_vain_sleep();
+    /// A sleep in a bed has ended without events. True: there was nothing in flight.
+    pub fn note_vain_sleep(&self) -> bool {
+        self.kernel.note_vain_sleep()
     }
 
     /// Whether completions of one engine end sleeps in another one's bed, as if a signal had come.

@@ -61,6 +61,7 @@ It works in a temporary directory in the current one, with a file of 256 MiB (64
       --seconds S        length of each measurement (default: 0.5; with --quick, 0.06)
       --engines LIST     of kernel, uring and pool, with commas (default: all)
       --file PATH        works in the directory PATH, or with the empty file PATH
+      --file-systems     works on XFS and Btrfs, which it makes on loop devices (as root)
       --json FILE        writes all figures to FILE
       --svg FILE         draws bars of the ratios and curves of the latency to FILE
       --markdown         prints the tables as Markdown

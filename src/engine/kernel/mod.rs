@@ -278,11 +278,14 @@ impl Kernel {
         }
     }
 
-    /// Who has slept here was not woken by an event: if nothing is in flight, nothing is expected.
-    pub fn note_vain_sleep(&self) {
-        if !self.needs_watch() {
+    /// A sleep here was not ended by an event: if nothing is in flight, nothing is expected. Whether that is
+    /// so.
+    pub fn note_vain_sleep(&self) -> bool {
+        let is_idle = !self.needs_watch();
+        if is_idle {
             self.is_expected.store(false, Ordering::Relaxed);
         }
+        is_idle
     }
 
     /// A call may have been left in the middle of a submission, or with events that it has taken.

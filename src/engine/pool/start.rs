@@ -14,6 +14,7 @@ use crate::request::state::Claim;
 use crate::sys::clock;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::StatusFlags;
+use crate::sys::file_info::Identity;
 
 /// What a request holds.
 struct Held {
@@ -44,19 +45,26 @@ impl PoolQueue {
             Task::Sync { .. } => u64::MAX,
             _ => return Ok(Started::Caller(task)),
         };
-        let Ok(held) = self.hold(batch, checked) else { return Ok(Started::Caller(task)) };
+        let Ok(held) = self.hold(batch, checked, info.identity) else {
+            return Ok(Started::Caller(task));
+        };
         self.queue_or_perform(batch, checked, held, task, size)?;
         Ok(Started::Asynchronous)
     }
 
-    fn hold(&'static self, batch: &mut Batch, checked: &Checked) -> Result<Held> {
+    /// Holds the file and the eventfd of an iocb; `identity`: which file it was a moment before.
+    fn hold(
+        &'static self,
+        batch: &mut Batch,
+        checked: &Checked,
+        identity: Identity,
+    ) -> Result<Held> {
         let Completions { holds, resfds, .. } = self.completions();
         let number = checked.iocb.fildes;
-        let identity = batch.identity(number);
         let section = fork_gate::enter();
         let file = batch.hold(number, holds, || {
             let pin = Pin::new(pins::duplicate(number)?);
-            let file = pins::look(pin.raw(), number, identity).map(|info| info.identity);
+            let file = pins::look(pin.raw(), number, Some(identity)).map(|info| info.identity);
             let now = clock::nanoseconds(&clock::now());
             holds.begin(pin.into_inner().ok_or(Errno::BADF)?, file, now, &section)
         })?;
