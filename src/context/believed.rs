@@ -1,5 +1,8 @@
 //! io_submit without questions. What a context believes of descriptors decides how their iocbs are
 //! attempted: the kernel looks each of them up in any case before something is done.
+//!
+//! What a single transfer needs is inlined into one function: to move it from frame to frame would cost
+//! more than to decode it.
 
 use crate::aio_abi::{IOCB_FLAG_RESFD, Iocb};
 use crate::context::Context;
@@ -87,7 +90,7 @@ impl Context {
     }
 
     /// Does the only iocb of an array at once. False: nothing was done.
-    #[inline]
+    #[inline(always)]
     fn attempt_alone(&'static self, pages: &mut Pages, checked: &Checked, belief: Belief) -> bool {
         if self.completions.ring.reserve().is_err() {
             return false;

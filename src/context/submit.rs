@@ -262,7 +262,7 @@ impl Context {
 
     /// fs/aio.c, io_submit and io_submit_one, up to the slot, for an iocb whose address is in the
     /// program's array at `entry`; `is_first`: at its beginning.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(&self, pages: &mut Pages, entry: usize, is_first: bool) -> Result<Checked> {
         if is_first && self.has_iocbs_beside_array.load(Ordering::Relaxed) {
             // One question for both pages, which are one; if that was wrong, it is asked again.

@@ -54,7 +54,7 @@ impl Engines {
 
     /// Does a transfer by what is believed of its file, after what came before. False: nothing was
     /// done, and what the file is has to be asked.
-    #[inline]
+    #[inline(always)]
     pub fn attempt(
         &'static self,
         pages: &mut Pages,

@@ -46,7 +46,7 @@ impl Known {
     }
 
     /// Whether all `len` bytes at `addr` can be read and written.
-    #[inline]
+    #[inline(always)]
     pub fn is_writable(&mut self, addr: usize, len: usize) -> bool {
         let Some(end) = addr.checked_add(len) else { return false };
         let data = data();

@@ -73,7 +73,7 @@ impl Pages {
     }
 
     /// EFAULT unless `len` bytes at `addr` can be read and written.
-    #[inline]
+    #[inline(always)]
     pub fn check_writable(&mut self, addr: usize, len: usize) -> Result<()> {
         if self.known.is_writable(addr, len) { Ok(()) } else { self.ask_writable(addr, len) }
     }
@@ -91,7 +91,7 @@ impl Pages {
     }
 
     /// EFAULT unless `len` bytes at `addr` can be read.
-    #[inline]
+    #[inline(always)]
     pub fn check_readable(&mut self, addr: usize, len: usize) -> Result<()> {
         if self.known.is_writable(addr, len) { Ok(()) } else { self.ask_readable(addr, len) }
     }
@@ -140,7 +140,7 @@ impl Pages {
     ///
     /// # Safety
     /// Every bit pattern must be a valid `T`.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn read<T: Copy>(&mut self, addr: usize) -> Result<T> {
         self.check_readable(addr, size_of::<T>())?;
         // SAFETY: the range is readable, and any bits make a `T`, as the caller vouches.
@@ -159,7 +159,7 @@ impl Pages {
     /// Copies the iocb at `addr`, and tells whether its key can be written.
     ///
     /// The key is not written here: io_submit_one does that only after several checks.
-    #[inline]
+    #[inline(always)]
     pub fn read_iocb(&mut self, addr: usize) -> Result<(Iocb, KeyAccess)> {
         match self.known_iocb(addr) {
             Some(iocb) => Ok((iocb, KeyAccess::Writable)),
@@ -168,7 +168,7 @@ impl Pages {
     }
 
     /// The same, if nothing has to be asked; its key can be written.
-    #[inline]
+    #[inline(always)]
     pub fn known_iocb(&mut self, addr: usize) -> Option<Iocb> {
         // SAFETY: it is readable, and integers only.
         self.known.is_writable(addr, size_of::<Iocb>()).then(|| unsafe { read::<Iocb>(addr) })

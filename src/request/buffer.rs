@@ -28,7 +28,7 @@ const NOTHING: iovec = iovec { iov_base: core::ptr::null_mut(), iov_len: 0 };
 
 impl Buffer {
     /// lib/iov_iter.c, import_ubuf: the length is clamped, then the range checked.
-    #[inline]
+    #[inline(always)]
     pub fn one(buf: u64, nbytes: u64) -> Result<Buffer> {
         let len = nbytes.min(MAX_RW_COUNT);
         if !is_user_range(buf, len) {

@@ -97,7 +97,7 @@ pub fn check_header(iocb: &Iocb) -> Result<()> {
 }
 
 /// __io_submit_one: the operation of an iocb that is no poll, whose file is open with `status`.
-#[inline]
+#[inline(always)]
 pub fn task(iocb: &Iocb, status: StatusFlags, pages: &mut Pages) -> Result<Task> {
     let transfer = |direction, vectored, pages| {
         transfer(iocb, status, direction, vectored, pages).map(Task::Transfer)
@@ -135,7 +135,7 @@ pub fn is_poll(iocb: &Iocb) -> bool {
 }
 
 /// aio_read and aio_write, up to the call of the file's own function.
-#[inline]
+#[inline(always)]
 fn transfer(
     iocb: &Iocb,
     status: StatusFlags,
