@@ -8,6 +8,8 @@
 
 #[path = "models/completion.rs"]
 mod completion;
+#[path = "models/crew.rs"]
+mod crew;
 /// `src/engine/idle.rs`.
 #[path = "models/engine.rs"]
 mod engine;
@@ -25,7 +27,7 @@ mod lock;
 /// What `src/completion/waiters` takes from `crate::memory`.
 #[path = "models/memory.rs"]
 mod memory;
-/// `src/process/rundown.rs`, and what `src/completion/waiters` takes from `crate::process`.
+/// `src/process/crew.rs`, `src/process/rundown.rs`, and what `src/completion/waiters` takes from `crate::process`.
 #[path = "models/process.rs"]
 mod process;
 #[path = "models/request.rs"]

@@ -1,3 +1,5 @@
+#[path = "../../src/process/crew.rs"]
+pub mod crew;
 #[path = "../../src/process/rundown.rs"]
 pub mod rundown;
 

@@ -21,8 +21,8 @@
 //! *Who may touch what*: a queue's list, under its lock, by submitters, workers and cancellation; a
 //! request is claimed under that lock when it is taken off.
 //!
-//! *Locks (order)*: `ready` (workers only), then a queue's. `threads` is taken alone, and only to
-//! start or end a thread. Submission takes no process-wide lock but for that.
+//! *Locks (order)*: `ready` (workers only), then a queue's. That of the [`Crew`] is taken alone, and
+//! only to start or end a thread. Submission takes no process-wide lock but for that.
 //!
 //! *Orderings*: a submitter queues; SeqCst fence; looks at the counts of idle, busy and all
 //! workers. A worker notes that it is idle, busy or about to exit; SeqCst fence; looks at the
@@ -42,6 +42,7 @@ use crate::completion::Completions;
 use crate::engine::idle::{Idle, MAX_WORKERS, Rest};
 use crate::engine::work::{self, Shield};
 use crate::lock::Lock;
+use crate::process::crew::{Crew, MemberId};
 use crate::request::Request;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sys::cred::Credentials;
@@ -75,24 +76,12 @@ struct Ready {
 // lock.
 unsafe impl Send for Ready {}
 
-/// Threads that were started and have not left, by their numbers.
-#[derive(Debug)]
-struct Workers {
-    threads: [Option<WorkerThread>; MAX_WORKERS],
-}
-
-#[derive(Clone, Copy, Debug)]
-struct WorkerThread {
-    thread: thread::Thread,
-    epoch: u32,
-}
-
 #[derive(Debug)]
 struct Pool {
     /// Queues that were given work and that no worker has seen yet, last one first.
     arrived: AtomicPtr<PoolQueue>,
     ready: Lock<Ready>,
-    threads: Lock<Workers>,
+    workers: Crew<thread::Thread, MAX_WORKERS>,
     /// Requests on all queues.
     queued: AtomicU32,
     /// Requests that workers are at.
@@ -102,16 +91,12 @@ struct Pool {
     /// The program ends, and waits for both.
     is_ending: AtomicBool,
     idle: Idle,
-    /// Workers of this epoch.
-    workers: AtomicU32,
     /// Requests for which nobody was called.
     uncalled: AtomicU32,
     /// How many there were when a worker has looked last.
     looked: AtomicU32,
     /// There is a watchman.
     has_watchman: AtomicBool,
-    /// Workers of an older epoch go home.
-    epoch: AtomicU32,
     /// Credentials of the workers, in two halves; a torn value only sends work back to its
     /// submitter, or to a worker that compares again.
     credentials: [AtomicU64; 2],
@@ -120,17 +105,19 @@ struct Pool {
 static POOL: Pool = Pool {
     arrived: AtomicPtr::new(ptr::null_mut()),
     ready: Lock::new(Ready { head: ptr::null(), tail: ptr::null() }),
-    threads: Lock::new(Workers { threads: [None; MAX_WORKERS] }),
+    workers: Crew {
+        members: Lock::new([None; MAX_WORKERS]),
+        count: AtomicU32::new(0),
+        epoch: AtomicU32::new(0),
+    },
     queued: AtomicU32::new(0),
     busy: AtomicU32::new(0),
     helping: AtomicU32::new(0),
     is_ending: AtomicBool::new(false),
     idle: Idle { workers: AtomicU32::new(0), calls: AtomicU32::new(0) },
-    workers: AtomicU32::new(0),
     uncalled: AtomicU32::new(0),
     looked: AtomicU32::new(0),
     has_watchman: AtomicBool::new(false),
-    epoch: AtomicU32::new(0),
     credentials: [AtomicU64::new(0), AtomicU64::new(0)],
 };
 
@@ -139,7 +126,7 @@ impl Pool {
     /// started.
     fn may_serve(&self, credentials: Credentials) -> bool {
         let [low, high] = credentials.to_words();
-        self.workers.load(Ordering::Relaxed) == 0
+        self.workers.count() == 0
             || (self.credentials[0].load(Ordering::Relaxed) == low
                 && self.credentials[1].load(Ordering::Relaxed) == high)
     }
@@ -185,7 +172,7 @@ impl Pool {
 
     /// Starts one more worker, if there are not too many.
     fn add_worker(&self, credentials: Option<Credentials>) -> bool {
-        let workers = self.workers.load(Ordering::Relaxed);
+        let workers = self.workers.count();
         let most = if self.queued.load(Ordering::Relaxed) > workers {
             MAX_WORKERS as u32
         } else {
@@ -196,38 +183,26 @@ impl Pool {
 
     /// Whether somebody comes for what is queued, sooner or later.
     fn has_workers(&self) -> bool {
-        self.workers.load(Ordering::Relaxed) > 0
+        self.workers.count() > 0
     }
 
     /// How many workers are looking for work, or on their way to it.
     fn searching(&self) -> u32 {
         let at_work = self.busy.load(Ordering::Relaxed) + self.idle.count();
-        self.workers.load(Ordering::Relaxed).saturating_sub(at_work)
+        self.workers.count().saturating_sub(at_work)
     }
 
     /// Starts one more worker, with the credentials of the calling thread; none: that is a worker
     /// itself.
     #[cold]
     fn spawn_worker(&self, credentials: Option<Credentials>) -> bool {
-        let mut threads = self.threads.lock();
-        let mut places = threads.threads.iter_mut().enumerate();
-        let Some((number, place)) = places.find(|(_, place)| place.is_none()) else {
-            return false;
-        };
-        // Passed on: by the time it runs, it may belong to an older epoch already.
-        let epoch = self.epoch.load(Ordering::Relaxed);
-        let Ok(thread) = thread::spawn(worker, WorkerId { number: number as u32, epoch }.to_word())
-        else {
-            return false;
-        };
-        *place = Some(WorkerThread { thread, epoch });
-        if let Some(credentials) = credentials {
-            self.note_credentials(credentials);
-        }
-        // Counted once it is there, so that nobody relies on a worker that never comes; it cannot
-        // have left: `try_exit` takes the lock that we hold.
-        self.workers.fetch_add(1, Ordering::Relaxed);
-        true
+        self.workers.add(|id| {
+            let thread = thread::spawn(worker, id.to_word()).ok()?;
+            if let Some(credentials) = credentials {
+                self.note_credentials(credentials);
+            }
+            Some(thread)
+        })
     }
 
     /// The next request for a worker, claimed.
@@ -265,10 +240,10 @@ impl Pool {
     /// Waits for something to do. None: nothing came for too long, or the pool is sent home.
     fn wait(
         &self,
-        worker_id: WorkerId,
+        id: MemberId,
         shield: &mut Shield,
     ) -> Option<(&'static PoolQueue, &'static Request)> {
-        let is_sent_home = || self.epoch.load(Ordering::Relaxed) != worker_id.epoch;
+        let is_sent_home = || self.workers.is_over(id);
         // Who comes back soon need not let signals in, and look at its credentials afterwards.
         let mut is_short = true;
         loop {
@@ -294,7 +269,7 @@ impl Pool {
             if !is_short {
                 shield.lower();
             }
-            let rest = self.idle.sleep(worker_id.number, &deadline, has_work);
+            let rest = self.idle.sleep(id.number, &deadline, has_work);
             if is_watchman {
                 self.has_watchman.store(false, Ordering::Relaxed);
                 // SeqCst: see the module, before the look at the queue, or how many were not called
@@ -327,26 +302,9 @@ impl Pool {
     }
 
     /// The calling worker stops being one. False: it has to stay, somebody needs it.
-    fn try_exit(&self, worker_id: WorkerId) -> bool {
-        {
-            let mut threads = self.threads.lock();
-            if self.epoch.load(Ordering::Relaxed) != worker_id.epoch {
-                // `shutdown` waits for us.
-                return true;
-            }
-            self.workers.fetch_sub(1, Ordering::Relaxed);
-            // SeqCst: see the module.
-            fence(Ordering::SeqCst);
-            if self.queued.load(Ordering::Relaxed) == 0 {
-                if let Some(own) = threads.threads.get_mut(worker_id.number as usize) {
-                    *own = None;
-                }
-                thread::detach_self();
-                return true;
-            }
-            self.workers.fetch_add(1, Ordering::Relaxed);
-        }
-        false
+    fn try_exit(&self, id: MemberId) -> bool {
+        let is_needed = || self.queued.load(Ordering::Relaxed) > 0;
+        self.workers.try_exit(id, is_needed, thread::detach_self)
     }
 }
 
@@ -378,31 +336,13 @@ impl Ready {
     }
 }
 
-/// Which worker it is.
-#[derive(Clone, Copy, Debug)]
-struct WorkerId {
-    /// Its place in the threads; no other living thread of the pool has it, whatever its epoch.
-    number: u32,
-    epoch: u32,
-}
-
-impl WorkerId {
-    fn to_word(self) -> usize {
-        (self.epoch as usize) << 32 | self.number as usize
-    }
-
-    fn from_word(word: usize) -> WorkerId {
-        WorkerId { number: word as u32, epoch: (word >> 32) as u32 }
-    }
-}
-
-extern "C" fn worker(worker_id: *mut c_void) -> *mut c_void {
+extern "C" fn worker(id: *mut c_void) -> *mut c_void {
     thread::name_self(c"uaio-pool");
-    let worker_id = WorkerId::from_word(worker_id.addr());
+    let id = MemberId::from_word(id.addr());
     let mut shield = Shield::raise();
     POOL.note_credentials(shield.credentials());
     loop {
-        match POOL.wait(worker_id, &mut shield) {
+        match POOL.wait(id, &mut shield) {
             Some((queue, request)) => {
                 // glibc sets its own mask when it starts a thread.
                 if !POOL.wake_idle() && POOL.add_worker(None) {
@@ -413,7 +353,7 @@ extern "C" fn worker(worker_id: *mut c_void) -> *mut c_void {
                     POOL.note_credentials(shield.credentials());
                 }
             }
-            None if POOL.try_exit(worker_id) => {
+            None if POOL.try_exit(id) => {
                 // glibc may wait for its signal at the end of a thread.
                 shield.lower();
                 return ptr::null_mut();
@@ -456,29 +396,16 @@ pub fn finish_all() {
     POOL.is_ending.store(false, Ordering::Relaxed);
 }
 
-/// Sends all workers home and waits until they are gone: there is no context left.
+/// Ends all workers and waits until they are gone: there is no context left.
 pub fn shutdown() {
-    let gone = {
-        let threads = POOL.threads.lock();
-        if POOL.workers.swap(0, Ordering::Relaxed) == 0 {
-            return;
-        }
-        let epoch = POOL.epoch.fetch_add(1, Ordering::Relaxed);
-        // SeqCst: as in the module, between the end of an epoch and the look who is idle.
-        fence(Ordering::SeqCst);
-        threads.threads.map(|worker| worker.filter(|worker| worker.epoch == epoch))
+    let wake = || {
+        POOL.idle.wake(u32::MAX);
+        // Another thread may have made a context and queued something for the workers that leave.
+        serve_late_comers();
     };
-    POOL.idle.wake(u32::MAX);
-    // Another thread may have made a context and queued something for the workers that leave.
-    serve_late_comers();
-    for (number, worker) in gone.iter().enumerate() {
-        let Some(worker) = worker else { continue };
-        worker.thread.join();
-        if let Some(place) = POOL.threads.lock().threads.get_mut(number) {
-            *place = None;
-        }
+    if POOL.workers.end(wake, thread::Thread::join) {
+        serve_late_comers();
     }
-    serve_late_comers();
 }
 
 /// Sees to requests that were queued for workers that have left.
@@ -508,12 +435,11 @@ pub unsafe fn reset_after_fork() {
     // SAFETY: the caller's promise.
     unsafe {
         POOL.ready.force_unlock();
-        POOL.threads.force_unlock();
+        POOL.workers.reset_after_fork();
     }
     *POOL.ready.lock() = Ready { head: ptr::null(), tail: ptr::null() };
-    POOL.threads.lock().threads = [None; MAX_WORKERS];
     POOL.arrived.store(ptr::null_mut(), Ordering::Relaxed);
-    for count in [&POOL.queued, &POOL.busy, &POOL.helping, &POOL.workers] {
+    for count in [&POOL.queued, &POOL.busy, &POOL.helping] {
         count.store(0, Ordering::Relaxed);
     }
     POOL.idle.reset_after_fork();
