@@ -235,8 +235,8 @@ fn is_closed(number: i32) -> bool {
 /// What is ready for a poll at this moment.
 fn look_at(request: &Request) -> i16 {
     match request.work() {
-        Some(Work { number, task: Task::Poll { events }, .. }) => {
-            poll::one(*number, *events as i16).unwrap_or(0)
+        Some(Work { fd, task: Task::Poll { events }, .. }) => {
+            poll::one(*fd, *events as i16).unwrap_or(0)
         }
         _ => 0,
     }

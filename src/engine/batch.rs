@@ -52,8 +52,8 @@ impl Checked {
         resfd: Option<Resfd>,
         task: Task,
     ) -> Result<&'static Request> {
-        let number = self.iocb.fildes;
-        let work = Work { data: self.iocb.data, iocb: self.address, number, task };
+        let fd = self.iocb.fildes;
+        let work = Work { data: self.iocb.data, iocb: self.address, fd, task };
         completions.begin(work, resfd)
     }
 }
@@ -61,19 +61,19 @@ impl Checked {
 /// A descriptor that was looked up.
 #[derive(Clone, Copy)]
 struct File {
-    number: i32,
+    fd: i32,
     status: StatusFlags,
     info: Option<FileInfo>,
     /// Whether RWF_NOWAIT is for it.
     has_nowait: Option<bool>,
 }
 
-/// An eventfd, held from the look-up of its number on.
+/// An eventfd, held from the look-up of its fd on.
 struct Target {
-    number: i32,
+    fd: i32,
     /// None: no descriptor is free.
     resfd: Option<Resfd>,
-    /// The number has been looked up since the batch has slept.
+    /// The fd has been looked up since the batch has slept.
     is_current: bool,
 }
 
@@ -150,9 +150,9 @@ impl Batch {
 
     /// Whether the file behind a descriptor has FMODE_NOWAIT, asked for once in a batch.
     #[cold]
-    pub fn has_nowait(&mut self, number: i32) -> bool {
-        let ask = || !inline::refuses_nowait(number);
-        match self.files.iter_mut().flatten().find(|file| file.number == number) {
+    pub fn has_nowait(&mut self, fd: i32) -> bool {
+        let ask = || !inline::refuses_nowait(fd);
+        match self.files.iter_mut().flatten().find(|file| file.fd == fd) {
             Some(file) => *file.has_nowait.get_or_insert_with(ask),
             None => ask(),
         }
@@ -181,29 +181,29 @@ impl Batch {
     /// The status flags of an iocb's file: EBADF. They are asked for once in a batch: what another
     /// thread changes meanwhile might as well have come later.
     #[inline]
-    pub fn status(&mut self, number: i32) -> Result<StatusFlags> {
-        if let Some(file) = self.files.iter().flatten().find(|file| file.number == number) {
+    pub fn status(&mut self, fd: i32) -> Result<StatusFlags> {
+        if let Some(file) = self.files.iter().flatten().find(|file| file.fd == fd) {
             return Ok(file.status);
         }
-        let status = fd::status_flags(number)?;
+        let status = fd::status_flags(fd)?;
         if let Some(place) = self.files.get_mut(self.next_file % MAX_FILES) {
-            *place = Some(File { number, status, info: None, has_nowait: None });
+            *place = Some(File { fd, status, info: None, has_nowait: None });
             self.next_file += 1;
         }
         Ok(status)
     }
 
     /// Which file is behind a descriptor, asked for once in a batch.
-    pub fn identity(&mut self, number: i32) -> Option<Identity> {
-        self.info(number).ok().map(|info| info.identity)
+    pub fn identity(&mut self, fd: i32) -> Option<Identity> {
+        self.info(fd).ok().map(|info| info.identity)
     }
 
     /// The same, and what it is.
-    pub fn info(&mut self, number: i32) -> Result<FileInfo> {
-        match self.files.iter_mut().flatten().find(|file| file.number == number) {
+    pub fn info(&mut self, fd: i32) -> Result<FileInfo> {
+        match self.files.iter_mut().flatten().find(|file| file.fd == fd) {
             Some(File { info: Some(info), .. }) => Ok(*info),
-            Some(file) => FileInfo::of(number).inspect(|info| file.info = Some(*info)),
-            None => FileInfo::of(number),
+            Some(file) => FileInfo::of(fd).inspect(|info| file.info = Some(*info)),
+            None => FileInfo::of(fd),
         }
     }
 
@@ -217,17 +217,17 @@ impl Batch {
     /// The pin of a file that the batch has for all its requests, made by `make` if there is none.
     pub fn hold(
         &mut self,
-        number: i32,
+        fd: i32,
         holds: &Holds,
         make: impl FnOnce() -> Result<Share>,
     ) -> Result<Share> {
-        if let Some((_, share)) = self.holds.iter().flatten().find(|(held, _)| *held == number) {
+        if let Some((_, share)) = self.holds.iter().flatten().find(|(held, _)| *held == fd) {
             return Ok(holds.share(share));
         }
         let share = make()?;
         match self.holds.iter_mut().find(|place| place.is_none()) {
             Some(place) => {
-                *place = Some((number, share));
+                *place = Some((fd, share));
                 Ok(holds.share(&share))
             }
             // It is for one request.
@@ -269,19 +269,19 @@ impl Batch {
         if checked.has_resfd() { self.look_up(checked.iocb.resfd, resfds) } else { Ok(()) }
     }
 
-    fn look_up(&mut self, number: i32, resfds: &Resfds) -> Result<()> {
-        if self.signal.as_ref().is_some_and(|known| known.number == number && known.is_current) {
+    fn look_up(&mut self, fd: i32, resfds: &Resfds) -> Result<()> {
+        if self.signal.as_ref().is_some_and(|known| known.fd == fd && known.is_current) {
             return Ok(());
         }
-        let resfd = match resfds.acquire(number, &fork_gate::enter()) {
+        let resfd = match resfds.acquire(fd, &fork_gate::enter()) {
             Ok(resfd) => Some(resfd),
             Err(Errno::AGAIN) => {
-                EventfdRef::to_number(number)?;
+                EventfdRef::to_number(fd)?;
                 None
             }
             Err(error) => return Err(error),
         };
-        let before = self.signal.replace(Target { number, resfd, is_current: true });
+        let before = self.signal.replace(Target { fd, resfd, is_current: true });
         if let Some(resfd) = before.and_then(|target| target.resfd) {
             resfds.release(resfd);
         }
@@ -308,7 +308,7 @@ impl Batch {
         match &target.resfd {
             Some(resfd) => Some(resfd.signal()),
             // It could not be held: it counts if it is still there.
-            None => EventfdRef::to_number(target.number).ok(),
+            None => EventfdRef::to_number(target.fd).ok(),
         }
     }
 

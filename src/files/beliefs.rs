@@ -1,8 +1,9 @@
 //! What a context believes of descriptors, so that it does not have to ask each time.
 //!
-//! The program may close a number, open it again, or change its flags at any moment. So a belief decides
-//! only how an operation is attempted: the kernel looks the number up itself, and what it refuses is
-//! looked at anew. A belief that is out of date costs time, and is given up after a while.
+//! The program may close an fd, open it again, or change its flags at any moment. So a belief
+//! decides only how an operation is attempted: the kernel looks the fd up itself, and what it
+//! refuses is looked at anew. A belief that is out of date costs time, and is given up after a
+//! while.
 //!
 //! *Orderings*: all Relaxed: a belief is one word, and nothing else follows from it.
 
@@ -33,9 +34,9 @@ impl Belief {
         StatusFlags::from_bits((self.0 & !Belief::IS_REGULAR) as i32)
     }
 
-    /// Whether its iocbs go to an engine that takes them as they are, when `nr` are submitted together.
-    /// Buffered transfers do if there are several: the kernel does them in one call. A single one is
-    /// cheaper without the engine; and streams are ours, because they may block.
+    /// Whether its iocbs go to an engine that takes them as they are, when `nr` are submitted
+    /// together. Buffered transfers do if there are several: the kernel does them in one call. A
+    /// single one is cheaper without the engine; and streams are ours, because they may block.
     #[inline]
     pub fn goes_as_it_is(self, nr: usize) -> bool {
         self.status().is_direct() || (nr > 1 && self.0 & Belief::IS_REGULAR != 0)
@@ -51,25 +52,25 @@ pub struct Beliefs {
 }
 
 impl Beliefs {
-    fn place(&self, number: i32) -> &AtomicU64 {
-        &self.places[number as usize % PLACES]
+    fn place(&self, fd: i32) -> &AtomicU64 {
+        &self.places[fd as usize % PLACES]
     }
 
     /// What was noted of a descriptor; `None`: it is time to ask.
     #[inline]
-    pub fn of(&self, number: i32) -> Option<Belief> {
+    pub fn of(&self, fd: i32) -> Option<Belief> {
         let uses = self.uses.load(Ordering::Relaxed).wrapping_add(1);
         self.uses.store(uses, Ordering::Relaxed);
-        let word = self.place(number).load(Ordering::Relaxed);
-        let is_known = (word >> 32) as u32 == (number as u32).wrapping_add(1) && word != 0;
+        let word = self.place(fd).load(Ordering::Relaxed);
+        let is_known = (word >> 32) as u32 == (fd as u32).wrapping_add(1) && word != 0;
         (is_known && !uses.is_multiple_of(USES)).then_some(Belief(word as u32))
     }
 
     /// Notes what was asked for.
     #[inline]
-    pub fn note(&self, number: i32, belief: Belief) {
-        let word = u64::from((number as u32).wrapping_add(1)) << 32 | u64::from(belief.0);
-        self.place(number).store(word, Ordering::Relaxed);
+    pub fn note(&self, fd: i32, belief: Belief) {
+        let word = u64::from((fd as u32).wrapping_add(1)) << 32 | u64::from(belief.0);
+        self.place(fd).store(word, Ordering::Relaxed);
     }
 
     /// Forgets everything: a context begins.

@@ -111,7 +111,7 @@ impl Shard {
         self.note_loss(lost);
     }
 
-    /// A file that has kept pins, and the number of one of them, by chance.
+    /// A file that has kept pins, and the fd of one of them, by chance.
     fn pick(&self, chance: usize) -> Option<(Identity, i32)> {
         let kept = self.kept.lock();
         let one = kept.get(chance % kept.len().max(1))?;
@@ -129,7 +129,7 @@ impl Pin {
         Pin(Some(pin))
     }
 
-    /// The number; -1 once it is taken out.
+    /// The fd; -1 once it is taken out.
     pub fn raw(&self) -> i32 {
         self.0.as_ref().map_or(-1, OwnedFd::raw)
     }
@@ -148,20 +148,20 @@ impl Drop for Pin {
     }
 }
 
-/// The file that a new pin of the program's `number` holds; `before`: what the number meant a
-/// moment ago. The number may mean another one by now (dup2), so the pin tells; unless the program
-/// has closed that, or put a file of its own there, which clears the flag: then only the number is
+/// The file that a new pin of the program's `fd` holds; `before`: what the fd meant a
+/// moment ago. The fd may mean another one by now (dup2), so the pin tells; unless the program
+/// has closed that, or put a file of its own there, which clears the flag: then only the fd is
 /// left to ask.
-pub fn look(pin: i32, number: i32, before: Option<Identity>) -> Option<FileInfo> {
+pub fn look(pin: i32, fd: i32, before: Option<Identity>) -> Option<FileInfo> {
     let is_ours = |info: &FileInfo| before == Some(info.identity) || fd::is_closed_on_exec(pin);
-    FileInfo::of(pin).ok().filter(is_ours).or_else(|| FileInfo::of(number).ok())
+    FileInfo::of(pin).ok().filter(is_ours).or_else(|| FileInfo::of(fd).ok())
 }
 
-/// Whether `pin`, made of the program's `number`, holds `file` still: the program may have closed
+/// Whether `pin`, made of the program's `fd`, holds `file` still: the program may have closed
 /// it, and put a file of its own there. The objects of the kernel have one inode, all of them; dup2
 /// clears the flag.
-pub fn is_intact(pin: i32, number: i32, file: &Identity) -> bool {
-    file.is_behind(pin) && (fd::is_closed_on_exec(pin) || fd::is_same_file(pin, number) == Ok(true))
+pub fn is_intact(pin: i32, fd: i32, file: &Identity) -> bool {
+    file.is_behind(pin) && (fd::is_closed_on_exec(pin) || fd::is_same_file(pin, fd) == Ok(true))
 }
 
 /// Lets go of a pin, at once or when it does no harm.
@@ -189,38 +189,38 @@ pub fn release(pin: OwnedFd) {
 #[cold]
 fn look_at_next() {
     let turn = HAND.fetch_add(1, Ordering::Relaxed) as usize;
-    // Mixed, so that each pin of a shard has its turn whatever their number.
+    // Mixed, so that each pin of a shard has its turn whatever their fd.
     let chance = turn.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     let mut shards = (turn..turn + SHARDS).filter_map(|place| KEPT.get(place % SHARDS));
     let Some(shard) = shards.find(|shard| !shard.is_empty()) else { return };
-    if let Some((file, number)) = shard.pick(chance)
-        // The number may be another's by now: that does no harm, and `sweep` asks again.
-        && !(file.is_behind(number) && fd::is_locked(number))
+    if let Some((file, fd)) = shard.pick(chance)
+        // The fd may be another's by now: that does no harm, and `sweep` asks again.
+        && !(file.is_behind(fd) && fd::is_locked(fd))
     {
         shard.sweep(Some(&file));
     }
 }
 
-/// A descriptor that holds the file behind `number`: one that was kept, or a new one.
-pub fn duplicate(number: i32) -> Result<OwnedFd> {
-    match reuse(number) {
+/// A descriptor that holds the file behind `fd`: one that was kept, or a new one.
+pub fn duplicate(fd: i32) -> Result<OwnedFd> {
+    match reuse(fd) {
         Some(kept) => Ok(kept),
-        None => fd::duplicate(number),
+        None => fd::duplicate(fd),
     }
 }
 
-/// A kept pin that serves as well as a duplicate of `number`, to be used again.
-fn reuse(number: i32) -> Option<OwnedFd> {
+/// A kept pin that serves as well as a duplicate of `fd`, to be used again.
+fn reuse(fd: i32) -> Option<OwnedFd> {
     if COUNT.load(Ordering::Relaxed) == 0 {
         return None;
     }
-    let file = Identity::of(number).ok()?;
+    let file = Identity::of(fd).ok()?;
     let shard = Shard::of(&file);
     if shard.is_empty() {
         return None;
     }
     // Workers only use positions: another open of the same file in the same mode will do.
-    let status = fd::status_flags(number).ok()?;
+    let status = fd::status_flags(fd).ok()?;
     for _ in 0..MAX_ATTEMPTS {
         let kept = shard.take(&file, status)?;
         match fd::status_flags(kept.pin.raw()) {
@@ -231,7 +231,7 @@ fn reuse(number: i32) -> Option<OwnedFd> {
                 // The program has changed them (F_SETFL).
                 shard.keep(Kept { status: now, ..kept });
             }
-            // The program has closed our number, and may have opened its own there.
+            // The program has closed our fd, and may have opened its own there.
             _ => {
                 let _ = kept.pin.into_raw();
             }
@@ -296,9 +296,9 @@ mod tests {
         fd::duplicate(file.as_raw_fd()).unwrap()
     }
 
-    /// Whether there is a pin of `file` at `number`.
-    fn is_open(number: i32, file: &File) -> bool {
-        Identity::of(file.as_raw_fd()).unwrap().is_behind(number)
+    /// Whether there is a pin of `file` at `fd`.
+    fn is_open(fd: i32, file: &File) -> bool {
+        Identity::of(file.as_raw_fd()).unwrap().is_behind(fd)
     }
 
     #[test]
@@ -306,23 +306,23 @@ mod tests {
         let file = file("kept");
         lock(&file, libc::F_WRLCK);
         let pinned = pin(&file);
-        let number = pinned.raw();
+        let fd = pinned.raw();
         release(pinned);
         assert!(fd::is_locked(file.as_raw_fd()), "the lock is still there");
         let again = reuse(file.as_raw_fd()).unwrap();
-        assert_eq!(again.raw(), number);
+        assert_eq!(again.raw(), fd);
         release(again);
         lock(&file, libc::F_UNLCK);
         release(pin(&file));
-        assert!(!is_open(number, &file), "closed with the next one");
+        assert!(!is_open(fd, &file), "closed with the next one");
     }
 
     #[test]
     fn a_kept_pin_serves_its_own_file_in_its_own_mode() {
         let (file, other) = (file("mode"), file("other"));
         lock(&file, libc::F_WRLCK);
-        let number = pin(&file).into_raw();
-        release(OwnedFd::from_raw(number));
+        let fd = pin(&file).into_raw();
+        release(OwnedFd::from_raw(fd));
         assert_eq!(reuse(other.as_raw_fd()), None);
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let append = File::options().append(true).open(path).unwrap();
@@ -333,28 +333,28 @@ mod tests {
         assert_eq!(reuse(file.as_raw_fd()), None, "noted with other flags");
         assert_eq!(set(0), 0);
         let again = reuse(file.as_raw_fd()).unwrap();
-        assert_eq!(again.raw(), number);
+        assert_eq!(again.raw(), fd);
         release(again);
         lock(&file, libc::F_UNLCK);
         sweep();
-        assert!(!is_open(number, &file));
+        assert!(!is_open(fd, &file));
     }
 
     #[test]
     fn pins_of_a_file_without_requests_go_with_those_of_others() {
         let (files, other) = ([file("a"), file("b"), file("c")], file("d"));
-        let numbers = files.each_ref().map(|file| {
+        let fds = files.each_ref().map(|file| {
             lock(file, libc::F_WRLCK);
-            let number = pin(file).into_raw();
-            release(OwnedFd::from_raw(number));
-            number
+            let fd = pin(file).into_raw();
+            release(OwnedFd::from_raw(fd));
+            fd
         });
         release(pin(&other));
-        assert!(files.iter().zip(numbers).all(|(file, number)| is_open(number, file)));
+        assert!(files.iter().zip(fds).all(|(file, fd)| is_open(fd, file)));
         for file in &files {
             lock(file, libc::F_UNLCK);
         }
-        let is_gone = || !files.iter().zip(numbers).any(|(file, number)| is_open(number, file));
+        let is_gone = || !files.iter().zip(fds).any(|(file, fd)| is_open(fd, file));
         // Other tests keep pins meanwhile, and have their turns.
         let gone = (0..10_000).any(|_| {
             release(pin(&other));
@@ -369,8 +369,8 @@ mod tests {
         lock(&file, libc::F_WRLCK);
         let work = || {
             for _ in 0..500 {
-                let number = file.as_raw_fd();
-                release(reuse(number).unwrap_or_else(|| pin(&file)));
+                let fd = file.as_raw_fd();
+                release(reuse(fd).unwrap_or_else(|| pin(&file)));
             }
         };
         std::thread::scope(|scope| {

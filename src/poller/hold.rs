@@ -1,9 +1,9 @@
 //! How the files of armed polls are held: by slots of a table in io_uring, a batch by one system
 //! call, or by duplicates of the program's descriptors.
 //!
-//! A slot has the number of its request. Slots have no descriptor number, so a request that has to
-//! be registered by itself, or compared with a new one on its number, gets a duplicate first
-//! ([`give_pin`]): where several polls wait on one number, the oldest of them.
+//! A slot has the number of its request. Slots have no fd, so a request that has to
+//! be registered by itself, or compared with a new one on its fd, gets a duplicate first
+//! ([`give_pin`]): where several polls wait on one fd, the oldest of them.
 
 use core::ptr;
 
@@ -37,7 +37,7 @@ const WINDOW: u32 = 128;
 struct Window<'a> {
     files: &'a FileTable,
     base: u32,
-    numbers: [i32; WINDOW as usize],
+    fds: [i32; WINDOW as usize],
     /// Offsets of the first change and the one after the last.
     from: usize,
     to: usize,
@@ -45,7 +45,7 @@ struct Window<'a> {
 
 impl<'a> Window<'a> {
     fn new(files: &'a FileTable) -> Window<'a> {
-        Window { files, base: 0, numbers: [KEEP; WINDOW as usize], from: 0, to: 0 }
+        Window { files, base: 0, fds: [KEEP; WINDOW as usize], from: 0, to: 0 }
     }
 
     /// Whether a slot is out of reach of the changes that wait.
@@ -53,24 +53,24 @@ impl<'a> Window<'a> {
         self.to > 0 && slot & !(WINDOW - 1) != self.base
     }
 
-    fn set(&mut self, slot: u32, number: i32) {
+    fn set(&mut self, slot: u32, fd: i32) {
         let offset = (slot % WINDOW) as usize;
         if self.to == 0 {
             (self.base, self.from) = (slot & !(WINDOW - 1), offset);
         }
         self.from = self.from.min(offset);
         self.to = self.to.max(offset + 1);
-        if let Some(place) = self.numbers.get_mut(offset) {
-            *place = number;
+        if let Some(place) = self.fds.get_mut(offset) {
+            *place = fd;
         }
     }
 
     /// Makes the changes. Those below the slot that is returned were made.
     fn flush(&mut self) -> u32 {
-        let Some(numbers) = self.numbers.get_mut(self.from..self.to) else { return 0 };
+        let Some(fds) = self.fds.get_mut(self.from..self.to) else { return 0 };
         let first = self.base + self.from as u32;
-        let done = if numbers.is_empty() { 0 } else { self.files.update(first, numbers) };
-        numbers.fill(KEEP);
+        let done = if fds.is_empty() { 0 } else { self.files.update(first, fds) };
+        fds.fill(KEEP);
         self.to = 0;
         first + done as u32
     }
@@ -104,7 +104,7 @@ pub(super) fn give_pin(files: Option<&FileTable>, request: &Request) -> Result<(
             let identity = Identity::of(file.raw())?;
             (file, identity)
         }
-        // The program has closed the number of the table's instance, and this thread has never
+        // The program has closed the fd of the table's instance, and this thread has never
         // entered it before.
         Err(error) => duplicate(request).ok_or(error)?,
     };
@@ -115,14 +115,14 @@ pub(super) fn give_pin(files: Option<&FileTable>, request: &Request) -> Result<(
 }
 
 /// Whether the duplicate that holds the file of an armed request is there still: the program may
-/// have closed it and put a file of its own at the number.
+/// have closed it and put a file of its own at the fd.
 pub(super) fn has_pin(request: &Request) -> bool {
     let Some(pin) = request.pin() else { return false };
-    let number = request.work().map_or(-1, |work| work.number);
-    if fd::is_same_file(pin, number) == Ok(true) {
+    let fd = request.work().map_or(-1, |work| work.fd);
+    if fd::is_same_file(pin, fd) == Ok(true) {
         return true;
     }
-    // The program has closed the number, or uses it for another file. The objects of the kernel
+    // The program has closed the fd, or uses it for another file. The objects of the kernel
     // have one inode, all of them, and dup2 clears the flag.
     request.file().is_some_and(|file| file.is_behind(pin)) && fd::is_closed_on_exec(pin)
 }
@@ -138,13 +138,13 @@ fn take_pin(request: &Request) -> Option<OwnedFd> {
     None
 }
 
-/// A duplicate of the program's number, if that means the file of an armed request still.
+/// A duplicate of the program's fd, if that means the file of an armed request still.
 fn duplicate(request: &Request) -> Option<(OwnedFd, Identity)> {
-    let (file, number) = (request.file()?, request.work()?.number);
-    if !file.is_behind(number) {
+    let (file, fd) = (request.file()?, request.work()?.fd);
+    if !file.is_behind(fd) {
         return None;
     }
-    let pin = fd::duplicate(number).ok()?;
+    let pin = fd::duplicate(fd).ok()?;
     if file.is_behind(pin.raw()) {
         return Some((pin, file));
     }
@@ -154,7 +154,7 @@ fn duplicate(request: &Request) -> Option<(OwnedFd, Identity)> {
 }
 
 /// Makes sure that the file of an armed request is held: if the duplicate is lost, by another one
-/// of the program's number, as long as that means the file. EBADF: nothing leads to it any more.
+/// of the program's fd, as long as that means the file. EBADF: nothing leads to it any more.
 /// Under the poller's lock.
 pub(super) fn secure(request: &Request) -> Result<()> {
     if is_in_table(request) || has_pin(request) {
@@ -227,8 +227,8 @@ impl Poller {
 
     fn hold_by_duplicate(&self, request: &Request, section: &mut Option<Section>) -> Result<()> {
         section.get_or_insert_with(fork_gate::enter);
-        let number = request.work().map_or(-1, |work| work.number);
-        match fd::duplicate(number) {
+        let fd = request.work().map_or(-1, |work| work.fd);
+        match fd::duplicate(fd) {
             Ok(file) => {
                 request.set_pin(file, None);
                 Ok(())
@@ -250,7 +250,7 @@ impl Poller {
                 note_held(requests.get(first..index), window.base, window.flush());
                 first = index;
             }
-            window.set(slot, work.number);
+            window.set(slot, work.fd);
         }
         note_held(requests.get(first..), window.base, window.flush());
     }

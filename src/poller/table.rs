@@ -1,4 +1,4 @@
-//! Which requests wait for which descriptor number, and their registrations with epoll.
+//! Which requests wait for which fd, and their registrations with epoll.
 
 use core::cell::UnsafeCell;
 
@@ -29,12 +29,12 @@ const PRIVATE: u64 = 1 << 63;
 const END: u64 = 1 << 62;
 const GENERATION_MASK: u32 = 0x3fff_ffff;
 
-/// The registration of one descriptor number.
+/// The registration of one fd.
 #[derive(Debug, Default)]
 struct Registration {
     /// Part of the token; changes whenever the registration is armed.
     generation: u32,
-    /// The number was registered before; MOD has a chance.
+    /// The fd was registered before; MOD has a chance.
     is_known: bool,
     /// What the file registered last is: [`UNLOCKED`], [`PIPE`].
     kind: u32,
@@ -118,7 +118,7 @@ fn watch_process(visit: &Visit<'_>, fd: i32, request: &Request) {
         return;
     }
     if !fork_generation::shares_descriptors() {
-        // Pin and epoll go with the process, and their numbers mean nothing to the one that waits;
+        // Pin and epoll go with the process, and their fds mean nothing to the one that waits;
         // it finds its epoll missing.
         let _ = request.unpin().map(OwnedFd::into_raw);
         hold::empty_slot(visit.files, request);
@@ -160,8 +160,8 @@ fn is_same_file(a: i32, b: i32) -> bool {
     fd::is_same_file(a, b) == Ok(true)
 }
 
-fn number(request: &Request) -> i32 {
-    request.work().map_or(-1, |work| work.number)
+fn fd(request: &Request) -> i32 {
+    request.work().map_or(-1, |work| work.fd)
 }
 
 impl Registration {
@@ -176,7 +176,7 @@ impl Registration {
         events
     }
 
-    /// Whether its number still means the file of the requests on it.
+    /// Whether its fd still means the file of the requests on it.
     fn is_current(&self, visit: &Visit<'_>, fd: i32) -> bool {
         // The oldest: it stays the same while others come.
         let Some(oldest) = self.armed.last(visit.slab) else { return false };
@@ -193,7 +193,7 @@ impl Registration {
 
     /// For the next time it is armed. To be stored once the kernel has it.
     fn next_generation(&self) -> u32 {
-        // Never 0: `epoll::MARK` would be the token of number 0.
+        // Never 0: `epoll::MARK` would be the token of fd 0.
         (self.generation.wrapping_add(1) & GENERATION_MASK).max(1)
     }
 }
@@ -207,7 +207,7 @@ impl Table {
 
     /// Registers a poll. The errors are those of `Poller::arm`.
     pub(super) fn register(&mut self, visit: &Visit<'_>, request: &Request) -> Result<()> {
-        let fd = number(request);
+        let fd = fd(request);
         self.places.reserve(fd.unsigned_abs()).map_err(|_| Errno::AGAIN)?;
         let place = self.place(fd).ok_or(Errno::AGAIN)?;
         // Not the walk of `Registration::wanted`: each of many polls on one file would make it.
@@ -227,7 +227,7 @@ impl Table {
         };
         if changed.is_err() {
             if !place.armed.is_empty() {
-                // The number has changed just now: the others keep what they have.
+                // The fd has changed just now: the others keep what they have.
                 return self.register_private(visit, request);
             }
             place.note(add_checked(visit.epoll, fd, bits, token)?);
@@ -268,7 +268,7 @@ impl Table {
         match how {
             BY_NUMBER => {
                 // The registration stays armed. It fires for nobody at worst.
-                if let Some(place) = self.place(number(request)) {
+                if let Some(place) = self.place(fd(request)) {
                     place.armed.remove(visit.slab, request);
                 }
             }
@@ -356,7 +356,7 @@ impl Table {
         true
     }
 
-    /// Arms a number again for requests that the last event did not complete.
+    /// Arms an fd again for requests that the last event did not complete.
     #[cold]
     fn arm_rest(&mut self, visit: &mut Visit<'_>, fd: i32) {
         let Some(place) = self.place(fd) else { return };
@@ -373,7 +373,7 @@ impl Table {
         self.make_private(visit, fd);
     }
 
-    /// Gives each request on a number a registration of its own, since the number means another
+    /// Gives each request on an fd a registration of its own, since the fd means another
     /// file.
     fn make_private(&mut self, visit: &mut Visit<'_>, fd: i32) {
         while let Some(place) = self.place(fd) {
@@ -384,7 +384,7 @@ impl Table {
     }
 
     /// Gives an armed request that is on no list a registration of its own. If the program has
-    /// closed its pin as well, and its own number does not mean the file any more, it ends with
+    /// closed its pin as well, and its own fd does not mean the file any more, it ends with
     /// EBADF.
     fn privatise(&mut self, visit: &mut Visit<'_>, request: &Request) {
         let mut result = Err(Errno::BADF);
@@ -412,13 +412,13 @@ impl Table {
     /// Registers everything with a new epoll instance: the program has closed the old one, and
     /// perhaps what held the files.
     pub(super) fn rebuild(&mut self, visit: &mut Visit<'_>) {
-        let mut numbers = Vec::new();
+        let mut fds = Vec::new();
         self.places.for_each(|fd, place| {
             // SAFETY: the lock is held, and no other borrow of the registration exists here.
             let registration = unsafe { &mut *place.0.get() };
             registration.is_known = false;
             if !registration.armed.is_empty() {
-                numbers.push(fd as i32);
+                fds.push(fd as i32);
             }
         });
         let mut rest = core::mem::replace(&mut self.private, List::EMPTY);
@@ -426,14 +426,14 @@ impl Table {
             rest.remove(visit.slab, request);
             self.privatise(visit, request);
         }
-        for fd in numbers {
+        for fd in fds {
             if !self.renew(visit, fd) {
                 self.make_private(visit, fd);
             }
         }
     }
 
-    /// Registers a number with a new epoll instance for the requests on it. False: it does not mean
+    /// Registers an fd with a new epoll instance for the requests on it. False: it does not mean
     /// their file any more.
     fn renew(&mut self, visit: &Visit<'_>, fd: i32) -> bool {
         let Some(place) = self.place(fd) else { return false };
@@ -472,7 +472,7 @@ fn key_of_pipe(events: u16) -> u16 {
     normal(POLLIN, POLLRDNORM) | normal(POLLOUT, POLLWRNORM)
 }
 
-/// Registers a number that is not registered, unless fs/aio.c, aio_poll would refuse the file.
+/// Registers an fd that is not registered, unless fs/aio.c, aio_poll would refuse the file.
 /// Tells what it is: [`UNLOCKED`] for sockets and objects of the kernel, which nobody locks;
 /// [`PIPE`].
 fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<(u32, Identity)> {
@@ -493,7 +493,7 @@ fn add_checked(epoll: i32, fd: i32, bits: u32, token: u64) -> Result<(u32, Ident
         _ => 0,
     };
     let what = (kind, info.identity);
-    // Somebody else may close or replace the number at any time: either call may find it changed.
+    // Somebody else may close or replace the fd at any time: either call may find it changed.
     for _ in 0..MAX_ATTEMPTS {
         match epoll::add(epoll, fd, bits, token) {
             Err(Errno::EXIST) => match epoll::modify(epoll, fd, bits, token) {

@@ -123,7 +123,7 @@ mod tests {
         let requests: Vec<&Request> = (0..4)
             .map(|_| {
                 let task = Task::Poll { events: 0 };
-                slab.insert(Work { data: 0, iocb: 1, number: 0, task }).unwrap()
+                slab.insert(Work { data: 0, iocb: 1, fd: 0, task }).unwrap()
             })
             .collect();
         let mut list = List::default();

@@ -87,7 +87,7 @@ pub struct Work {
     /// Address of the iocb.
     pub iocb: usize,
     /// The program's descriptor, which may mean another file once the submission has ended.
-    pub number: i32,
+    pub fd: i32,
     /// What to do.
     pub task: Task,
 }
@@ -107,7 +107,7 @@ pub struct Request {
     /// The file, if it was noted: what is behind the pin, unless the program has closed our
     /// descriptor and opened its own.
     pinned: UnsafeCell<Option<Identity>>,
-    /// What the request has of a pin that others use, too; then `pin` is only its number, unless
+    /// What the request has of a pin that others use, too; then `pin` is only its fd, unless
     /// the program has closed that.
     share: UnsafeCell<Option<Share>>,
     /// See [`Request::size`].
@@ -439,7 +439,7 @@ mod tests {
     use crate::request::state::{Claim, Put, State};
 
     fn work(iocb: usize) -> Work {
-        Work { data: 7, iocb, number: 0, task: Task::Poll { events: 1 } }
+        Work { data: 7, iocb, fd: 0, task: Task::Poll { events: 1 } }
     }
 
     fn end(slab: &Slab, request: &Request) {

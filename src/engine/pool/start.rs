@@ -60,11 +60,11 @@ impl PoolQueue {
         identity: Identity,
     ) -> Result<Held> {
         let Completions { holds, resfds, .. } = self.completions();
-        let number = checked.iocb.fildes;
+        let fd = checked.iocb.fildes;
         let section = fork_gate::enter();
-        let file = batch.hold(number, holds, || {
-            let pin = Pin::new(pins::duplicate(number)?);
-            let file = pins::look(pin.raw(), number, Some(identity)).map(|info| info.identity);
+        let file = batch.hold(fd, holds, || {
+            let pin = Pin::new(pins::duplicate(fd)?);
+            let file = pins::look(pin.raw(), fd, Some(identity)).map(|info| info.identity);
             let now = clock::nanoseconds(&clock::now());
             holds.begin(pin.into_inner().ok_or(Errno::BADF)?, file, now, &section)
         })?;

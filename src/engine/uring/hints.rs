@@ -47,13 +47,13 @@ impl WriteHints {
     /// Whether the last write to extend a file went to this descriptor: then a look at the size is
     /// cheaper than an attempt.
     #[inline]
-    pub fn is_growing(&self, number: i32) -> bool {
-        self.growing.load(Ordering::Relaxed) == number as u32 + 1
+    pub fn is_growing(&self, fd: i32) -> bool {
+        self.growing.load(Ordering::Relaxed) == fd as u32 + 1
     }
 
     /// A write to this descriptor has extended the file, or has not.
-    pub fn note_growth(&self, number: i32, is_growing: bool) {
-        self.growing.store(if is_growing { number as u32 + 1 } else { 0 }, Ordering::Relaxed);
+    pub fn note_growth(&self, fd: i32, is_growing: bool) {
+        self.growing.store(if is_growing { fd as u32 + 1 } else { 0 }, Ordering::Relaxed);
     }
 
     /// Whether the cached pages of a write that has failed should be dropped: they are the most

@@ -427,10 +427,10 @@ pub fn hold_file(request: &Request) -> bool {
     if request.pin().is_some() {
         return true;
     }
-    let Some(number) = request.work().map(|work| work.number) else { return false };
+    let Some(fd) = request.work().map(|work| work.fd) else { return false };
     let _section = fork_gate::enter();
-    let Ok(pin) = fd::duplicate(number) else { return false };
-    let info = pins::look(pin.raw(), number, request.file());
+    let Ok(pin) = fd::duplicate(fd) else { return false };
+    let info = pins::look(pin.raw(), fd, request.file());
     if let Some(info) = &info {
         request.set_size(info.end());
     }

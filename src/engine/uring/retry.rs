@@ -78,7 +78,7 @@ impl Uring {
         growth: &mut Option<Growth>,
     ) {
         let Some(work) = request.work() else { return };
-        let fd = work.number;
+        let fd = work.fd;
         if let Task::Transfer(transfer) = &work.task {
             let is_synchronous = match (batch.status(fd), is_refused) {
                 (Ok(status), true) => !FileInfo::of(fd).is_ok_and(|info| {
@@ -119,11 +119,11 @@ impl Uring {
     /// Attempts a write once more, after its cached pages were dropped, which may have been the
     /// reason for -EAGAIN: to drop them may block. True: it is on its way, or done.
     fn attempt_without_cache(&self, request: &Request, transfer: &Transfer) -> bool {
-        let Some(number) = request.work().map(|work| work.number) else { return false };
+        let Some(fd) = request.work().map(|work| work.fd) else { return false };
         if transfer.direction == Direction::Read || !self.hints.may_be_cached() {
             return false;
         }
-        file::forget_cached(number, transfer.offset as u64, transfer.buffer.len());
+        file::forget_cached(fd, transfer.offset as u64, transfer.buffer.len());
         request.ring.retry.begin();
         if self.submit(&[Some(request)]) == 0 {
             return false;
@@ -137,10 +137,10 @@ impl Uring {
     }
 
     fn run_inline(&self, batch: &mut Batch, request: &Request, transfer: &Transfer) {
-        let Some(number) = request.work().map(|work| work.number) else { return };
+        let Some(fd) = request.work().map(|work| work.fd) else { return };
         if request.state.claim() == Claim::Won {
-            let result = batch.status(number).and_then(|status| {
-                inline::transfer(number, status, transfer, &mut batch.pending_signals)
+            let result = batch.status(fd).and_then(|status| {
+                inline::transfer(fd, status, transfer, &mut batch.pending_signals)
             });
             if fork_generation::is_forked() {
                 // A handler has forked, and this is the child.
@@ -166,7 +166,7 @@ impl Uring {
     /// have found it.
     #[cold]
     fn look_again(&self, batch: &mut Batch, request: &Request, growth: &Growth) {
-        let Some(Work { number, task: Task::Transfer(transfer), .. }) = request.work() else {
+        let Some(Work { fd, task: Task::Transfer(transfer), .. }) = request.work() else {
             return;
         };
         let end = (transfer.offset as u64).saturating_add(transfer.buffer.len());
@@ -176,8 +176,8 @@ impl Uring {
         }
         self.wait_for(request.index(), request.generation(), 1);
         let is_short = (0..transfer.buffer.len() as i64).contains(&request.result());
-        if is_short && let Ok(status) = batch.status(*number) {
-            let again = inline::transfer(*number, status, transfer, &mut batch.pending_signals);
+        if is_short && let Ok(status) = batch.status(*fd) {
+            let again = inline::transfer(*fd, status, transfer, &mut batch.pending_signals);
             request.set_result(again.unwrap_or_else(Errno::to_res));
         }
     }

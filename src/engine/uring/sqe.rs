@@ -29,7 +29,7 @@ pub fn request_of(completions: &'static Completions, token: u64) -> Option<&'sta
 /// The entry of a request.
 pub fn entry(request: &Request) -> Sqe {
     let Some(work) = request.work() else { return Sqe::nop().marked(token(request)) };
-    let fd = request.pin().unwrap_or(work.number);
+    let fd = request.pin().unwrap_or(work.fd);
     let sqe = match &work.task {
         Task::Transfer(transfer) => transfer_entry(transfer, fd, request),
         Task::Sync { data_only } => Sqe::sync(fd, *data_only),

@@ -65,7 +65,7 @@ impl Uring {
         };
         // An attempt may be refused late: io_uring tells by task work, which waits if a completion
         // on another CPU is about to announce its own; and a device may refuse a part. By then the
-        // number may mean another file.
+        // fd may mean another file.
         let file = batch.identity(fd);
         // An answer that it would block is for us, unless the program has asked for it.
         let adds_nowait = !transfer.flags.is_nowait();

@@ -21,11 +21,11 @@ fn visit(slab: &Slab, epoll: i32) -> Visit<'_> {
     }
 }
 
-/// A poll of `number` on no list yet.
-fn poll(slab: &Slab, number: i32, events: i16) -> &Request {
+/// A poll of `fd` on no list yet.
+fn poll(slab: &Slab, fd: i32, events: i16) -> &Request {
     let task = Task::Poll { events: events as u16 };
-    let request = slab.insert(Work { data: 0, iocb: 1, number, task }).unwrap();
-    request.set_pin(fd::duplicate(number).unwrap(), None);
+    let request = slab.insert(Work { data: 0, iocb: 1, fd, task }).unwrap();
+    request.set_pin(fd::duplicate(fd).unwrap(), None);
     request.state.arm();
     request
 }
@@ -70,10 +70,10 @@ fn a_poll_is_registered_and_unlisted_without_a_walk_over_the_others() {
 fn a_number_is_armed_for_what_those_on_it_wait_for() {
     let (slab, epoll) = (Slab::default(), epoll::create().unwrap());
     let (file, peer) = UnixStream::pair().unwrap();
-    let number = file.as_raw_fd();
+    let fd = file.as_raw_fd();
     let (mut table, mut visit) = (empty(), visit(&slab, epoll.raw()));
     // Writable, but nobody waits for that any more.
-    let (reader, writer) = (poll(&slab, number, POLLIN), poll(&slab, number, POLLOUT));
+    let (reader, writer) = (poll(&slab, fd, POLLIN), poll(&slab, fd, POLLOUT));
     table.register(&visit, reader).unwrap();
     table.register(&visit, writer).unwrap();
     table.unlist(&mut visit, writer);
