@@ -256,11 +256,11 @@ fn ratios_follow_from_the_samples() -> Outcome {
         // The table has the same figures.
         let row = result.stdout.lines().skip_while(|it| !it.starts_with(&text(&workload["name"])));
         let rows: Vec<&str> = row.take(4).collect();
-        for (row, side) in rows.iter().zip(["native", "kernel", "uring", "pool"]) {
+        for (row, side) in rows.iter().zip(["native", "default", "uring", "pool"]) {
             expect(row.contains(&format!(" {side} ")), "rows are missing", &result)?;
         }
-        let kernel = &array(&workload["comparisons"])[0];
-        let ratio = format!(" {:.2}x ", number(kernel, "cpu.summary.median")?);
+        let default = &array(&workload["comparisons"])[0];
+        let ratio = format!(" {:.2}x ", number(default, "cpu.summary.median")?);
         expect(rows[1].contains(&ratio), &format!("no{ratio}"), &result)?;
     }
     assert!(orders.len() > 1, "always the same order: {orders:?}");
@@ -298,10 +298,10 @@ fn without_kernel_aio_engines_are_compared() -> Outcome {
     expect(result.stderr.contains(words), "not said at the beginning", &result)?;
     expect(result.stdout.contains(words), "not said at the end", &result)?;
     let results = read_json(&json)?;
-    assert_eq!(results["base"], "uring");
+    assert_eq!(results["base"], "default");
     for workload in array(&results["workloads"]) {
-        check_workload(workload, "uring", 2)?;
-        assert_eq!(workload["comparisons"][0]["engine"], "pool");
+        check_workload(workload, "default", 3)?;
+        assert_eq!(workload["comparisons"][0]["engine"], "uring");
     }
     expect_error(&run(&["--quick", "--engines", "pool"])?, 2, "nothing to compare with")
 }

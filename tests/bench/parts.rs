@@ -33,7 +33,7 @@ pub fn blocking_calls_are_counted() -> Outcome {
     assert!(array(&workload["comparisons"]).is_empty());
     let table = result.stdout.lines().skip_while(|it| !it.starts_with("blocking calls in"));
     let rows: Vec<&str> = table.skip(2).take(4).collect();
-    for (row, side) in rows.iter().zip(["native", "kernel", "uring", "pool"]) {
+    for (row, side) in rows.iter().zip(["native", "default", "uring", "pool"]) {
         let calls = array(&workload["blocking_calls"][side]);
         // Not everybody may have a semaphore that goes with its process.
         assert!(calls.len() >= 5, "{side}: {calls:?}");

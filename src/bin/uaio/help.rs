@@ -45,7 +45,7 @@ current directory, and removes it.
 pub const BENCH: &str = "\
 usage: uaio bench [options]
 
-Measures the system's libaio on kernel AIO and this libaio on each of its engines in one run, in
+Measures the system's libaio on kernel AIO and this libaio, as it is and on its engines, in one run, in
 random order, and prints tables of the ratios with their spread. Each measurement is a process of
 its own; any wrong result is a failure. Where there is no kernel AIO, the first engine is what the
 others are compared with.
@@ -59,7 +59,7 @@ It works in a temporary directory in the current one, with a file of 256 MiB (64
       --list             prints the names of the workloads, and what they are
       --pairs N          rounds of each workload (default: 7)
       --seconds S        length of each measurement (default: 0.5; with --quick, 0.06)
-      --engines LIST     of kernel, uring and pool, with commas (default: all)
+      --engines LIST     of default, kernel, uring and pool, with commas (all but kernel)
       --file PATH        works in the directory PATH, or with the empty file PATH
       --file-systems     works on XFS and Btrfs, which it makes on loop devices (as root)
       --json FILE        writes all figures to FILE

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::job::{Answer, Job};
-use super::subjects::{Subject, VARIABLE};
+use super::subjects::{Engine, Subject, VARIABLE};
 use crate::failure::Failure;
 use crate::signals::Signals;
 
@@ -40,8 +40,8 @@ pub fn ask(
         serde_json::to_string(job).map_err(|error| Failure::Job(format!("{WORKER}: {error}")))?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("uaio").arg(WORKER).arg(json);
-    match subject.engine {
-        Some(engine) => command.env(VARIABLE, engine.name()),
+    match subject.engine.and_then(Engine::value) {
+        Some(value) => command.env(VARIABLE, value),
         None => command.env_remove(VARIABLE),
     };
     // Each worker loads the one library that it is told.

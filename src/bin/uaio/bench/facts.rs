@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::subjects::{Subject, VARIABLE};
+use super::subjects::{Engine, Subject, VARIABLE};
 use super::workspace;
 
 /// The machine.
@@ -94,8 +94,8 @@ pub fn subject(subject: &Subject) -> SubjectFacts {
     SubjectFacts {
         name: subject.name.to_string(),
         library: subject.library.clone(),
-        environment: (subject.engine.iter())
-            .map(|engine| (VARIABLE.to_string(), engine.name().to_string()))
+        environment: (subject.engine.and_then(Engine::value).into_iter())
+            .map(|value| (VARIABLE.to_string(), value.to_string()))
             .chain(other_variables())
             .collect(),
     }

@@ -70,7 +70,7 @@ pub fn parse(parser: &mut lexopt::Parser) -> Result<Command, Failure> {
         }
     }
     if options.engines.is_empty() {
-        options.engines = Engine::ALL.to_vec();
+        options.engines = Engine::USUAL.to_vec();
     }
     Ok(Command::Bench(options))
 }
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        let engines = Engine::ALL.to_vec();
+        let engines = Engine::USUAL.to_vec();
         assert_eq!(parsed("bench"), Ok(Options { engines, ..Options::default() }));
         let line = "bench --quick --only a --only=b --pairs 9 --seconds 0.25 --file /tmp \
                     --file-systems --engines pool --json j --svg s --markdown --native n --library l";

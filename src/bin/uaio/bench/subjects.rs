@@ -1,4 +1,4 @@
-//! What is compared: the system's libaio on kernel AIO, and ours with each of its engines.
+//! What is compared: the system's libaio on kernel AIO, and ours as it is and with each of its engines.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,9 @@ pub const VARIABLE: &str = "UAIO_ENGINE";
 /// A way in which our library works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// The kernel's AIO, and what goes around it.
+    /// What the library chooses.
+    Default,
+    /// The kernel's AIO, and no io_uring for anything.
     Kernel,
     /// io_uring.
     Uring,
@@ -27,11 +29,19 @@ pub enum Engine {
 
 impl Engine {
     /// All of them.
-    pub const ALL: [Engine; 3] = [Engine::Kernel, Engine::Uring, Engine::Pool];
+    pub const ALL: [Engine; 4] = [Engine::Default, Engine::Kernel, Engine::Uring, Engine::Pool];
+    /// Those that are compared if nothing is said.
+    pub const USUAL: [Engine; 3] = [Engine::Default, Engine::Uring, Engine::Pool];
 
-    /// Its name on the command line, and the value of [`VARIABLE`].
+    /// The value of [`VARIABLE`]; `None`: it is not set.
+    pub fn value(self) -> Option<&'static str> {
+        (self != Engine::Default).then(|| self.name())
+    }
+
+    /// Its name on the command line and in tables.
     pub fn name(self) -> &'static str {
         match self {
+            Engine::Default => "default",
             Engine::Kernel => "kernel",
             Engine::Uring => "uring",
             Engine::Pool => "pool",
