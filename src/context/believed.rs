@@ -84,9 +84,19 @@ impl Context {
         }
         if *known != Some(iocb.fildes) {
             let belief = self.beliefs.of(iocb.fildes);
-            *known = belief.filter(|belief| belief.goes_as_it_is(nr)).map(|_| iocb.fildes);
+            let goes = |belief: &Belief| belief.goes_as_it_is(self.together(nr));
+            *known = belief.filter(goes).map(|_| iocb.fildes);
         }
         *known == Some(iocb.fildes)
+    }
+
+    /// How many of `nr` iocbs an engine may do together. A thread that sleeps there takes their events before
+    /// they are in the ring, and what the submitter posts next would come first.
+    ///
+    /// divergence: one that begins to wait during the submission may do so.
+    #[inline]
+    pub(super) fn together(&self, nr: usize) -> usize {
+        if self.completions.waiters.is_empty() { nr } else { nr.min(1) }
     }
 
     /// Does the only iocb of an array at once. False: nothing was done.

@@ -124,6 +124,7 @@ impl Context {
     /// fs/aio.c, read_events and aio_read_events.
     fn read_events(&self, reap: &Reap, min: usize, max: usize, wait: &Wait) -> Result<usize> {
         let ring = &self.completions.ring;
+        self.note_reaper();
         let mut pages = Pages::new();
         let mut taken = 0;
         let sleeper = Sleeper::new(self, wait, max);

@@ -27,7 +27,7 @@ use crate::files::beliefs::Beliefs;
 use crate::harvester::{self, Source};
 use crate::poller::Poller;
 use crate::process::reentrancy::{self, Owner};
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::{fd, thread};
 
 pub use getevents::{Caller, MaskArgument, Reap, Wait, deliver};
@@ -49,6 +49,10 @@ pub struct Context {
     is_raw: AtomicBool,
     /// The last array of io_submit lay in one page with its first iocb.
     has_iocbs_beside_array: AtomicBool,
+    /// The thread that has called io_getevents last; 0: none.
+    reaper: AtomicU32,
+    /// There have been several.
+    is_shared: AtomicBool,
     /// io_destroy has begun.
     is_dead: AtomicBool,
 }
@@ -66,11 +70,32 @@ impl Context {
         if is_background {
             self.completions.ring.announce();
         }
+        self.reaper.store(0, Ordering::Relaxed);
+        self.is_shared.store(false, Ordering::Relaxed);
         self.is_dead.store(false, Ordering::Relaxed);
+    }
+
+    /// The calling thread wants events.
+    #[inline]
+    fn note_reaper(&self) {
+        let task = reentrancy::owner().task;
+        if self.reaper.load(Ordering::Relaxed) != task
+            && self.reaper.swap(task, Ordering::Relaxed) != 0
+            && !self.is_shared.swap(true, Ordering::Relaxed)
+        {
+            // It has a fence between the flag and the look who sleeps; theirs is in `join`.
+            self.completions.waiters.wake_kernel_waiters();
+        }
+    }
+
+    /// Whether several threads take events.
+    fn is_shared(&self) -> bool {
+        self.is_shared.load(Ordering::Relaxed)
     }
 
     /// Events that wait to be taken, after a look at what has completed.
     pub fn occupancy(&self) -> u32 {
+        self.note_reaper();
         if self.completions.ring.occupancy() == 0 {
             self.harvest(usize::MAX).wake_waiters(&self.completions);
         }

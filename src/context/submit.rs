@@ -171,7 +171,11 @@ impl Context {
             return Kind::Attempt(belief.status());
         }
         match self.ask(batch, iocb.fildes, may_go_as_it_is && nr > 1) {
-            Ok(belief) if may_go_as_it_is && !checked.has_resfd() && belief.goes_as_it_is(nr) => {
+            Ok(belief)
+                if may_go_as_it_is
+                    && !checked.has_resfd()
+                    && belief.goes_as_it_is(self.together(nr)) =>
+            {
                 Kind::AsItIs
             }
             _ => Kind::Other,

@@ -81,6 +81,8 @@ pub(super) struct Sleeper<'a> {
     mask: Option<SigSet>,
     /// What was taken from io_uring and not told to others, who may be glad of what we leave.
     unnotified: Cell<Harvest>,
+    /// The call has slept in the kernel's AIO.
+    has_slept: Cell<bool>,
 }
 
 impl<'a> Sleeper<'a> {
@@ -93,6 +95,7 @@ impl<'a> Sleeper<'a> {
             deadline: Cell::new(None),
             mask: wait.mask,
             unnotified: Cell::new(Harvest::default()),
+            has_slept: Cell::new(false),
         }
     }
 
@@ -249,11 +252,15 @@ impl<'a> Sleeper<'a> {
                 return Awake::NewRole;
             }
             let occupancy = self.occupancy();
-            let min_complete = match self.context.engines.have_others(bed) {
+            // fs/aio.c, read_events: what is there when a call begins is taken for it alone. What comes
+            // later anybody may take, until there is enough.
+            let would_hide =
+                self.has_slept.get() && bed.can_watch_polls() && self.context.is_shared();
+            let min_complete = match would_hide || self.context.engines.have_others(bed) {
                 true => 1,
                 false => need.saturating_sub(occupancy).max(1),
             };
-            let (span, is_last) = match self.longest(bed, leader) {
+            let (span, is_last) = match self.longest(bed, leader, min_complete) {
                 Some(longest) => self.span(longest),
                 None => (self.left(), true),
             };
@@ -298,6 +305,7 @@ impl<'a> Sleeper<'a> {
         span: Option<&timespec>,
     ) -> core::result::Result<Result<()>, Over> {
         let engines = &self.context.engines;
+        self.has_slept.set(true);
         let (waited, brought) =
             bed.sleep(engines, waiter, (count, self.room.get()), span, self.mask().as_ref())?;
         self.unnotified.set(self.unnotified.get().and(brought));
@@ -318,8 +326,13 @@ impl<'a> Sleeper<'a> {
 
     /// What it asks for in a bed where others may be called at this moment.
     fn lower_min_complete(&self, bed: &Bed<'_>, waiter: &Waiter, min_complete: u32) -> u32 {
-        let may_keep = min_complete > 1 && bed.can_watch_polls();
-        if !may_keep || !self.context.completions.waiters.are_others_called(waiter) {
+        let waiters = &self.context.completions.waiters;
+        let may_keep = match bed.can_watch_polls() {
+            true => !waiters.are_others_called(waiter),
+            // io_uring/io_uring.c, io_wake_function: it would keep those behind it asleep.
+            false => !waiters.has_several(),
+        };
+        if min_complete == 1 || may_keep {
             return min_complete;
         }
         waiter.set_min_complete(1);
@@ -328,8 +341,14 @@ impl<'a> Sleeper<'a> {
 
     /// How long to sleep in a bed before a look around; `None`: who sleeps there is woken in any
     /// case. Sees to it that polls wake it, if that is its task.
-    fn longest(&self, bed: &Bed<'_>, leader: Option<&Leader<'_>>) -> Option<timespec> {
-        if !bed.sees_all() || !self.context.engines.need_watch() {
+    fn longest(
+        &self,
+        bed: &Bed<'_>,
+        leader: Option<&Leader<'_>>,
+        min_complete: u32,
+    ) -> Option<timespec> {
+        let may_miss_kicks = min_complete > bed.sure_kicks();
+        if may_miss_kicks || !bed.sees_all() || !self.context.engines.need_watch() {
             return Some(LOOK_INTERVAL);
         }
         if leader.is_some() {

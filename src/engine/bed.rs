@@ -85,7 +85,15 @@ impl Bed<'_> {
         }
     }
 
-    /// Whether requests are in flight that it does not see.
+    /// How many kicks there is always room for.
+    pub fn sure_kicks(&self) -> u32 {
+        match self {
+            Bed::Ring(_) => u32::MAX,
+            Bed::Kernel { .. } => kaio::RESERVED,
+        }
+    }
+
+    /// Whether it sees all that is in flight.
     pub fn sees_all(&self) -> bool {
         matches!(self, Bed::Ring(_) | Bed::Kernel { is_only: true, .. })
     }

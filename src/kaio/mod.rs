@@ -36,7 +36,7 @@ use crate::sys::poll::SigSet;
 use crate::uring;
 
 /// Slots that requests do not get: for kicks and watches.
-const RESERVED: u32 = 16;
+pub const RESERVED: u32 = 16;
 /// How many kicks are submitted together.
 const KICKS: usize = 32;
 /// How many events a sleeper takes at most.

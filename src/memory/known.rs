@@ -1,12 +1,11 @@
-//! Memory of the program that is known to be there without asking: its writable data; its heap,
-//! from the lowest address on that was asked about; and the stack that the calling thread runs on,
-//! as far up as was asked about.
+//! Memory of the program that is known to be there without asking: its writable data; its heap, from
+//! the lowest address on that was asked about; and the stack that the calling thread was started with,
+//! from the lowest frame on that was asked about, while the thread runs on it.
 //!
-//! Data and heap are mapped as long as the process lives, but for what free(3) gives back at the
-//! end of the heap, which is looked up each time. The kernel puts the heap some way behind the data
-//! and nothing between them, so that what is there and lies between the data and the break belongs
-//! to the heap. A stack is mapped as long as somebody runs on it; that it has no gap was asked once
-//! ([`Stack`]).
+//! Data and heap are mapped as long as the process lives, but for what free(3) gives back at the end of
+//! the heap, which is looked up each time. The kernel puts the heap some way behind the data and nothing
+//! between them, so that what is there and lies between the data and the break belongs to the heap. That
+//! a stack has no gap is asked once ([`Stack`]).
 //!
 //! divergence: a program that protects or unmaps a part of them, and then passes it, gets a signal
 //! where the kernel says EFAULT.
@@ -34,6 +33,8 @@ static HEAP_START: AtomicUsize = AtomicUsize::new(usize::MAX);
 pub struct Known {
     /// An address in the frame of the call.
     frame: usize,
+    /// The end of the stack above it, as far as it is known; 0: it was not looked up.
+    stack_end: usize,
     /// The end of the heap; 0: it was not looked up.
     heap_end: usize,
 }
@@ -42,7 +43,7 @@ impl Known {
     /// For a call with a frame at `frame`.
     #[inline]
     pub fn new(frame: usize) -> Known {
-        Known { frame, heap_end: 0 }
+        Known { frame, stack_end: 0, heap_end: 0 }
     }
 
     /// Whether all `len` bytes at `addr` can be read and written.
@@ -53,8 +54,18 @@ impl Known {
         // Relaxed: whoever has found it mapped, it is.
         let heap_start = HEAP_START.load(Ordering::Relaxed);
         (data.start <= addr && end <= data.end)
-            || (addr >= self.frame && end <= Stack::of(self.frame).end_above(self.frame))
+            || (addr >= self.frame && end <= self.stack_end())
             || (addr >= heap_start && end <= self.heap_end())
+    }
+
+    #[inline]
+    fn stack_end(&mut self) -> usize {
+        if self.stack_end == 0 {
+            let is_known = |top: &usize| Stack::of(*top).bottom(*top) <= self.frame / PAGE;
+            let top = Stack::top(self.frame).filter(is_known);
+            self.stack_end = top.map_or(self.frame, |top| (top + 1) * PAGE);
+        }
+        self.stack_end
     }
 
     #[inline]
@@ -66,72 +77,90 @@ impl Known {
         self.heap_end
     }
 
-    /// Whether a page is where the stack may be that the call runs on.
-    pub fn may_be_stack(&self, page: usize) -> bool {
-        (self.frame..self.frame + Stack::MAX_PAGES * PAGE).contains(&page)
+    /// Whether an address is on the stack that the call runs on, though that is not known to be there.
+    pub fn may_be_stack(&self, addr: usize) -> bool {
+        let is_below = |top: usize| (self.frame..(top + 1) * PAGE).contains(&addr);
+        Stack::top(self.frame).is_some_and(is_below)
     }
 
-    /// The page at `page` was found to be writable: it may belong to the heap or to the stack.
-    /// `is_there` tells of the page at an address whether it is writable, too.
+    /// The page at `page` was found to be writable: it may belong to the heap or to the stack. `is_there`
+    /// tells of the page at an address whether it is writable, too.
     #[cold]
     pub fn note_writable(&mut self, page: usize, is_there: impl Fn(usize) -> bool) {
         if page >= data().end && page < self.heap_end() {
             // Relaxed: as above.
             HEAP_START.fetch_min(page, Ordering::Relaxed);
-        } else {
-            Stack::of(self.frame).note(self.frame, page, is_there);
+        } else if self.may_be_stack(page)
+            && let Some(top) = Stack::top(self.frame)
+        {
+            Stack::of(top).note(top, self.frame, is_there);
+            self.stack_end = 0;
         }
     }
 }
 
-/// Pages of a stack that were found to be there one behind the other: the number of the first in
-/// the upper bits, how many in the lower. A stack is known by its place; a coroutine has one of its
-/// own.
+/// The stack of a thread, from some page up to its top without a gap: the number of the topmost page in the
+/// upper bits, how many lie below it in the lower. A stack is known by its top, which stays while its
+/// thread lives; a coroutine's stack has none that we know.
 #[derive(Debug, Default)]
 struct Stack(AtomicU64);
 
 impl Stack {
-    const COUNT_BITS: u32 = 8;
-    /// So far above the frame of a call is looked.
-    const MAX_PAGES: usize = 64;
+    const COUNT_BITS: u32 = 16;
+    /// So many pages below the top are looked at.
+    const MAX_PAGES: usize = 256;
 
-    /// The one at an address.
+    /// The one whose topmost page is `top`.
     #[inline]
-    fn of(frame: usize) -> &'static Stack {
-        /// Stacks of threads are usually farther apart than that.
-        const APART: u32 = 18;
+    fn of(top: usize) -> &'static Stack {
         const PLACES: usize = 64;
         static STACKS: [Stack; PLACES] = [const { Stack(AtomicU64::new(0)) }; PLACES];
-        &STACKS[(frame >> APART) % PLACES]
+        // Stacks of threads are often a power of two apart, and a page more.
+        &STACKS[(top ^ top >> 8) % PLACES]
     }
 
-    fn pages(&self) -> Range<usize> {
+    /// The topmost page of the stack that the calling thread runs on, with a frame at `frame`.
+    #[inline]
+    fn top(frame: usize) -> Option<usize> {
+        let is_near = |top: &usize| (frame / PAGE..frame / PAGE + Stack::MAX_PAGES).contains(top);
+        // SAFETY: no argument. The C library keeps what it knows of a thread at the top of its stack.
+        let of_thread = unsafe { libc::pthread_self() } as usize / PAGE;
+        Some(of_thread).filter(is_near).or_else(|| Some(top_of_main()).filter(is_near))
+    }
+
+    /// The lowest page that is known.
+    #[inline]
+    fn bottom(&self, top: usize) -> usize {
         // Relaxed: one word, and nothing follows from it but itself.
         let word = self.0.load(Ordering::Relaxed);
-        let first = (word >> Stack::COUNT_BITS) as usize;
-        first..first + (word as usize & ((1 << Stack::COUNT_BITS) - 1))
+        let is_it = (word >> Stack::COUNT_BITS) as usize == top;
+        let count = word as usize & ((1 << Stack::COUNT_BITS) - 1);
+        if is_it { top - count } else { usize::MAX }
     }
 
-    /// From `frame` on it is writable up to this address.
-    #[inline]
-    fn end_above(&self, frame: usize) -> usize {
-        let pages = self.pages();
-        if pages.contains(&(frame / PAGE)) { pages.end * PAGE } else { frame }
-    }
-
-    /// The page at `page` is there: so is what lies between, if `is_there` says so.
-    fn note(&self, frame: usize, page: usize, is_there: impl Fn(usize) -> bool) {
-        let (first, last) = (frame / PAGE, page / PAGE);
-        if !(first..first + Stack::MAX_PAGES).contains(&last) {
-            return;
-        }
-        let before = self.pages();
-        // What is there below the frame is not needed.
-        let from = if before.contains(&first) { before.end } else { first };
-        if (from..last).all(|page| is_there(page * PAGE)) {
-            let word = (first as u64) << Stack::COUNT_BITS | (last + 1 - first) as u64;
+    /// A page of it is writable: so is all from `frame` on, if `is_there` says so of each page.
+    fn note(&self, top: usize, frame: usize, is_there: impl Fn(usize) -> bool) {
+        let first = frame / PAGE;
+        let bottom = self.bottom(top).min(top + 1);
+        if first < bottom && (first..bottom).all(|page| is_there(page * PAGE)) {
+            let word = (top as u64) << Stack::COUNT_BITS | (top - first) as u64;
             self.0.store(word, Ordering::Relaxed);
         }
+    }
+}
+
+/// The topmost page of the first thread's stack, as far as we need it: the kernel has put 16 random bytes
+/// there.
+fn top_of_main() -> usize {
+    static TOP: AtomicUsize = AtomicUsize::new(0);
+    match TOP.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: getauxval takes no pointer.
+            let top = (unsafe { libc::getauxval(libc::AT_RANDOM) } as usize / PAGE).max(1);
+            TOP.store(top, Ordering::Relaxed);
+            top
+        }
+        top => top,
     }
 }
 
@@ -237,22 +266,34 @@ mod tests {
     }
 
     #[test]
-    fn a_stack_is_known_upwards_from_the_frame_as_far_as_it_has_no_gap() {
+    fn a_stack_is_known_from_the_frame_to_its_top_if_it_has_no_gap() {
         let stack = Stack::default();
-        let at = |page: usize| (0x7000 + page) * PAGE;
-        assert_eq!(stack.end_above(at(3) + 8), at(3) + 8);
-        stack.note(at(3) + 8, at(6), |page| page != at(5));
-        assert_eq!(stack.end_above(at(3)), at(3), "a gap");
-        stack.note(at(3) + 8, at(6), |_| true);
-        assert_eq!(stack.end_above(at(3)), at(7));
-        assert_eq!(stack.end_above(at(6)), at(7));
-        assert_eq!(stack.end_above(at(2)), at(2), "another frame, of which nothing is known");
-        assert_eq!(stack.end_above(at(7)), at(7));
-        stack.note(at(4), at(9), |page| page >= at(7));
-        assert_eq!(stack.end_above(at(4)), at(10));
-        stack.note(at(4), at(3), |_| true);
-        stack.note(at(4), at(4 + Stack::MAX_PAGES), |_| true);
-        assert_eq!(stack.end_above(at(4)), at(10), "below the frame, or too far");
+        let (top, at) = (0x7010, |page: usize| page * PAGE + 8);
+        assert_eq!(stack.bottom(top), usize::MAX);
+        stack.note(top, at(0x7003), |page| page != 0x7005 * PAGE);
+        assert_eq!(stack.bottom(top), usize::MAX, "a gap");
+        stack.note(top, at(0x7003), |_| true);
+        assert_eq!(stack.bottom(top), 0x7003);
+        assert_eq!(stack.bottom(top + 1), usize::MAX, "another stack");
+        stack.note(top, at(0x7001), |page| page < 0x7003 * PAGE);
+        assert_eq!(stack.bottom(top), 0x7001, "only what is new is asked about");
+        stack.note(top, at(0x7000), |_| false);
+        assert_eq!(stack.bottom(top), 0x7001);
+    }
+
+    #[test]
+    fn the_stacks_of_threads_are_known_and_others_are_not() {
+        let look = || {
+            let word = 1u64;
+            let at = (&raw const word).addr();
+            let mut known = Known::new(at);
+            let before = known.is_writable(at, 8);
+            known.note_writable(at / PAGE * PAGE + PAGE, |_| true);
+            (before, known.is_writable(at, 8), Stack::top(at).is_some())
+        };
+        assert_eq!(std::thread::spawn(look).join().unwrap(), (false, true, true));
+        let page = crate::sys::mmap::anonymous(PAGE, crate::sys::mmap::Protection::ReadWrite);
+        assert_eq!(Stack::top(page.unwrap()), None, "as a coroutine's");
     }
 
     #[test]

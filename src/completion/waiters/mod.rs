@@ -184,6 +184,10 @@ impl Waiters {
         // SeqCst: orders our joining before our look at the ring; pairs with the fence in
         // `notify`. AcqRel would let both sides read before their writes are seen.
         fence(Ordering::SeqCst);
+        if self.has_several() {
+            // io_uring/io_uring.c, io_wake_function: who waits for more keeps those behind it asleep.
+            self.wake_each(|other| other.kind.get() == Kind::Ring && other.min_complete() > 1);
+        }
         Some(WaiterGuard { waiters: self, waiter })
     }
 
@@ -344,6 +348,11 @@ impl Waiters {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether more than one waits.
+    pub fn has_several(&self) -> bool {
+        self.count.load(Ordering::Relaxed) > 1
     }
 
     /// Says where waiters sleep in io_uring; it stays there until the context is closed.

@@ -67,6 +67,8 @@ pub struct Uring {
     hints: WriteHints,
 }
 
+/// How long to sleep for completions without a look around.
+const MAX_SLEEP: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// In [`crate::request::RingNotes::answer`]: the kernel has not answered.
 const NO_ANSWER: i32 = 1;
 
@@ -326,19 +328,21 @@ impl Uring {
                 request.generation() != generation || request.state.references() <= held
             })
         };
+        // Another thread may have taken its completion, and not completed it yet.
+        let mut span = timespec { tv_sec: 0, tv_nsec: 50_000 };
         loop {
             self.harvest_and_wake();
             if is_over() {
                 return;
             }
-            self.sleep_a_moment();
+            self.sleep(&span);
+            span.tv_nsec = (2 * span.tv_nsec).min(MAX_SLEEP.tv_nsec);
         }
     }
 
-    fn sleep_a_moment(&self) {
-        const MAX_SLEEP: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+    fn sleep(&self, span: &timespec) {
         const LOOK_INTERVAL: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-        match self.instance().map(|instance| instance.wait(1, Some(&MAX_SLEEP), None)) {
+        match self.instance().map(|instance| instance.wait(1, Some(span), None)) {
             Some(Ok(()) | Err(Errno::TIME | Errno::INTR)) => {}
             // The queue fills all the same.
             _ => {
@@ -354,7 +358,7 @@ impl Uring {
             if self.in_flight.load(Ordering::Relaxed) == 0 {
                 return;
             }
-            self.sleep_a_moment();
+            self.sleep(&MAX_SLEEP);
         }
     }
 
