@@ -6,5 +6,6 @@ pub mod calls;
 pub mod compat;
 pub mod entry;
 pub mod exit;
+mod load;
 pub mod raw;
 pub mod symver;

@@ -122,10 +122,15 @@ impl Stack {
     /// The topmost page of the stack that the calling thread runs on, with a frame at `frame`.
     #[inline]
     fn top(frame: usize) -> Option<usize> {
-        let is_near = |top: &usize| (frame / PAGE..frame / PAGE + Stack::MAX_PAGES).contains(top);
-        // SAFETY: no argument. The C library keeps what it knows of a thread at the top of its stack.
-        let of_thread = unsafe { libc::pthread_self() } as usize / PAGE;
-        Some(of_thread).filter(is_near).or_else(|| Some(top_of_main()).filter(is_near))
+        let (own, main) = (this_thread(), FIRST_THREAD.load(Ordering::Relaxed));
+        let top = match own == main {
+            true => top_of_first_stack(),
+            // The C library keeps what it knows of a thread at the top of its stack, below which is a
+            // page that is not there. Not so for the first thread; so it has to be known.
+            false if main != 0 => own / PAGE,
+            false => return None,
+        };
+        (frame / PAGE..frame / PAGE + Stack::MAX_PAGES).contains(&top).then_some(top)
     }
 
     /// The lowest page that is known.
@@ -149,9 +154,28 @@ impl Stack {
     }
 }
 
+/// What the C library keeps of the first thread; 0: it is not known which that is.
+static FIRST_THREAD: AtomicUsize = AtomicUsize::new(0);
+
+/// The library was loaded, by the calling thread.
+pub fn loaded() {
+    let frame = 0u8;
+    let page = (&raw const frame).addr() / PAGE;
+    // Not if it was loaded later, by another thread.
+    if (page..page + Stack::MAX_PAGES).contains(&top_of_first_stack()) {
+        FIRST_THREAD.store(this_thread(), Ordering::Relaxed);
+    }
+}
+
+#[inline]
+fn this_thread() -> usize {
+    // SAFETY: no argument.
+    unsafe { libc::pthread_self() as usize }
+}
+
 /// The topmost page of the first thread's stack, as far as we need it: the kernel has put 16 random bytes
 /// there.
-fn top_of_main() -> usize {
+fn top_of_first_stack() -> usize {
     static TOP: AtomicUsize = AtomicUsize::new(0);
     match TOP.load(Ordering::Relaxed) {
         0 => {
