@@ -2,21 +2,10 @@
  * kind, as they come: none stays away, and what it leaves wakes the first one. */
 #include "pending.h"
 
-#include <pthread.h>
-
-#define MANY 60
+#define MANY 16
 #define ROUNDS 8000
 
 static io_context_t ctx;
-
-static void *wait_for_many(void *unused)
-{
-	struct io_event events[MANY];
-
-	(void)unused;
-	expect(io_getevents(ctx, MANY, MANY, events, NULL), MANY, "many");
-	return NULL;
-}
 
 /* Takes `count` events without waiting; how many did not come in time. */
 static int take(int count)
@@ -39,7 +28,7 @@ int main(void)
 	char *memory = aligned_alloc(PAGE, 4 * PAGE);
 	struct iocb iocbs[MANY];
 	int plain, direct, lost = 0;
-	pthread_t waiter;
+	struct waiter waiter;
 
 	memset(memory, 'x', 4 * PAGE);
 	plain = (int)MUST(open("file", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
@@ -49,7 +38,9 @@ int main(void)
 	if (direct == -1)
 		skip("no direct I/O here");
 	ctx = new_context(128);
-	MUST(pthread_create(&waiter, NULL, wait_for_many, NULL) == 0 ? 0 : -1);
+	waiter = (struct waiter){ .ctx = ctx, .min_nr = MANY, .nr = MANY };
+	/* What is there before it sleeps is its own. */
+	start_waiter(&waiter);
 	srand(3);
 	for (int round = 0; round < ROUNDS && !lost; round++) {
 		int count = 1 + rand() % 3;
@@ -68,7 +59,7 @@ int main(void)
 		io_prep_pread(&iocbs[i], plain, memory, 1, 0);
 		CHECK(submit(ctx, &iocbs[i]) == 1);
 	}
-	MUST(pthread_join(waiter, NULL) == 0 ? 0 : -1);
+	expect(end_waiter(&waiter), MANY, "many");
 	end_context(ctx);
 	return finish();
 }
