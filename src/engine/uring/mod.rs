@@ -194,7 +194,7 @@ impl Uring {
     }
 
     /// After a submission: what is done already goes to the ring, as in the kernel, and what failed
-    /// is set back.
+    /// has failed.
     pub fn look_after_submission(&self) {
         let Some(instance) = self.instance().filter(|instance| instance.needs_harvest()) else {
             return;
