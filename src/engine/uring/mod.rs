@@ -193,8 +193,8 @@ impl Uring {
         taken
     }
 
-    /// After a submission: what is done already goes to the ring, as in the kernel, and what failed
-    /// has failed.
+    /// After a submission: what is done already goes to the ring, as in the kernel, and the submitter
+    /// is told of attempts that have failed.
     pub fn look_after_submission(&self) {
         let Some(instance) = self.instance().filter(|instance| instance.needs_harvest()) else {
             return;
