@@ -1,8 +1,8 @@
 //! A futex lock of one word.
 //!
-//! Not `std::sync::Mutex`: it can be put back to "unlocked" in a forked child whatever state the parent
-//! left it in, it is never poisoned, and it needs no initialisation, so that it can live in memory
-//! fresh from `mmap`.
+//! Not `std::sync::Mutex`: it can be put back to "unlocked" in a forked child whatever state the
+//! parent left it in, it is never poisoned, and it needs no initialisation, so that it can live in
+//! memory fresh from `mmap`.
 //!
 //! A *context lock* (`Lock<T, true>`) may not be held while a request completes. Debug builds count
 //! those that a thread holds, and [`assert_no_context_lock`] looks.
@@ -89,7 +89,7 @@ impl<T, const IS_CONTEXT: bool> Lock<T, IS_CONTEXT> {
         }
     }
 
-    /// Forgets who holds the lock.
+    /// Forgets the holder of the lock.
     ///
     /// # Safety
     /// No other thread may be inside the lock: the only caller is a forked child, in which the

@@ -1,5 +1,6 @@
 //! Completion: the event goes into the ring, then the resfd is signalled, then waiters are woken.
-//! That order is fs/aio.c's, aio_complete: who reads the eventfd finds the event in the ring.
+//! That order is fs/aio.c's, aio_complete: a program that reads the eventfd finds the event in the
+//! ring.
 //!
 //! [`Completions`] is what engines and poller know of a context. Each checked request goes through
 //! here exactly once: [`Completions::post`] for what the caller finished itself,
@@ -33,7 +34,7 @@ pub struct Completions {
     pub ring: Ring,
     /// Requests that complete asynchronously.
     pub slab: Slab,
-    /// Who waits for events.
+    /// The threads that wait for events.
     pub waiters: Waiters,
     /// Eventfds of requests in flight.
     pub resfds: Resfds,
@@ -52,7 +53,7 @@ pub struct CompletionsRef(AtomicPtr<Completions>);
 impl CompletionsRef {
     /// Before the first request.
     pub fn set(&self, completions: &'static Completions) {
-        // Relaxed, both: who has a request has come after `set`.
+        // Relaxed, both: a thread that has a request has come after `set`.
         self.0.store(ptr::from_ref(completions).cast_mut(), Ordering::Relaxed);
     }
 
@@ -155,7 +156,7 @@ impl Completions {
 
     /// Posts the event, if there is one; the eventfd to be signalled then.
     fn finish_unsignalled(&self, request: &Request, is_accepted: bool) -> Option<Resfd> {
-        // The file first: who has the event finds it closed if the program closed it, as a peer
+        // The file first: with the event it is closed if the program closed it, as a peer
         // that waits for the end of the data expects.
         if request.pin().is_some() {
             self.unpin(request);

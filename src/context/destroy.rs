@@ -6,8 +6,8 @@ use crate::request::Task;
 use crate::sync::Ordering;
 
 impl Context {
-    /// Refuses new waits and wakes the waiters, who return what they have, or EINVAL. Callers that
-    /// look the context up do not find it any more.
+    /// Refuses new waits and wakes the waiters, which return what they have, or EINVAL. Callers
+    /// that look the context up do not find it any more.
     pub fn kill(&self) {
         // Relaxed: `wake_all` has the fence that pairs with the waiters'.
         self.is_dead.store(true, Ordering::Relaxed);
@@ -20,8 +20,9 @@ impl Context {
     }
 
     /// Cancels polls, waits for the rest and closes everything. No call is inside any more, but for
-    /// those that the calling thread, in a signal handler, has interrupted, and those that were given
-    /// up: they may go on to use what belongs to the engines, which stays until [`Context::close`].
+    /// those that the calling thread, in a signal handler, has interrupted, and those that were
+    /// given up: they may go on to use what belongs to the engines, which stays until
+    /// [`Context::close`].
     ///
     /// Reads, writes and syncs that no worker has started are not cancelled but done: the kernel's
     /// are on their way when io_submit returns, and programs rely on that.

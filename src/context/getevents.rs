@@ -19,7 +19,7 @@ use crate::sys::clock::Timeout;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::{self, SigSet};
 
-/// Who calls: the library's wrapper has a short cut that the system call has not.
+/// By which function: the library's wrapper has a short cut that the system call has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// io_getevents and its relatives.
@@ -52,7 +52,7 @@ pub struct Reap {
     pub timeout: usize,
     /// The mask.
     pub mask: MaskArgument,
-    /// Who calls.
+    /// By which function.
     pub caller: Caller,
 }
 

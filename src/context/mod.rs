@@ -58,7 +58,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Ready for requests; the ring is open. `maker`: who has called io_setup.
+    /// Ready for requests; the ring is open. `maker`: by which function io_setup was called.
     pub fn open(&'static self, maker: Caller) {
         self.in_place.open();
         self.beliefs.clear();
@@ -83,7 +83,7 @@ impl Context {
             && self.reaper.swap(task, Ordering::Relaxed) != 0
             && !self.is_shared.swap(true, Ordering::Relaxed)
         {
-            // It has a fence between the flag and the look who sleeps; theirs is in `join`.
+            // It has a fence between the flag and the look at the sleepers; theirs is in `join`.
             self.completions.waiters.wake_kernel_waiters();
         }
     }

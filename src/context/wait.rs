@@ -12,8 +12,8 @@
 //! - Else others bring the events (the leader, the harvester, workers, submitters): on a futex
 //!   ([`Sleeper::follow`]).
 //!
-//! The last is allowed only as long as it is true: who submits the first request to an engine, or
-//! arms the first poll, wakes those sleepers.
+//! The last is allowed only as long as it is true: a thread that submits the first request to an
+//! engine, or arms the first poll, wakes those sleepers.
 
 use core::cell::Cell;
 use libc::{pollfd, timespec};
@@ -49,8 +49,7 @@ pub(super) enum Awake {
     Revoked(Errno),
 }
 
-/// How long who sleeps on descriptors does so without a look around: the program may close them,
-/// and then nobody can wake us.
+/// Longest sleep on our own descriptors: the program may close them, and no wake-up would come.
 const MAX_SLEEP: timespec = timespec { tv_sec: 1, tv_nsec: 0 };
 /// How many kicks meant for others a watcher takes in a row before it makes a pause, and how often
 /// a leader wakes for nothing before it looks at its descriptors.
@@ -58,7 +57,7 @@ const MAX_KICKS_IN_A_ROW: u32 = 3;
 const KICK_PAUSE: timespec = timespec { tv_sec: 0, tv_nsec: 100_000 };
 /// How often to look when nothing can wake us.
 const LOOK_INTERVAL: timespec = timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-/// How often that is doubled by who has others that look: 640 ms.
+/// How often that is doubled where other threads look, too: 640 ms.
 const MAX_DOUBLINGS: u32 = 7;
 
 impl From<Over> for Awake {
@@ -79,7 +78,7 @@ pub(super) struct Sleeper<'a> {
     /// Known from the first sleep on.
     deadline: Cell<Option<Option<timespec>>>,
     mask: Option<SigSet>,
-    /// What was taken from io_uring and not told to others, who may be glad of what we leave.
+    /// What was harvested, of which other waiters have not been told.
     unnotified: Cell<Harvest>,
     /// The call has slept in the kernel's AIO.
     has_slept: Cell<bool>,
@@ -107,7 +106,7 @@ impl<'a> Sleeper<'a> {
     /// Completes what is ready, for this call first of all.
     #[inline]
     pub(super) fn harvest(&self) {
-        // What is more would be for others, who would have to be told.
+        // What is more would be for other waiters, which would have to be woken.
         let most = self.room.get().saturating_sub(self.occupancy() as usize);
         let now = self.context.harvest(most);
         if now != Harvest::default() {
@@ -252,8 +251,8 @@ impl<'a> Sleeper<'a> {
                 return Awake::NewRole;
             }
             let occupancy = self.occupancy();
-            // fs/aio.c, read_events: what is there when a call begins is taken for it alone. What comes
-            // later anybody may take, until there is enough.
+            // fs/aio.c, read_events: what is there when a call begins is taken for it alone. What
+            // comes later anybody may take, until there is enough.
             let would_hide =
                 self.has_slept.get() && bed.can_watch_polls() && self.context.is_shared();
             let min_complete = match would_hide || self.context.engines.have_others(bed) {
@@ -312,7 +311,7 @@ impl<'a> Sleeper<'a> {
         Ok(waited)
     }
 
-    /// Whether a bed is the right one still, for who waits for `need` events.
+    /// Whether a bed is still the right one for a waiter for `need` events.
     fn is_made(&self, bed: &Bed<'_>, leader: Option<&Leader<'_>>, need: u32) -> bool {
         let Context { poller, engines, .. } = self.context;
         let are_polls_watched = match leader {
@@ -339,7 +338,7 @@ impl<'a> Sleeper<'a> {
         1
     }
 
-    /// How long to sleep in a bed before a look around; `None`: who sleeps there is woken in any
+    /// How long to sleep in a bed before a look around; `None`: a sleeper there is woken in any
     /// case. Sees to it that polls wake it, if that is its task.
     fn longest(
         &self,
@@ -442,7 +441,7 @@ impl<'a> Sleeper<'a> {
 
     /// How long a follower trusts others, and whether its time is over then; `rounds`: how often it
     /// has looked around. The harvester ends if the program closes its descriptors, and tells
-    /// nobody; the leader may be in a signal handler, or have left its call, and then who comes
+    /// nobody; the leader may be in a signal handler, or have left its call, and then the one that comes
     /// next shall not wait for long.
     fn watch_over(&self, rounds: u32) -> Option<(Option<timespec>, bool)> {
         let poller = &self.context.poller;
@@ -490,7 +489,8 @@ impl<'a> Sleeper<'a> {
         }
     }
 
-    /// For who cannot be woken, for want of a descriptor or memory, or because it must not lead.
+    /// For a call that cannot be woken, for want of a descriptor or memory, or because it must not
+    /// lead.
     #[cold]
     fn look_around(&self, need: u32) -> Awake {
         // Without memory for a node, io_destroy may have to wait for it.

@@ -54,7 +54,7 @@ impl PartialEq for Bed<'_> {
 }
 
 impl Bed<'_> {
-    /// How it is noted for those who wake.
+    /// How it is noted for those that wake sleepers.
     pub fn kind(&self) -> Sleep {
         match self {
             Bed::Ring(_) => Sleep::Ring,
@@ -80,7 +80,7 @@ impl Bed<'_> {
     pub fn is_safe(&self) -> bool {
         match self {
             Bed::Ring(_) => false,
-            // Who kicks makes the descriptor for it anew if the program has closed it.
+            // A kick makes its descriptor anew if the program has closed it.
             Bed::Kernel { is_only, .. } => *is_only && kaio::cache::can_kick(),
         }
     }

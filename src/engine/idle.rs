@@ -1,13 +1,13 @@
 //! Workers of the pool that have nothing to do, and how they are called.
 //!
-//! A worker that finds nothing says that it is idle, looks once more, and sleeps. Who brings work
+//! A worker that finds nothing says that it is idle, looks once more, and sleeps. A submitter
 //! takes as many off the list as there is work for, and wakes those and no others, in one system
 //! call. So a worker that is on its way is idle no more, and nobody calls another one in its place.
 //!
 //! Those with the lowest numbers are called first: the others have the time to notice that they are
 //! too many.
 //!
-//! *Orderings*: who brings work queues it; SeqCst fence; looks who is idle. A worker says that it
+//! *Orderings*: a submitter queues; SeqCst fence; looks at the idle workers. A worker says that it
 //! is idle; SeqCst fence; looks at the queue. The two fences are ordered, so that one sees the
 //! other.
 
@@ -56,7 +56,8 @@ impl Idle {
             return Rest::Called;
         }
         loop {
-            // Acquire: pairs with the Release in `call`: who sees the call sees whom it is for.
+            // Acquire: pairs with the Release in `call`: a worker that sees the call sees whether
+            // it is meant.
             let calls = self.calls.load(Ordering::Acquire);
             if self.workers.load(Ordering::Relaxed) & bit == 0 {
                 return Rest::Called;

@@ -11,7 +11,7 @@
 //!
 //! An engine may keep what it has started until [`Engines::flush`], which ends every io_submit and
 //! precedes everything that must not overtake it. It posts events when somebody calls
-//! [`Engine::harvest`], or by itself if [`Engine::background`] is `None`. Who waits for it sleeps
+//! [`Engine::harvest`], or by itself if [`Engine::background`] is `None`. Waiters sleep
 //! in its [`Bed`].
 //!
 //! What the kernel does inside io_submit is done in the caller, in the same order, with the same
@@ -64,8 +64,8 @@ pub enum Started {
     Caller(Task),
 }
 
-/// What a harvest of completions found. Who waits has to be told of it ([`Harvest::wake_waiters`]),
-/// once the caller has taken its events.
+/// What a harvest of completions found. Waiters have to be woken for it
+/// ([`Harvest::wake_waiters`]), once the caller has taken its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Harvest {
@@ -145,7 +145,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Whether somebody who waits has to look for completions.
+    /// Whether waiters have to look for completions.
     #[inline]
     fn needs_watch(self) -> bool {
         match self {
@@ -365,7 +365,7 @@ impl Engines {
         !self.kernel.needs_watch() && self.uring.in_flight() == 0
     }
 
-    /// Whether somebody who waits has to look for completions.
+    /// Whether waiters have to look for completions.
     #[inline]
     pub fn need_watch(&self) -> bool {
         self.all().into_iter().any(Engine::needs_watch)
@@ -376,7 +376,7 @@ impl Engines {
         self.all().into_iter().find_map(Engine::descriptor)
     }
 
-    /// Where who waits for completions sleeps; `None`: others bring them.
+    /// Where a waiter sleeps for completions; `None`: other threads bring them.
     #[inline]
     pub fn bed(&self) -> Option<Bed<'_>> {
         if let Some((instance, is_only)) = self.kernel.bed() {

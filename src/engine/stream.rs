@@ -41,7 +41,7 @@ pub struct PendingSignals {
     pub desk: Option<Desk>,
 }
 
-/// Where a transfer that sleeps is written down, for who undoes the call if it is left.
+/// Where a transfer that sleeps is written down, for the undoing of a call that is left.
 #[derive(Clone, Copy, Debug)]
 pub struct Desk {
     /// Those of the context.

@@ -104,7 +104,7 @@ impl Holds {
         Ok((index, hold))
     }
 
-    /// One more share, by who has one.
+    /// One more share, by a holder of one.
     pub fn share(&self, share: &Share) -> Share {
         if let Some(hold) = self.holds.get(share.index) {
             hold.users.fetch_add(1, Ordering::Relaxed);

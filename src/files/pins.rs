@@ -11,7 +11,8 @@
 //!
 //! *Locks*: kept pins are spread by their file over shards with a lock each, taken only for files
 //! that are locked, or while pins are kept. Under it pins are compared, in memory; what is asked of
-//! the kernel is asked outside, but by who closes the pins of a file that is not locked any more.
+//! the kernel is asked outside, but by the thread that closes the pins of a file that is not locked
+//! any more.
 
 use crate::lock::Lock;
 use crate::sync::{AtomicU32, Ordering};

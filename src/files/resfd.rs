@@ -157,7 +157,7 @@ impl Resfd {
         self.signal
     }
 
-    /// A copy, for who gives it back if its holder cannot.
+    /// A copy, to be given back if its holder cannot.
     pub fn to_note(&self) -> Note {
         let EventfdRef { fd, number, may_block } = self.signal;
         Note {

@@ -12,8 +12,8 @@
 //!   both.
 //!
 //! *Who may touch what*: the head of the ring, under `harvest`, while no thread sleeps; while one
-//! does, the kernel moves it, for everybody. The bag belongs to the sleeper who has got it. The
-//! iocb of the watch belongs to who has set `is_armed`.
+//! does, the kernel moves it, for everybody. The bag belongs to the sleeper that has got it. The
+//! iocb of the watch belongs to the thread that has set `is_armed`.
 //!
 //! *Orderings*: the kernel is the partner. Events are read after an Acquire load of the tail
 //! (fs/aio.c, aio_complete has the barrier), and before the Release store of the head, which the
@@ -105,7 +105,7 @@ impl Bag {
     }
 }
 
-/// Who sleeps in an instance.
+/// The threads that sleep in an instance.
 #[derive(Debug)]
 struct Sleepers {
     count: u32,
@@ -294,8 +294,8 @@ impl Instance {
         index
     }
 
-    /// What a submitter did before is seen by who gets the event. That is the kernel's doing, of
-    /// which neither the language nor a sanitizer knows.
+    /// What a submitter did before is seen by the thread that gets the event. That is the kernel's
+    /// doing, of which neither the language nor a sanitizer knows.
     fn see_submissions(&self) {
         // Acquire: pairs with the SeqCst of the count in engine/kernel, `submit`.
         let _ = self.in_flight.load(Ordering::Acquire);
@@ -345,7 +345,7 @@ impl Instance {
         timeout: Option<&timespec>,
         mask: Option<&SigSet>,
     ) -> Result<bool> {
-        // SAFETY: who has the bag touches it alone.
+        // SAFETY: the sleeper that has the bag touches it alone.
         let bag = bag.unwrap_or_else(|| unsafe { &mut *self.bag() });
         let most = most.max(count as usize);
         let taken = self.take(count.clamp(1, self.nr - 1), most, bag, timeout, mask)?;
@@ -373,7 +373,7 @@ impl Instance {
     /// A thread that slept, with the bag of the instance, has left its call: counts the events that
     /// it has taken, before they are taken out.
     pub fn recount(&self) {
-        // SAFETY: as in `sleep`, for the one who has left.
+        // SAFETY: as in `sleep`, for the one that has left.
         unsafe { &mut *self.bag() }.recount();
     }
 
@@ -390,7 +390,7 @@ impl Instance {
                 Ok(count @ 1..) => left = left.saturating_sub(count),
                 // The program has closed the pipe, or put something there that cannot be read.
                 Err(Errno::BADF | Errno::INVAL) if cache::renew_pipe(pipe) => {}
-                // No room: there are events, or will be. Who takes some kicks again.
+                // No room: there are events, or will be. The thread that takes some kicks again.
                 _ => return,
             }
         }
@@ -419,7 +419,7 @@ impl Instance {
             buf: POLLIN as u64,
             ..Iocb::default()
         };
-        // SAFETY: who has set `is_armed` has the iocb.
+        // SAFETY: the thread that has set `is_armed` has the iocb.
         unsafe { *watch.iocb.get() = iocb };
         let iocbs = [watch.iocb.get()];
         let is_submitted = kaio::submit(self.context(), 1, iocbs.as_ptr().addr()) == Ok(1);

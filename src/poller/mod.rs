@@ -185,7 +185,7 @@ impl Poller {
     #[cold]
     pub fn repair(&self) -> bool {
         let mut was_lost = false;
-        // What is made may be taken again meanwhile. Who harvests comes back in the end.
+        // What is made may be taken again meanwhile. A harvester comes back in the end.
         for _ in 0..MAX_REPAIRS {
             let done = {
                 let mut table = self.table.lock();

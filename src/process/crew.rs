@@ -6,9 +6,9 @@
 //!
 //! *Locks*: `members` is taken to start and to end a thread, and not while somebody waits for one.
 //!
-//! *Orderings*: who brings work queues it; SeqCst fence; looks how many members there are. A member that
+//! *Orderings*: a submitter queues; SeqCst fence; looks how many members there are. A member that
 //! exits counts itself out; SeqCst fence; looks at the work. The two fences are ordered: either the
-//! member sees the work and stays, or who brings it sees that nobody is there. AcqRel would let both read
+//! member sees the work and stays, or the submitter sees that nobody is there. AcqRel would let both read
 //! old values. `tests/models/crew.rs` runs this file under loom.
 
 use crate::lock::Lock;
@@ -116,7 +116,7 @@ impl<T: Copy, const N: usize> Crew<T, N> {
                 return false;
             }
             let epoch = self.epoch.fetch_add(1, Ordering::Relaxed);
-            // SeqCst: between the end of an epoch and the look who sleeps; pairs with the fence of a
+            // SeqCst: between the end of an epoch and the look at the sleepers; pairs with the fence of a
             // member that falls asleep, before its look whether its epoch is over.
             fence(Ordering::SeqCst);
             members.map(|member| member.filter(|member| member.epoch == epoch))

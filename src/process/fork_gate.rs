@@ -11,7 +11,7 @@
 //! leaves.
 //!
 //! *Orderings*: a thread says that it is inside, then looks for forks; a fork says that it is
-//! there, then looks who is inside. Both are SeqCst, so that one sees the other.
+//! there, then looks at those inside. Both are SeqCst, so that one sees the other.
 
 use core::cell::Cell;
 
@@ -57,7 +57,7 @@ pub fn enter() -> Section {
 impl Drop for Section {
     #[inline]
     fn drop(&mut self) {
-        // Release: what was done is seen by who finds nobody inside.
+        // Release: what was done is seen by the thread that finds nobody inside.
         INSIDE.fetch_sub(1, Ordering::Release);
     }
 }

@@ -1,4 +1,4 @@
-//! What belongs to the process and its threads: forks, calls under calls, who harvests in the background.
+//! What belongs to the process and its threads: forks, calls under calls, threads of the library.
 
 pub mod background;
 pub mod crew;

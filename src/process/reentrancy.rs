@@ -138,7 +138,7 @@ impl StackMark {
     }
 
     fn set(&self, value: usize) {
-        // SAFETY: a word of our own. Volatile: it is read by who has only the address.
+        // SAFETY: a word of our own. Volatile: it is read by its address alone.
         unsafe { self.0.as_ptr().write_volatile(value) };
     }
 
@@ -211,8 +211,8 @@ pub fn enter_shielded(mark: &StackMark, undo: fn(Left)) -> Option<Call<'_>> {
 fn enter_open<'a>(thread: &Thread, mark: &'a StackMark) -> Call<'a> {
     let frame = thread.frames[0].mark.replace(mark.address());
     thread.frames[0].note.set(0);
-    // SeqCst: for handlers of this thread only; who sees the state sees the frame. A handler that
-    // comes in between puts the frame back.
+    // SeqCst: for handlers of this thread only; a handler that sees the state sees the frame. A
+    // handler that comes in between puts the frame back.
     compiler_fence(Ordering::SeqCst);
     thread.state.set(State::Open);
     // SeqCst: the state comes before the first lock.

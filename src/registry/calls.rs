@@ -40,7 +40,7 @@ pub fn submit(address: usize, nr: usize, iocbs: usize) -> Result<usize> {
 #[cold]
 fn alone<R>(reference: &Reference, work: impl FnOnce(&Region) -> R) -> Option<R> {
     let slot = reference.slot;
-    // Who comes now waits for the lock.
+    // A call that comes now waits for the lock.
     let _setup = SETUP.lock();
     // Acquire: pairs with the Release in `leave`: what other calls did is done.
     slot.references
@@ -54,10 +54,11 @@ fn alone<R>(reference: &Reference, work: impl FnOnce(&Region) -> R) -> Option<R>
         })
 }
 
-/// Whether a context is the kernel's no more, after an error that says that its calls are forbidden.
+/// Whether a context is the kernel's no more, after an error that says that its calls are
+/// forbidden.
 ///
-/// divergence: while other calls are inside, which sleep in the kernel, or a poll is pending there, it
-/// stays, and its calls are refused as the filter says.
+/// divergence: while other calls are inside, which sleep in the kernel, or a poll is pending there,
+/// it stays, and its calls are refused as the filter says.
 #[inline]
 fn comes_back(reference: &Reference, address: usize, result: Result<usize>) -> bool {
     match result {

@@ -71,7 +71,7 @@ pub fn destroy(address: usize) -> Result<()> {
 ///
 /// fs/aio.c, free_ioctx_users comes when all callers have left. Those in io_getevents have been
 /// woken; those in a signal handler have left, for the kernel. If the context `was_kernels`, the
-/// kernel has waited already: who does not come out is in a handler, or was left.
+/// kernel has waited already: a call that does not come out is in a handler, or was left.
 fn wait_for_calls(slot: &'static Slot, interrupted: u32, was_kernels: bool) -> u32 {
     let mut rounds = 0;
     loop {

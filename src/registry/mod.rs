@@ -48,7 +48,7 @@ use crate::sys::{futex, host, mmap};
 
 /// io_destroy has begun, or the slot is free. (A slot that was never used has no address.)
 const DEAD: u32 = 1 << 31;
-/// The context is about to become the kernel's: who comes waits for that, under `SETUP`.
+/// The context is about to become the kernel's: calls that come wait for that, under `SETUP`.
 const BUSY: u32 = 1 << 29;
 /// io_destroy has ended, and left the memory to calls that are inside: the last one gives it back.
 const ABANDONED: u32 = 1 << 30;

@@ -54,7 +54,7 @@ pub enum Task {
     },
 }
 
-/// Who can cancel a request that is neither decided nor at work.
+/// The engine that can cancel a request which is neither decided nor at work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Owner {
@@ -69,7 +69,7 @@ pub enum Owner {
 /// What the io_uring engine notes of a request.
 #[derive(Debug, Default)]
 pub struct RingNotes {
-    /// Who goes on if the attempt fails.
+    /// Which side retries if the attempt fails.
     pub retry: RetryHandoff,
     /// It was submitted with RWF_NOWAIT, for which the program has not asked.
     pub adds_nowait: AtomicBool,
@@ -148,7 +148,7 @@ impl Request {
 
     /// Which engine has it.
     pub fn owner(&self) -> Owner {
-        // Relaxed, as in `set_owner`: who acts on it looks again under the owner's lock.
+        // Relaxed, as in `set_owner`: cancellation looks again under the owner's lock.
         match self.owner.load(Ordering::Relaxed) {
             owner if owner == Owner::Uring as u8 => Owner::Uring,
             owner if owner == Owner::Pool as u8 => Owner::Pool,
@@ -184,7 +184,7 @@ impl Request {
     /// Keeps the file open until [`Request::unpin`]; `identity` for a later look whether the pin is
     /// still ours. The caller is the only one at work on the request.
     pub fn set_pin(&self, file: OwnedFd, identity: Option<Identity>) {
-        // SAFETY: who looks at the cell comes later: a worker, or who drops the last reference.
+        // SAFETY: those that look at the cell come later: a worker, or the last reference.
         unsafe { *self.pinned.get() = identity };
         // Relaxed: a forked child reads it, in a copy of this thread's memory.
         self.pin.store(file.into_raw() + 1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Who retries a transfer that io_uring did not do without blocking.
+//! Which side retries a transfer that io_uring did not do without blocking.
 //!
 //! A transfer is first submitted with RWF_NOWAIT. If its CQE is -EAGAIN, exactly one side retries:
 //! the submitter while it is still in io_submit (its credentials, its signals), else the harvester.
@@ -14,7 +14,7 @@ const SUBMITTED: u32 = 1;
 /// The attempt has failed, and the submitter is to retry.
 const NOWAIT_FAILED: u32 = 2;
 
-/// Who retries.
+/// The side that retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum RetryBy {

@@ -1,4 +1,4 @@
-//! The state word of a request: who still holds it, and whether its outcome is decided.
+//! The state word of a request: its references, and whether its outcome is decided.
 //!
 //! A request is born with two references, the submitter's and the asynchronous side's (poller or
 //! engine), as in fs/aio.c since 5.1. Whoever decides the outcome claims the request first, stores
@@ -62,7 +62,7 @@ impl State {
         self.0.fetch_or(ARMED, Ordering::Release);
     }
 
-    /// Tries to become the one who decides the outcome.
+    /// Tries to win the decision about the outcome.
     pub fn claim(&self) -> Claim {
         // AcqRel: the winner sees what the submitter wrote before it armed the request; a loser
         // orders nothing.

@@ -6,7 +6,7 @@
 //! and do not change one.
 //!
 //! A sandbox may forbid timers. Then bells are eventfds, written to after a look. If it does so later,
-//! those that were made cannot be rung: who sleeps looks around after a second.
+//! those that were made cannot be rung: sleepers look around after a second.
 
 use core::mem::MaybeUninit;
 

@@ -550,7 +550,7 @@ pub fn eventfd_add(fd: c_int, count: u64) -> bool {
     if matches!(added, Ok(_) | Err(Errno::BADF)) {
         return added.is_ok();
     }
-    // Who is not told waits for ever: once more, unless it is full, when that changes nothing.
+    // A reader that is not told waits for ever: once more, unless it is full, when that changes nothing.
     let iov = [libc::iovec { iov_base: (&raw const count).cast_mut().cast(), iov_len: 8 }];
     // SAFETY: as above.
     let added = unsafe { file::vectored(Direction::Write, fd, &iov, NO_OFFSET, 0) };

@@ -1,6 +1,6 @@
 //! What a file is: kind, size and identity, without its times.
 //!
-//! Who asks for the times of a file makes its next write dearer. Since Linux 6.13 (fs/inode.c,
+//! To ask for the times of a file makes its next write dearer. Since Linux 6.13 (fs/inode.c,
 //! inode_set_ctime_current) a write takes a fine-grained time stamp, and so dirties the inode, if
 //! somebody has seen the last one; and XFS refuses such a write under RWF_NOWAIT. `fstat` asks for
 //! all; `statx` only for what its mask says (fs/stat.c, generic_fillattr).

@@ -1,4 +1,4 @@
-//! Sleeping on a word of memory and waking who sleeps there.
+//! Sleeping on a word of memory, and waking the sleepers.
 
 use libc::{
     FUTEX_PRIVATE_FLAG, FUTEX_WAIT_BITSET, FUTEX_WAKE, FUTEX_WAKE_BITSET, SYS_futex, timespec,
@@ -27,7 +27,7 @@ pub fn wait_until(word: &AtomicU32, value: u32, deadline: Option<&timespec>) -> 
     wait_bits(word, value, u32::MAX, deadline.unwrap_or(&NEVER)) // FUTEX_BITSET_MATCH_ANY
 }
 
-/// As [`wait_until`], for who is woken for one of `bits` only.
+/// As [`wait_until`], woken for one of `bits` only.
 pub fn wait_bits(word: &AtomicU32, value: u32, bits: u32, deadline: &timespec) -> Result<()> {
     // SAFETY: both pointers are valid for reads during the call; the kernel writes nothing.
     unsafe {

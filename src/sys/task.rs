@@ -111,7 +111,7 @@ mod tests {
         assert!(stack.abs_diff(at) < 65536, "{stack:x} {at:x}");
         wake.send(()).unwrap();
         thread.join().unwrap();
-        // The kernel wakes who joins a moment before the thread is gone.
+        // The kernel wakes the joiner a moment before the thread is gone.
         assert!((0..1000).any(|_| {
             std::thread::sleep(Duration::from_millis(1));
             is_gone(task)

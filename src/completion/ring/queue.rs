@@ -1,16 +1,17 @@
-//! The protocol of a ring: who posts events, who takes them, and when a slot can be used again.
+//! The protocol of a ring: posting events, taking them, and when a slot can be used again.
 //!
-//! The program may move `head` by itself, so it is read anew each time and reduced modulo `nr`. Nothing
-//! else in the shared memory is believed: `nr` and `tail` have private copies (fs/aio.c does the same,
-//! but reads `tail` back from the ring in aio_read_events_ring).
+//! The program may move `head` by itself, so it is read anew each time and reduced modulo `nr`.
+//! Nothing else in the shared memory is believed: `nr` and `tail` have private copies (fs/aio.c
+//! does the same, but reads `tail` back from the ring in aio_read_events_ring).
 //!
 //! *Who may touch what*: `post` holds the producer lock, `take` the consumer lock; both run at the
 //! same time. A slot in [head, tail) is never written: the slots that requests hold, see
 //! [`Queue::reserve`], are fewer than the ring has.
 //!
 //! *Orderings*: an event is written before the Release store of `tail`, and read after an Acquire
-//! load of it, here and in programs. An event is copied out before the Release store of `head`, which
-//! whoever gives the slot back loads with Acquire, under the producer lock. `tests/models/ring.rs` runs this file under loom.
+//! load of it, here and in programs. An event is copied out before the Release store of `head`,
+//! which whoever gives the slot back loads with Acquire, under the producer lock.
+//! `tests/models/ring.rs` runs this file under loom.
 
 use crate::aio_abi::Event;
 use crate::completion::ring::memory::Memory;
@@ -25,8 +26,8 @@ pub struct Queue {
     nr: AtomicU32,
     /// Private copy of the tail.
     tail: AtomicU32,
-    /// Slots that requests can take. A counter: slots come back under the producer lock, which whoever
-    /// writes to one holds as well.
+    /// Slots that requests can take. A counter: slots come back under the producer lock, which
+    /// whoever writes to one holds as well.
     available: AtomicU32,
     /// Events posted whose slots have not come back (fs/aio.c, completed_events).
     producer: Lock<u32>,
@@ -34,8 +35,8 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Empty, with `nr` slots, of which requests may hold `capacity`: fewer. The caller has the queue
-    /// to itself.
+    /// Empty, with `nr` slots, of which requests may hold `capacity`: fewer. The caller has the
+    /// queue to itself.
     pub fn open(&self, nr: u32, capacity: u32) {
         self.nr.store(nr, Ordering::Relaxed);
         self.tail.store(0, Ordering::Relaxed);
@@ -43,8 +44,8 @@ impl Queue {
         *self.producer.lock() = 0;
     }
 
-    /// Continues another ring of the same size, in which the events from `head` to `tail` are those that
-    /// `visit` passes on, and no request holds a slot. The caller has the queue to itself.
+    /// Continues another ring of the same size, in which the events from `head` to `tail` are those
+    /// that `visit` passes on, and no request holds a slot. The caller has the queue to itself.
     pub fn adopt(&self, head: u32, tail: u32, visit: impl FnOnce(&mut dyn FnMut(&Event))) {
         let nr = self.nr();
         let mut completed = self.producer.lock();
@@ -87,7 +88,7 @@ impl Queue {
         let nr = self.nr();
         // Acquire: pairs with the Release store in `take` and in programs that move head.
         let head = self.memory.head().load(Ordering::Acquire) % nr;
-        // A number only: who goes on to read events loads the tail again, in `take`.
+        // A number only: `take` loads the tail again before it reads events.
         let tail = self.tail.load(Ordering::Relaxed);
         distance(head, tail, nr)
     }

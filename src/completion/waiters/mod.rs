@@ -185,7 +185,8 @@ impl Waiters {
         // `notify`. AcqRel would let both sides read before their writes are seen.
         fence(Ordering::SeqCst);
         if self.has_several() {
-            // io_uring/io_uring.c, io_wake_function: who waits for more keeps those behind it asleep.
+            // io_uring/io_uring.c, io_wake_function: a waiter for more keeps those behind it
+            // asleep.
             self.wake_each(|other| other.kind.get() == Kind::Ring && other.min_complete() > 1);
         }
         Some(WaiterGuard { waiters: self, waiter })
@@ -427,7 +428,7 @@ impl Waiters {
         self.wake_each(|_| true);
     }
 
-    /// Wakes who does not sleep in io_uring: from now on somebody has to look there.
+    /// Wakes those that do not sleep in io_uring: from now on one has to look there.
     pub fn wake_non_ring_waiters(&self) {
         self.wake_each(|waiter| waiter.kind.get() != Kind::Ring);
     }
@@ -459,8 +460,8 @@ impl Waiters {
         self.kick(&kick);
     }
 
-    /// Wakes one waiter, whatever it needs: there is a task for it. Who is woken already will look
-    /// for tasks, too.
+    /// Wakes one waiter, whatever it needs: there is a task for it. One that is woken already will
+    /// look for tasks, too.
     pub fn wake_one_to_lead(&self) {
         // SeqCst: as in `notify`, for the poll that the caller has armed.
         fence(Ordering::SeqCst);

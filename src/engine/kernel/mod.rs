@@ -52,7 +52,7 @@ pub struct Kernel {
     pub background: Background,
     /// The counts of requests in flight may be wrong.
     is_in_doubt: AtomicBool,
-    /// The next events are likely to come from here: who waits sleeps here before anything is in
+    /// The next events are likely to come from here: waiters sleep here before anything is in
     /// flight, so that nobody has to be woken for the submission.
     is_expected: AtomicBool,
     completions: CompletionsRef,
@@ -137,7 +137,7 @@ impl Kernel {
         true
     }
 
-    /// Whether somebody who waits has to look for events, or sleep in an instance.
+    /// Whether waiters have to look for events, or sleep in an instance.
     #[inline]
     pub fn needs_watch(&self) -> bool {
         // SeqCst: a waiter that joined the list before it looks here is seen by `submit`, or sees
@@ -186,7 +186,7 @@ impl Kernel {
         }
     }
 
-    /// Something is on its way to an instance that had nothing in flight. Those who wait have to
+    /// Something is on its way to an instance that had nothing in flight. Waiters have to
     /// know that before it gets there: what another thread submits next is no news, and the
     /// submission may sleep.
     #[inline]
@@ -217,7 +217,7 @@ impl Kernel {
 
     /// After a submission: what is done already goes to the ring of the context, as in the kernel.
     pub fn end_submission(&self) {
-        // Those who wait will do it; they would have to be told if we did.
+        // Waiters will do it; they would have to be woken if we did.
         if self.completions().waiters.is_empty() {
             self.harvest_and_wake();
         }
@@ -278,8 +278,8 @@ impl Kernel {
         }
     }
 
-    /// A sleep here was not ended by an event: if nothing is in flight, nothing is expected. Whether that is
-    /// so.
+    /// A sleep here was not ended by an event: if nothing is in flight, nothing is expected.
+    /// Whether that is so.
     pub fn note_vain_sleep(&self) -> bool {
         let is_idle = !self.needs_watch();
         if is_idle {

@@ -21,8 +21,8 @@
 //! *Who may touch what*: a queue's list, under its lock, by submitters, workers and cancellation; a
 //! request is claimed under that lock when it is taken off.
 //!
-//! *Locks (order)*: `ready` (workers only), then a queue's. That of the [`Crew`] is taken alone, and
-//! only to start or end a thread. Submission takes no process-wide lock but for that.
+//! *Locks (order)*: `ready` (workers only), then a queue's. That of the [`Crew`] is taken alone,
+//! and only to start or end a thread. Submission takes no process-wide lock but for that.
 //!
 //! *Orderings*: a submitter queues; SeqCst fence; looks at the counts of idle, busy and all
 //! workers. A worker notes that it is idle, busy or about to exit; SeqCst fence; looks at the
@@ -244,7 +244,7 @@ impl Pool {
         shield: &mut Shield,
     ) -> Option<(&'static PoolQueue, &'static Request)> {
         let is_sent_home = || self.workers.is_over(id);
-        // Who comes back soon need not let signals in, and look at its credentials afterwards.
+        // A short rest: signals stay blocked, so the credentials need no second look.
         let mut is_short = true;
         loop {
             if is_sent_home() {
@@ -254,7 +254,7 @@ impl Pool {
                 return Some(found);
             }
             if is_short {
-                // Who reaps what this worker has just done may bring the next.
+                // The thread that reaps this result may submit the next request.
                 thread::give_way();
                 if let Some(found) = self.take() {
                     return Some(found);

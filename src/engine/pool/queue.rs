@@ -179,7 +179,7 @@ impl PoolQueue {
             request.set_owner(Owner::Nobody);
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             party.at_work().fetch_add(1, Ordering::Relaxed);
-            // Release: who sees the queue empty sees the request at work.
+            // Release: a thread that sees the queue empty sees the request at work.
             POOL.queued.fetch_sub(1, Ordering::Release);
             // Whoever claims a queued request takes it off the queue, under the same lock.
             let _ = request.state.claim();
@@ -191,12 +191,12 @@ impl PoolQueue {
     }
 }
 
-/// Who takes a request off a queue.
+/// What kind of thread takes a request off a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Party {
     /// A worker, to whom a queue has come.
     Worker,
-    /// Somebody else, who has the queue.
+    /// Another thread that has the queue.
     Helper,
 }
 

@@ -117,7 +117,7 @@ impl PoolQueue {
     /// Gives up what the batch holds, and calls workers for what it has queued.
     #[inline]
     pub fn flush(&'static self, batch: &mut Batch) {
-        // First: who has an event finds the file closed if the program has closed it.
+        // First: a program that has an event finds the file closed if it has closed it.
         batch.let_go(&self.completions().holds);
         if core::mem::take(&mut batch.has_queued) {
             self.wake_workers(batch.credentials());

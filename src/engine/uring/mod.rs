@@ -73,7 +73,7 @@ const MAX_SLEEP: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 const NO_ANSWER: i32 = 1;
 
 impl Uring {
-    /// Says where the events of this engine go, and who does what it cannot do.
+    /// Says where the events of this engine go, and which pool queue gets what it cannot do.
     pub fn open(&self, completions: &'static Completions, queue: &'static PoolQueue) {
         self.completions.set(completions);
         self.queue.store(ptr::from_ref(queue).cast_mut(), Ordering::Relaxed);
@@ -141,7 +141,7 @@ impl Uring {
         true
     }
 
-    /// Whether somebody who waits has to look for completions.
+    /// Whether waiters have to look for completions.
     #[inline]
     pub fn needs_watch(&self) -> bool {
         // SeqCst: a waiter that joined the list before it looks here is seen by `submit`, or sees
@@ -193,8 +193,8 @@ impl Uring {
         taken
     }
 
-    /// After a submission: what is done already goes to the ring, as in the kernel, and the submitter
-    /// is told of attempts that have failed.
+    /// After a submission: what is done already goes to the ring, as in the kernel, and the
+    /// submitter is told of attempts that have failed.
     pub fn look_after_submission(&self) {
         let Some(instance) = self.instance().filter(|instance| instance.needs_harvest()) else {
             return;
@@ -202,7 +202,7 @@ impl Uring {
         if self.completions().waiters.is_empty() || instance.has_overflown() {
             return self.harvest_and_wake();
         }
-        // Those who wait will do it; they would have to be told if we did.
+        // Waiters will do it; they would have to be woken if we did.
         let is_setback = |cqe: Cqe| {
             is_retriable(cqe.res)
                 && cqe.user_data & CANCELLATION == 0
