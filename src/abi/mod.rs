@@ -6,6 +6,5 @@ pub mod calls;
 pub mod compat;
 pub mod entry;
 pub mod exit;
-mod load;
 pub mod raw;
 pub mod symver;

@@ -120,17 +120,23 @@ impl Stack {
     }
 
     /// The topmost page of the stack that the calling thread runs on, with a frame at `frame`.
+    ///
+    /// The C library keeps what it knows of a thread at the top of its stack, and puts a page that is not
+    /// there below that stack. Not so for the first thread, so that one has to be known before the others
+    /// are.
     #[inline]
     fn top(frame: usize) -> Option<usize> {
-        let (own, main) = (this_thread(), FIRST_THREAD.load(Ordering::Relaxed));
-        let top = match own == main {
-            true => top_of_first_stack(),
-            // The C library keeps what it knows of a thread at the top of its stack, below which is a
-            // page that is not there. Not so for the first thread; so it has to be known.
-            false if main != 0 => own / PAGE,
-            false => return None,
-        };
-        (frame / PAGE..frame / PAGE + Stack::MAX_PAGES).contains(&top).then_some(top)
+        let near = frame / PAGE..frame / PAGE + Stack::MAX_PAGES;
+        let (own, of_first) = (this_thread(), top_of_first_stack());
+        let first = FIRST_THREAD.load(Ordering::Relaxed);
+        if near.contains(&of_first) {
+            if first == 0 {
+                FIRST_THREAD.store(own, Ordering::Relaxed);
+            }
+            return Some(of_first);
+        }
+        // Or it is a coroutine, or a handler with a stack of its own.
+        (first != 0 && own != first && near.contains(&(own / PAGE))).then_some(own / PAGE)
     }
 
     /// The lowest page that is known.
@@ -154,17 +160,13 @@ impl Stack {
     }
 }
 
-/// What the C library keeps of the first thread; 0: it is not known which that is.
+/// What the C library keeps of the first thread; 0: that has not called the library from its own stack.
 static FIRST_THREAD: AtomicUsize = AtomicUsize::new(0);
 
-/// The library was loaded, by the calling thread.
-pub fn loaded() {
+/// Notes the calling thread, if it is the first one: programs often make their contexts there.
+pub fn note_thread() {
     let frame = 0u8;
-    let page = (&raw const frame).addr() / PAGE;
-    // Not if it was loaded later, by another thread.
-    if (page..page + Stack::MAX_PAGES).contains(&top_of_first_stack()) {
-        FIRST_THREAD.store(this_thread(), Ordering::Relaxed);
-    }
+    let _ = Stack::top((&raw const frame).addr());
 }
 
 #[inline]
@@ -315,6 +317,9 @@ mod tests {
             known.note_writable(at / PAGE * PAGE + PAGE, |_| true);
             (before, known.is_writable(at, 8), Stack::top(at).is_some())
         };
+        // The first thread of a test does not run tests.
+        let first = FIRST_THREAD.load(Ordering::Relaxed);
+        FIRST_THREAD.store(first.max(1), Ordering::Relaxed);
         assert_eq!(std::thread::spawn(look).join().unwrap(), (false, true, true));
         let page = crate::sys::mmap::anonymous(PAGE, crate::sys::mmap::Protection::ReadWrite);
         assert_eq!(Stack::top(page.unwrap()), None, "as a coroutine's");

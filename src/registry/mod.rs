@@ -37,7 +37,7 @@ use crate::lock::Lock;
 use crate::memory::arena::{Arenas, PAGE, Region, View};
 use crate::memory::chunked::{Chunked, Zeroed};
 use crate::memory::radix::Radix;
-use crate::memory::user;
+use crate::memory::{known, user};
 use crate::process::fork_gate;
 use crate::process::fork_generation;
 use crate::process::reentrancy::{self, Left};
@@ -300,6 +300,7 @@ unsafe fn forget_parent(setup: &mut Setup, own: u32) {
 /// io_setup: a context for `requested` events, whose address goes to the program's variable at
 /// `target`.
 pub fn setup(requested: u32, target: usize, caller: Caller) -> Result<()> {
+    known::note_thread();
     if user::read_word(target)? != 0 || requested == 0 {
         return Err(Errno::INVAL);
     }
