@@ -10,7 +10,7 @@
 //! divergence: a program that protects or unmaps a part of them, and then passes it, gets a signal
 //! where the kernel says EFAULT.
 //!
-//! No system call is made: the program headers of the executable are in its memory, and libc knows
+//! No other system call is made: the program headers of the executable are in its memory, and libc knows
 //! the break.
 
 use core::ops::Range;
@@ -19,6 +19,7 @@ use core::slice;
 use libc::{AT_PAGESZ, AT_PHDR, AT_PHNUM, Elf64_Phdr, PF_W, PT_GNU_RELRO, PT_LOAD, PT_PHDR};
 
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+use crate::sys::mmap;
 
 const PAGE: usize = 4096;
 
@@ -77,25 +78,28 @@ impl Known {
         self.heap_end
     }
 
-    /// Whether an address is on the stack that the call runs on, though that is not known to be there.
-    pub fn may_be_stack(&self, addr: usize) -> bool {
-        let is_below = |top: usize| (self.frame..(top + 1) * PAGE).contains(&addr);
-        Stack::top(self.frame).is_some_and(is_below)
-    }
-
-    /// The page at `page` was found to be writable: it may belong to the heap or to the stack. `is_there`
-    /// tells of the page at an address whether it is writable, too.
+    /// The page at `page` was found to be writable: it may belong to the heap or to the stack.
     #[cold]
-    pub fn note_writable(&mut self, page: usize, is_there: impl Fn(usize) -> bool) {
+    pub fn note_writable(&mut self, page: usize) {
         if page >= data().end && page < self.heap_end() {
             // Relaxed: as above.
             HEAP_START.fetch_min(page, Ordering::Relaxed);
-        } else if self.may_be_stack(page)
-            && let Some(top) = Stack::top(self.frame)
-        {
-            Stack::of(top).note(top, self.frame, is_there);
-            self.stack_end = 0;
+        } else {
+            self.ask_stack(page);
         }
+    }
+
+    /// Asks whether the stack is there from the frame of the call on, if an address seems to be on it.
+    /// Whether that is so.
+    #[cold]
+    pub fn ask_stack(&mut self, addr: usize) -> bool {
+        let is_below = |top: &usize| (self.frame..(top + 1) * PAGE).contains(&addr);
+        let Some(top) = Stack::top(self.frame).filter(is_below) else { return false };
+        Stack::of(top).note(top, self.frame, |pages| {
+            mmap::is_writable(pages.start * PAGE, pages.len() * PAGE)
+        });
+        self.stack_end = 0;
+        addr < self.stack_end()
     }
 }
 
@@ -149,11 +153,11 @@ impl Stack {
         if is_it { top - count } else { usize::MAX }
     }
 
-    /// A page of it is writable: so is all from `frame` on, if `is_there` says so of each page.
-    fn note(&self, top: usize, frame: usize, is_there: impl Fn(usize) -> bool) {
+    /// It is known from `frame` on, if `is_writable` says so of the pages that are not known yet.
+    fn note(&self, top: usize, frame: usize, is_writable: impl FnOnce(Range<usize>) -> bool) {
         let first = frame / PAGE;
         let bottom = self.bottom(top).min(top + 1);
-        if first < bottom && (first..bottom).all(|page| is_there(page * PAGE)) {
+        if first < bottom && is_writable(first..bottom) {
             let word = (top as u64) << Stack::COUNT_BITS | (top - first) as u64;
             self.0.store(word, Ordering::Relaxed);
         }
@@ -275,7 +279,7 @@ mod tests {
 
     #[test]
     fn the_heap_is_known_from_what_was_found_to_its_end() {
-        let note_writable = |page| Known::new(8).note_writable(page, |_| false);
+        let note_writable = |page| Known::new(8).note_writable(page);
         let end = current_break().unwrap();
         // SAFETY: the heap of this process grows by what nobody else uses.
         let before = unsafe { libc::sbrk(2 * 4096) }.addr();
@@ -296,12 +300,12 @@ mod tests {
         let stack = Stack::default();
         let (top, at) = (0x7010, |page: usize| page * PAGE + 8);
         assert_eq!(stack.bottom(top), usize::MAX);
-        stack.note(top, at(0x7003), |page| page != 0x7005 * PAGE);
+        stack.note(top, at(0x7003), |pages| pages != (0x7003..0x7011));
         assert_eq!(stack.bottom(top), usize::MAX, "a gap");
         stack.note(top, at(0x7003), |_| true);
         assert_eq!(stack.bottom(top), 0x7003);
         assert_eq!(stack.bottom(top + 1), usize::MAX, "another stack");
-        stack.note(top, at(0x7001), |page| page < 0x7003 * PAGE);
+        stack.note(top, at(0x7001), |pages| pages == (0x7001..0x7003));
         assert_eq!(stack.bottom(top), 0x7001, "only what is new is asked about");
         stack.note(top, at(0x7000), |_| false);
         assert_eq!(stack.bottom(top), 0x7001);
@@ -314,8 +318,7 @@ mod tests {
             let at = (&raw const word).addr();
             let mut known = Known::new(at);
             let before = known.is_writable(at, 8);
-            known.note_writable(at / PAGE * PAGE + PAGE, |_| true);
-            (before, known.is_writable(at, 8), Stack::top(at).is_some())
+            (before, known.ask_stack(at), known.is_writable(at, 8))
         };
         // The first thread of a test does not run tests.
         let first = FIRST_THREAD.load(Ordering::Relaxed);

@@ -84,7 +84,7 @@ impl Pages {
                 return Ok(());
             }
             probe_write(word, page)?;
-            pages.known.note_writable(page * PAGE, |page| probe_write_by_futex(page).is_ok());
+            pages.known.note_writable(page * PAGE);
             Self::remember(&mut pages.writable, &mut pages.next, page);
             Ok(())
         })
@@ -101,9 +101,7 @@ impl Pages {
             if pages.writable.contains(&page) || pages.readable.contains(&page) {
                 return Ok(());
             }
-            if pages.known.may_be_stack(page * PAGE) && probe_write_by_futex(page * PAGE).is_ok() {
-                pages.known.note_writable(page * PAGE, |page| probe_write_by_futex(page).is_ok());
-                Self::remember(&mut pages.writable, &mut pages.next, page);
+            if pages.known.ask_stack(page * PAGE) {
                 return Ok(());
             }
             probe_read(word, page)?;
@@ -392,8 +390,7 @@ fn probe_write_by_sendfile(addr: usize) -> Result<()> {
     }
 }
 
-/// An atomic "or 0" by the kernel: twice the price of sendfile, but every kernel checks the memory, and
-/// other threads may write there.
+/// An atomic "or 0" by the kernel: twice the price of sendfile, but every kernel checks the memory.
 #[cold]
 fn probe_write_by_futex(addr: usize) -> Result<()> {
     // FUTEX_OP(FUTEX_OP_OR, 0, FUTEX_OP_CMP_LT, -2048): no value of a word is worth a wake-up.

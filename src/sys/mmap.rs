@@ -7,6 +7,7 @@ use libc::{
     SYS_mremap, SYS_munmap, SYS_process_vm_readv, c_int, iovec,
 };
 
+use crate::sync::{AtomicBool, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd;
 use crate::sys::raw::syscall;
@@ -141,6 +142,27 @@ pub unsafe fn unmap(addr: usize, len: usize) -> Result<()> {
 pub fn protect(addr: usize, len: usize, protection: Protection) -> Result<()> {
     // SAFETY: the callers pass ranges that only programs touch through raw pointers.
     unsafe { syscall!(SYS_mprotect, addr, len, protection.bits()) }.map(|_| ())
+}
+
+/// Whether all pages of a range are there and writable, as far as the kernel can say so (Linux 5.14).
+/// Nothing is written. Once it cannot, it is not asked again.
+pub fn is_writable(start: usize, len: usize) -> bool {
+    static CANNOT: AtomicBool = AtomicBool::new(false);
+    if CANNOT.load(Ordering::Relaxed) {
+        return false;
+    }
+    // SAFETY: the pages are made ready for writing, if they may be written; they keep what they hold.
+    let asked: Result<usize> =
+        unsafe { syscall!(SYS_madvise, start, len, libc::MADV_POPULATE_WRITE) };
+    match asked {
+        Ok(_) => true,
+        // A gap, or no right to write.
+        Err(Errno::NOMEM | Errno::FAULT) => false,
+        Err(_) => {
+            CANNOT.store(true, Ordering::Relaxed);
+            false
+        }
+    }
 }
 
 /// Keeps a forked child from inheriting the range.
