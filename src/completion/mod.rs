@@ -2,7 +2,7 @@
 //! That order is fs/aio.c's, aio_complete: a program that reads the eventfd finds the event in the
 //! ring.
 //!
-//! [`Completions`] is what engines and poller know of a context. Each checked request goes through
+//! [`Completions`] is what engines and poller know of a context. Each accepted request goes through
 //! here exactly once: [`Completions::post`] for what the caller finished itself,
 //! [`Completions::put`] for a reference to what completes asynchronously.
 //!

@@ -61,11 +61,13 @@ impl Context {
             return 0;
         }
         let submitted = self.engines.submit_iocbs(slots, iocbs).unwrap_or(0);
-        if fork_generation::is_forked() || self.is_dead() {
-            // A handler has forked, and this is the child; or it has destroyed the context.
+        if fork_generation::is_forked() {
+            // A handler has forked, and this is the child.
             return nr;
         }
         match submitted == nr {
+            // What a handler has destroyed has nothing to look at.
+            true if self.is_dead() => {}
             true => self.engines.end_iocbs(),
             false => self.completions.ring.unreserve(slots - submitted as u32),
         }

@@ -2,7 +2,7 @@
 //!
 //! One poll(2) asks for the readiness of all of them, one look-up holds their files. To the program
 //! they are submitted one by one all the same: the key of an iocb is cleared when those before it
-//! are checked, and an event comes after the key is cleared.
+//! are accepted, and an event comes after the key is cleared.
 
 use libc::pollfd;
 
@@ -57,7 +57,7 @@ impl Polls {
 }
 
 impl Context {
-    /// Submits the polls that wait, in order; counts those that are checked. At an error the rest
+    /// Submits the polls that wait, in order; counts those that are accepted. At an error the rest
     /// are forgotten.
     ///
     /// What is ready completes before this ends: it is looked for first; or, where polls have had

@@ -31,7 +31,7 @@ pub enum Submitted {
 
 impl Context {
     /// Submits up to `nr` iocbs, whose addresses are in the array at `iocbs`. Returns how many were
-    /// checked; the error of the first one, if none was. `stays`: the context becomes the kernel's
+    /// accepted; the error of the first one, if none was. `stays`: the context becomes the kernel's
     /// not for now.
     pub fn submit(&'static self, nr: usize, iocbs: usize, stays: bool) -> Submitted {
         // fs/aio.c, io_submit: more than the ring holds are silently left.
@@ -40,6 +40,10 @@ impl Context {
         let submitted = self.submit_believed(&mut pages, nr, iocbs);
         if submitted == nr && nr > 0 {
             return Submitted::Done(Ok(nr));
+        }
+        if self.is_dead() {
+            // A handler in the submission, or another thread, has begun io_destroy.
+            return Submitted::Done(answer(submitted, Some(Errno::INVAL)));
         }
         self.submit_rest(pages, submitted, nr, iocbs, stays)
     }
@@ -130,7 +134,7 @@ impl Context {
             }
         }
         if fork_generation::is_forked() {
-            // What is left is the parent's, and checked, as far as this process can tell.
+            // What is left is the parent's, and accepted, as far as this process can tell.
             return Submitted::Done(Ok(nr));
         }
         let last = self
@@ -350,13 +354,11 @@ impl Context {
         let is_served = !(checked.has_resfd() || self.is_background())
             || engine.background().is_none()
             || self.serve(Source::Engine(engine));
-        match is_served || !checked.has_resfd() {
-            true => engine.start(batch, checked, status, task),
-            false => {
-                self.engines.settle(batch);
-                self.engines.last_resort().start(batch, checked, status, task)
-            }
-        }
+        let engine = match is_served || !checked.has_resfd() {
+            true => engine,
+            false => self.engines.last_resort(),
+        };
+        self.engines.start(engine, batch, checked, status, task)
     }
 }
 

@@ -90,7 +90,7 @@ impl<'a> Sleeper<'a> {
             context,
             timeout: wait.timeout,
             // Programs that ask for no events may look into the ring afterwards.
-            room: Cell::new(room.max(1)),
+            room: Cell::new(if room == 0 { usize::MAX } else { room }),
             deadline: Cell::new(None),
             mask: wait.mask,
             unnotified: Cell::new(Harvest::default()),

@@ -5,7 +5,7 @@
 //! - As it is, with its neighbours, to an engine that reads the program's iocbs by itself
 //!   ([`Engines::submit_iocbs`]). There is no request of ours; the engine brings the event.
 //! - Decoded, and the calling thread does it ([`Engines::transfer_here`], [`Engines::sync_here`]).
-//! - Decoded, and an engine starts it ([`Engine::start`]). The engine makes a request with two
+//! - Decoded, and an engine starts it ([`Engines::start`]). The engine makes a request with two
 //!   references and puts one of them when the outcome is decided, in any thread: it claims the
 //!   request, stores the result and puts its reference.
 //!
@@ -160,7 +160,7 @@ impl Engine<'_> {
     #[inline]
     pub fn harvest(self, most: usize) -> Harvest {
         match self {
-            Engine::Kernel(kernel) if most > 0 && kernel.has_completions() => kernel.harvest(most),
+            Engine::Kernel(kernel) if kernel.has_completions() => kernel.harvest(most),
             Engine::Uring(uring) if uring.has_completions() => uring.harvest(),
             _ => Harvest::default(),
         }
@@ -233,22 +233,6 @@ impl Engine<'static> {
             _ => None,
         }
     }
-
-    /// Starts an operation, for an iocb that holds a slot and whose file has the flags `status`.
-    /// Errors are those of the submission; nothing was done then.
-    pub fn start(
-        self,
-        batch: &mut Batch,
-        checked: &Checked,
-        status: StatusFlags,
-        task: Task,
-    ) -> Result<Started> {
-        match self {
-            Engine::Kernel(_) => Ok(Started::Caller(task)),
-            Engine::Uring(uring) => uring.start(batch, checked, status, task),
-            Engine::Pool(queue) => queue.start(batch, checked, status, task),
-        }
-    }
 }
 
 /// The engines of a context. All-zero memory has nothing in them.
@@ -299,7 +283,7 @@ impl Engines {
     }
 
     /// Submits `count` of the program's iocbs, whose addresses are in the array at `iocbs`, and
-    /// which hold slots; how many were checked. Errors: the kernel's for the first one, EAGAIN if
+    /// which hold slots; how many were accepted. Errors: the kernel's for the first one, EAGAIN if
     /// there is no room. [`Engines::end_iocbs`] is due.
     #[inline]
     pub fn submit_iocbs(&self, count: u32, iocbs: usize) -> Result<usize> {
@@ -328,6 +312,35 @@ impl Engines {
         self.kernel.note_refusal(refusal);
     }
 
+    /// Starts an operation on an engine, for an iocb that holds a slot and whose file has the flags
+    /// `status`. Errors are those of the submission; nothing was done then.
+    pub fn start(
+        &'static self,
+        engine: Engine<'static>,
+        batch: &mut Batch,
+        checked: &Checked,
+        status: StatusFlags,
+        task: Task,
+    ) -> Result<Started> {
+        match engine {
+            Engine::Kernel(_) => Ok(Started::Caller(task)),
+            Engine::Uring(uring) => uring.start(batch, checked, status, task),
+            Engine::Pool(queue) => {
+                // Workers must not overtake what io_uring has been given of the batch.
+                self.settle_uring(batch);
+                queue.start(batch, checked, status, task)
+            }
+        }
+    }
+
+    #[inline]
+    fn settle_uring(&'static self, batch: &mut Batch) {
+        if batch.queue.has_requests() {
+            self.uring.flush(batch);
+        }
+        self.uring.wait_for_punted(batch);
+    }
+
     /// Everything that was started is on its way when this returns, or was done here.
     #[inline]
     pub fn flush(&'static self, batch: &mut Batch) {
@@ -340,8 +353,8 @@ impl Engines {
     /// The same, for something that must not overtake writes punted to io-wq.
     #[inline]
     pub fn settle(&'static self, batch: &mut Batch) {
-        self.flush(batch);
-        self.uring.wait_for_punted(batch);
+        self.settle_uring(batch);
+        self.pool.flush(batch);
     }
 
     /// Takes the completions that are there: see [`Engine::harvest`].

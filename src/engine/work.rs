@@ -73,7 +73,7 @@ impl Shield {
         before.own != self.own
     }
 
-    /// EventfdNotifier were let in.
+    /// Signals were let in.
     pub fn renew(&mut self) {
         self.own = Credentials::current();
     }

@@ -92,7 +92,7 @@ impl EventfdRef {
     }
 }
 
-/// EventfdNotifier for events that are in the ring, to be sent together: who waits cannot tell,
+/// Signals of eventfds for events that are in the ring, to be sent together: who waits cannot tell,
 /// since more may have been sent before it looks. [`EventfdNotifier::send`] is due.
 #[derive(Debug, Default)]
 #[must_use]

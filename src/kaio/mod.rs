@@ -210,7 +210,7 @@ impl Instance {
     }
 
     /// Submits `count` iocbs of the program, whose addresses are in its array at `iocbs`; how many
-    /// were checked.
+    /// were accepted.
     #[inline]
     pub fn submit(&self, count: usize, iocbs: usize) -> Result<usize> {
         kaio::submit(self.context(), count, iocbs)
@@ -228,6 +228,9 @@ impl Instance {
     /// other threads.
     pub fn harvest(&self, most: usize, mut take: impl FnMut(Event)) -> Found {
         let mut found = Found::default();
+        if most == 0 {
+            return found;
+        }
         let sleepers = self.harvest.lock();
         if sleepers.count == 0 {
             let next = self.read(|event| {

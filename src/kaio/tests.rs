@@ -167,3 +167,21 @@ fn a_watch_fires_once_and_is_given_up_for_another_descriptor() {
     assert!(instance.is_idle());
     cache::release(instance);
 }
+
+#[test]
+fn a_harvest_leaves_to_others_what_it_has_no_room_for() {
+    let Some(instance) = instance() else { return };
+    for has_sleeper in [false, true] {
+        assert!(!has_sleeper || instance.fall_asleep());
+        read(&instance, 5);
+        for (most, expected) in [(2, 2), (0, 0), (2, 2), (2, 1)] {
+            let mut data = Vec::new();
+            let found = instance.harvest(most, |event| data.push(event.data));
+            assert_eq!((found.events, data.len()), (expected, expected as usize), "{has_sleeper}");
+        }
+        assert!(!instance.has_events());
+        if has_sleeper {
+            assert_eq!(wake_up(&instance, None), NOTHING);
+        }
+    }
+}

@@ -48,7 +48,7 @@ pub(super) const ASLEEP: u32 = 2;
 /// It was taken from the call.
 const REVOKED: u32 = 3;
 
-/// What a call was at when it fell asleep: a request that it has checked and was doing itself.
+/// What a call was at when it fell asleep: a request that it has accepted and was doing itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Errand {
     /// What its event says.

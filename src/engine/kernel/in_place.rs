@@ -7,7 +7,7 @@
 //! context are the kernel's, with all that they do; only io_setup and io_destroy are not: the
 //! instance goes back to the cache, if nothing is in flight.
 //!
-//! *In flight* is what was checked and has not come into the ring. The tail of the ring counts
+//! *In flight* is what was accepted and has not come into the ring. The tail of the ring counts
 //! modulo its size, which is more than can be in flight; it is looked at in each submission.
 //!
 //! *Who may touch what*: to enter and to leave, the caller has the context to itself.
@@ -48,7 +48,7 @@ pub struct InPlace {
 
 #[derive(Debug)]
 struct Accounts {
-    /// Checked, and not in the ring as far as the tail was seen.
+    /// Accepted, and not in the ring as far as the tail was seen.
     in_flight: u32,
     tail: u32,
 }
@@ -125,14 +125,14 @@ impl InPlace {
         submitted
     }
 
-    fn count(&self, checked: u32) {
+    fn count(&self, accepted: u32) {
         let mut accounts = self.accounts.lock();
         // SAFETY: it lives until `leave`, which takes it out under the lock.
         let Some(instance) = (unsafe { self.instance.load(Ordering::Relaxed).as_ref() }) else {
             return;
         };
         let posted = accounts.look(instance);
-        accounts.in_flight = accounts.in_flight.wrapping_add(checked).wrapping_sub(posted);
+        accounts.in_flight = accounts.in_flight.wrapping_add(accepted).wrapping_sub(posted);
     }
 
     /// io_cancel.

@@ -153,7 +153,7 @@ impl Kernel {
     }
 
     /// Submits `count` iocbs, whose addresses are in the program's array at `iocbs`, and which hold
-    /// slots; how many were checked. Errors: the kernel's for the first one, EAGAIN if there is no
+    /// slots; how many were accepted. Errors: the kernel's for the first one, EAGAIN if there is no
     /// room.
     pub fn submit(&self, count: u32, iocbs: usize) -> Result<usize> {
         let mut instance = self.current().ok_or(Errno::AGAIN)?;

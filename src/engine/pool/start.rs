@@ -24,7 +24,7 @@ struct Held {
 }
 
 impl PoolQueue {
-    /// See [`crate::engine::Engine::start`].
+    /// See [`crate::engine::Engines::start`].
     #[cold]
     pub fn start(
         &'static self,

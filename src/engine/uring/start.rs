@@ -14,7 +14,7 @@ use crate::sys::file::Direction;
 use crate::sys::file_info::FileInfo;
 
 impl Uring {
-    /// See [`crate::engine::Engine::start`].
+    /// See [`crate::engine::Engines::start`].
     pub fn start(
         &'static self,
         batch: &mut Batch,
