@@ -7,8 +7,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where rustc keeps its copy of lld under the name that compilers look for; it tells them itself only
-/// on some targets, and from Rust 1.90 on.
+/// Where rustc keeps its copy of lld under the name that compilers look for; it tells them itself
+/// only on some targets, and from Rust 1.90 on.
 fn directory_of_lld() -> Option<PathBuf> {
     let rustc = env::var_os("RUSTC")?;
     let printed = Command::new(rustc).args(["--print", "sysroot"]).output().ok()?.stdout;

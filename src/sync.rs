@@ -1,5 +1,5 @@
-//! Atomics, fences, thread-local variables and threads: the only importer of `core::sync`, `std::sync`
-//! and `std::thread`.
+//! Atomics, fences, thread-local variables and threads: the only importer of `core::sync`,
+//! `std::sync` and `std::thread`.
 
 pub use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,

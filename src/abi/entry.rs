@@ -99,8 +99,9 @@ pub unsafe extern "C" fn io_destroy(ctx: io_context_t) -> c_int {
 ///
 /// Returns how many requests were accepted, which may be fewer than `nr`; or, when the first one
 /// is refused: -EAGAIN: no free slot, take events first; -EBADF: no such file, or not open for this
-/// operation; -EFAULT: unreadable iocb or array; -EINVAL: no such context, negative `nr`, or a field
-/// of the iocb is invalid; -EOPNOTSUPP: unknown `aio_rw_flags`; -EPERM: the priority is not allowed.
+/// operation; -EFAULT: unreadable iocb or array; -EINVAL: no such context, negative `nr`, or a
+/// field of the iocb is invalid; -EOPNOTSUPP: unknown `aio_rw_flags`; -EPERM: the priority is not
+/// allowed.
 ///
 /// # Safety
 /// Buffers named by the iocbs must be as the operations need them until their events.
@@ -113,8 +114,8 @@ pub unsafe extern "C" fn io_submit(ctx: io_context_t, nr: c_long, ios: *mut *mut
 /// A request that is cancelled still completes: its event follows through io_getevents(), with res
 /// 0 for a poll and -ECANCELED for work that had not been started. `evt` is not used.
 ///
-/// Returns -EINPROGRESS: cancelled, the event follows; -EINVAL: no such context, no such request, or
-/// too late, nothing changes and its event comes as usual; -EFAULT: unreadable iocb. Never 0.
+/// Returns -EINPROGRESS: cancelled, the event follows; -EINVAL: no such context, no such request,
+/// or too late, nothing changes and its event comes as usual; -EFAULT: unreadable iocb. Never 0.
 ///
 /// # Safety
 /// None beyond C's: `iocb` is probed before use and otherwise only compared.

@@ -2,7 +2,8 @@
 //!
 //! It precedes libc's in the look-up order. Numbers of the io_* family come here; all others go to
 //! the kernel by the instruction itself, with errno set as libc does it: no frame, no lock, no
-//! allocation, since signal handlers, vfork children and our own library's libc come through it too.
+//! allocation, since signal handlers, vfork children and our own library's libc come through it
+//! too.
 
 use core::ffi::c_long;
 

@@ -1,8 +1,8 @@
 //! io_submit without questions. What a context believes of descriptors decides how their iocbs are
 //! attempted: the kernel looks each of them up in any case before something is done.
 //!
-//! What a single transfer needs is inlined into one function: to move it from frame to frame would cost
-//! more than to decode it.
+//! What a single transfer needs is inlined into one function: to move it from frame to frame would
+//! cost more than to decode it.
 
 use crate::aio_abi::{IOCB_FLAG_RESFD, Iocb};
 use crate::context::Context;
@@ -92,8 +92,8 @@ impl Context {
         *known == Some(iocb.fildes)
     }
 
-    /// How many of `nr` iocbs an engine may do together. A thread that sleeps there takes their events before
-    /// they are in the ring, and what the submitter posts next would come first.
+    /// How many of `nr` iocbs an engine may do together. A thread that sleeps there takes their
+    /// events before they are in the ring, and what the submitter posts next would come first.
     ///
     /// divergence: one that begins to wait during the submission may do so.
     #[inline]

@@ -1,9 +1,9 @@
 //! io_submit: iocbs in order, each to the end of its submission before the next.
 //!
 //! Three kinds wait for each other for a moment. Polls that follow each other ([`super::polls`]).
-//! Iocbs that follow each other and that an engine gets as they are ([`Run`]). Requests that an engine
-//! has started and keeps until the end of the batch ([`crate::engine::Engines::flush`]). What can be
-//! submitted without questions does not come here ([`super::believed`]).
+//! Iocbs that follow each other and that an engine gets as they are ([`Run`]). Requests that an
+//! engine has started and keeps until the end of the batch ([`crate::engine::Engines::flush`]).
+//! What can be submitted without questions does not come here ([`super::believed`]).
 
 use crate::aio_abi::Iocb;
 use crate::context::Context;

@@ -441,8 +441,8 @@ impl<'a> Sleeper<'a> {
 
     /// How long a follower trusts others, and whether its time is over then; `rounds`: how often it
     /// has looked around. The harvester ends if the program closes its descriptors, and tells
-    /// nobody; the leader may be in a signal handler, or have left its call, and then the one that comes
-    /// next shall not wait for long.
+    /// nobody; the leader may be in a signal handler, or have left its call, and then the one that
+    /// comes next shall not wait for long.
     fn watch_over(&self, rounds: u32) -> Option<(Option<timespec>, bool)> {
         let poller = &self.context.poller;
         if poller.needs_harvest() || poller.is_led() {

@@ -1,11 +1,11 @@
 //! Which operations the kernel would finish inside io_submit.
 //!
-//! Buffered I/O always is. Direct I/O is asynchronous only when a device has to work: not for holes,
-//! not past the end, not when it is refused for its alignment. A write that extends the file or
-//! fills a hole runs in the caller too, so that it survives a SIGKILL as it does with the kernel:
-//! io_uring finds out by an attempt, the pool by asking for the blocks.
-//! Some file systems accept O_DIRECT and do nothing about it: there all is done in the caller.
-//! Syncs are asynchronous on files and directories; a file without an `fsync` refuses at once.
+//! Buffered I/O always is. Direct I/O is asynchronous only when a device has to work: not for
+//! holes, not past the end, not when it is refused for its alignment. A write that extends the file
+//! or fills a hole runs in the caller too, so that it survives a SIGKILL as it does with the
+//! kernel: io_uring finds out by an attempt, the pool by asking for the blocks. Some file systems
+//! accept O_DIRECT and do nothing about it: there all is done in the caller. Syncs are asynchronous
+//! on files and directories; a file without an `fsync` refuses at once.
 
 use libc::{RLIMIT_FSIZE, S_IFBLK, S_IFDIR, S_IFREG};
 

@@ -12,8 +12,8 @@ use crate::sys::fd::StatusFlags;
 
 /// How many descriptors are remembered.
 const PLACES: usize = 16;
-/// After so many uses of any of them one is asked about. A prime: descriptors that are used in turn are
-/// all asked about.
+/// After so many uses of any of them one is asked about. A prime: descriptors that are used in turn
+/// are all asked about.
 const USES: u32 = 61;
 
 /// What is believed of a descriptor: its status flags, and a bit that none of them has.

@@ -1,4 +1,5 @@
-//! What holds files and eventfds of the program's while requests need them, and what is believed of them.
+//! What holds files and eventfds of the program's while requests need them, and what is believed of
+//! them.
 
 pub mod beliefs;
 pub mod holds;

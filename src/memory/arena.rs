@@ -2,9 +2,10 @@
 //! the library's own, which stays valid when the program moves or unmaps its view, and which a
 //! forked child does not inherit.
 //!
-//! Rings are carved from arenas, so that thousands of contexts cost a handful of mappings. A mapping
-//! per context would end at vm.max_map_count. Of the program's view only the rings in use can be
-//! touched, so that a program that moves its ring finds its end, and takes nothing else along.
+//! Rings are carved from arenas, so that thousands of contexts cost a handful of mappings. A
+//! mapping per context would end at vm.max_map_count. Of the program's view only the rings in use
+//! can be touched, so that a program that moves its ring finds its end, and takes nothing else
+//! along.
 //!
 //! *Locks*: the registry holds its set-up lock around every call.
 
@@ -40,7 +41,8 @@ pub enum View {
     Moved(usize),
     /// It is gone, or something else is there.
     Gone,
-    /// The same, but the program has done nothing: it was given away, and somebody was quicker than us.
+    /// The same, but the program has done nothing: it was given away, and somebody was quicker than
+    /// us.
     Lost,
 }
 
@@ -162,8 +164,8 @@ impl Arena {
             }
         } else {
             if let View::Moved(addr) = view {
-                // SAFETY: the registry proved that this is a view of the ring; io_destroy unmaps it,
-                // as kernel AIO does.
+                // SAFETY: the registry proved that this is a view of the ring; io_destroy unmaps
+                // it, as kernel AIO does.
                 let _ = unsafe { mmap::unmap(addr, len) };
             }
             self.lost += region.pages;

@@ -1,17 +1,17 @@
-//! Memory of the program that is known to be there without asking: its writable data; its heap, from
-//! the lowest address on that was asked about; and the stack that the calling thread was started with,
-//! from the lowest frame on that was asked about, while the thread runs on it.
+//! Memory of the program that is known to be there without asking: its writable data; its heap,
+//! from the lowest address on that was asked about; and the stack that the calling thread was
+//! started with, from the lowest frame on that was asked about, while the thread runs on it.
 //!
-//! Data and heap are mapped as long as the process lives, but for what free(3) gives back at the end of
-//! the heap, which is looked up each time. The kernel puts the heap some way behind the data and nothing
-//! between them, so that what is there and lies between the data and the break belongs to the heap. That
-//! a stack has no gap is asked once ([`Stack`]).
+//! Data and heap are mapped as long as the process lives, but for what free(3) gives back at the
+//! end of the heap, which is looked up each time. The kernel puts the heap some way behind the data
+//! and nothing between them, so that what is there and lies between the data and the break belongs
+//! to the heap. That a stack has no gap is asked once ([`Stack`]).
 //!
 //! divergence: a program that protects or unmaps a part of them, and then passes it, gets a signal
 //! where the kernel says EFAULT.
 //!
-//! No other system call is made: the program headers of the executable are in its memory, and libc knows
-//! the break.
+//! No other system call is made: the program headers of the executable are in its memory, and libc
+//! knows the break.
 
 use core::ops::Range;
 use core::slice;
@@ -89,8 +89,8 @@ impl Known {
         }
     }
 
-    /// Asks whether the stack is there from the frame of the call on, if an address seems to be on it.
-    /// Whether that is so.
+    /// Asks whether the stack is there from the frame of the call on, if an address seems to be on
+    /// it. Whether that is so.
     #[cold]
     pub fn ask_stack(&mut self, addr: usize) -> bool {
         let is_below = |top: &usize| (self.frame..(top + 1) * PAGE).contains(&addr);
@@ -103,9 +103,9 @@ impl Known {
     }
 }
 
-/// The stack of a thread, from some page up to its top without a gap: the number of the topmost page in the
-/// upper bits, how many lie below it in the lower. A stack is known by its top, which stays while its
-/// thread lives; a coroutine's stack has none that we know.
+/// The stack of a thread, from some page up to its top without a gap: the number of the topmost
+/// page in the upper bits, how many lie below it in the lower. A stack is known by its top, which
+/// stays while its thread lives; a coroutine's stack has none that we know.
 #[derive(Debug, Default)]
 struct Stack(AtomicU64);
 
@@ -125,9 +125,9 @@ impl Stack {
 
     /// The topmost page of the stack that the calling thread runs on, with a frame at `frame`.
     ///
-    /// The C library keeps what it knows of a thread at the top of its stack, and puts a page that is not
-    /// there below that stack. Not so for the first thread, so that one has to be known before the others
-    /// are.
+    /// The C library keeps what it knows of a thread at the top of its stack, and puts a page that
+    /// is not there below that stack. Not so for the first thread, so that one has to be known
+    /// before the others are.
     #[inline]
     fn top(frame: usize) -> Option<usize> {
         let near = frame / PAGE..frame / PAGE + Stack::MAX_PAGES;
@@ -164,7 +164,8 @@ impl Stack {
     }
 }
 
-/// What the C library keeps of the first thread; 0: that has not called the library from its own stack.
+/// What the C library keeps of the first thread; 0: that has not called the library from its own
+/// stack.
 static FIRST_THREAD: AtomicUsize = AtomicUsize::new(0);
 
 /// Notes the calling thread, if it is the first one: programs often make their contexts there.
@@ -179,8 +180,8 @@ fn this_thread() -> usize {
     unsafe { libc::pthread_self() as usize }
 }
 
-/// The topmost page of the first thread's stack, as far as we need it: the kernel has put 16 random bytes
-/// there.
+/// The topmost page of the first thread's stack, as far as we need it: the kernel has put 16 random
+/// bytes there.
 fn top_of_first_stack() -> usize {
     static TOP: AtomicUsize = AtomicUsize::new(0);
     match TOP.load(Ordering::Relaxed) {

@@ -1,7 +1,8 @@
 //! A tree from page-aligned addresses to pointers, read without a lock.
 //!
-//! Three levels of 4096 entries cover 48 bits of address. Nodes are made as they are needed and never
-//! freed, so that a reader needs no protection: it finds the pointer that was stored, or null.
+//! Three levels of 4096 entries cover 48 bits of address. Nodes are made as they are needed and
+//! never freed, so that a reader needs no protection: it finds the pointer that was stored, or
+//! null.
 //!
 //! *Who may touch what*: writers serialise themselves; readers come at any time.
 

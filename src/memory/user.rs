@@ -3,8 +3,8 @@
 //! A bad pointer must give EFAULT, not a crash, and no signal handler of ours may be needed for
 //! that. So the kernel is asked first, by system calls that read or rewrite a few bytes and fail
 //! with EFAULT where a copy would. What is known to be good is remembered for one call of the
-//! library only ([`Pages`]): by the next one the program may have unmapped it. What [`super::known`] knows
-//! needs no question.
+//! library only ([`Pages`]): by the next one the program may have unmapped it. What
+//! [`super::known`] knows needs no question.
 
 use core::ffi::c_int;
 use core::mem::{MaybeUninit, align_of, size_of};
@@ -199,8 +199,8 @@ pub fn is_same_page(a: usize, b: usize) -> bool {
 
 /// Reads a `T` of the program's once, word by word.
 ///
-/// The words are atomic where they are aligned: another thread of the program may write there, and a
-/// call of ours may write the key of an iocb.
+/// The words are atomic where they are aligned: another thread of the program may write there, and
+/// a call of ours may write the key of an iocb.
 ///
 /// # Safety
 /// The `T` at `addr` was found to be readable in this call, and any bits must make one.
@@ -212,8 +212,8 @@ pub unsafe fn read<T: Copy>(addr: usize) -> T {
     let from = core::ptr::with_exposed_provenance_mut::<u8>(addr);
     let mut value = MaybeUninit::<T>::uninit();
     let to = value.as_mut_ptr().cast::<u8>();
-    // SAFETY, both: inside the `T`, and aligned, since its place and size are. Relaxed: what else the
-    // program has written it makes known by the call.
+    // SAFETY, both: inside the `T`, and aligned, since its place and size are. Relaxed: what else
+    // the program has written it makes known by the call.
     if size.is_multiple_of(DOUBLE) && addr.is_multiple_of(DOUBLE) {
         for index in 0..size / DOUBLE {
             // SAFETY: as above.
@@ -272,8 +272,8 @@ pub fn write_key(iocb: usize, access: KeyAccess) -> Result<()> {
     }
     let key = iocb.wrapping_add(core::mem::offset_of!(Iocb, key));
     if key.is_multiple_of(align_of::<AtomicU32>()) {
-        // SAFETY: `read_iocb` of this call found the key writable. Relaxed: it publishes nothing; atomic,
-        // since another thread may submit or cancel the same iocb at this moment.
+        // SAFETY: `read_iocb` of this call found the key writable. Relaxed: it publishes nothing;
+        // atomic, since another thread may submit or cancel the same iocb at this moment.
         unsafe { AtomicU32::from_ptr(core::ptr::with_exposed_provenance_mut(key)) }
             .store(0, Ordering::Relaxed);
     } else {
@@ -415,8 +415,8 @@ fn probe_write_by_futex(addr: usize) -> Result<()> {
 /// Whether this kernel's sendfile touches the offset before it looks at the files; Linux does,
 /// other kernels need not, and a seccomp filter may answer in its place.
 ///
-/// The bad address is one that can be read: a call that refuses it has written, and valgrind, to which
-/// it is a good one, has nothing to report.
+/// The bad address is one that can be read: a call that refuses it has written, and valgrind, to
+/// which it is a good one, has nothing to report.
 #[cold]
 fn sendfile_probes() -> bool {
     static CONSTANT: u64 = 1;

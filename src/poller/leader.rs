@@ -8,8 +8,8 @@ use crate::sys::errno::{Errno, Result};
 use crate::sys::poll::SigSet;
 use crate::sys::{bell, poll};
 
-/// The right to sleep on the epoll, held by one thread at a time. It can be taken from a thread that
-/// has left its call.
+/// The right to sleep on the epoll, held by one thread at a time. It can be taken from a thread
+/// that has left its call.
 #[derive(Debug)]
 pub struct Leader<'a> {
     poller: &'a Poller,

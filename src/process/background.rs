@@ -89,7 +89,8 @@ impl Background {
         self.counted.store(0, Ordering::Relaxed);
     }
 
-    /// Notes that a harvester serves this source. False: it was noted before. Under the harvester's lock.
+    /// Notes that a harvester serves this source. False: it was noted before. Under the harvester's
+    /// lock.
     pub fn count_for(&self, harvester: u32) -> bool {
         self.counted.swap(harvester, Ordering::Relaxed) != harvester
     }

@@ -1,15 +1,15 @@
 //! Threads that are started on demand, exit one by one when they are idle, and are ended together.
 //!
-//! A member has a number, its place among the threads, and an epoch. [`Crew::end`] begins a new epoch;
-//! members of an older one exit as soon as they look ([`Crew::is_over`]), and are joined. A member that
-//! has nothing to do exits by itself, unless it is needed ([`Crew::try_exit`]).
+//! A member has a number, its place among the threads, and an epoch. [`Crew::end`] begins a new
+//! epoch; members of an older one exit as soon as they look ([`Crew::is_over`]), and are joined. A
+//! member that has nothing to do exits by itself, unless it is needed ([`Crew::try_exit`]).
 //!
 //! *Locks*: `members` is taken to start and to end a thread, and not while somebody waits for one.
 //!
 //! *Orderings*: a submitter queues; SeqCst fence; looks how many members there are. A member that
 //! exits counts itself out; SeqCst fence; looks at the work. The two fences are ordered: either the
-//! member sees the work and stays, or the submitter sees that nobody is there. AcqRel would let both read
-//! old values. `tests/models/crew.rs` runs this file under loom.
+//! member sees the work and stays, or the submitter sees that nobody is there. AcqRel would let
+//! both read old values. `tests/models/crew.rs` runs this file under loom.
 
 use crate::lock::Lock;
 use crate::sync::{AtomicU32, Ordering, fence};
@@ -41,8 +41,9 @@ pub(crate) struct Member<T> {
     epoch: u32,
 }
 
-/// See the module. `T` is what joins a thread; there are `N` at most. It begins with no member, count 0 and
-/// epoch 0, for which the atomics of a model have no constant; so a static says it itself.
+/// See the module. `T` is what joins a thread; there are `N` at most. It begins with no member,
+/// count 0 and epoch 0, for which the atomics of a model have no constant; so a static says it
+/// itself.
 #[derive(Debug)]
 pub struct Crew<T, const N: usize> {
     pub(crate) members: Lock<[Option<Member<T>>; N]>,
@@ -58,8 +59,8 @@ impl<T: Copy, const N: usize> Crew<T, N> {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Starts one more thread by `start`, which is told what it is. False: there are too many, or it could
-    /// not be started.
+    /// Starts one more thread by `start`, which is told what it is. False: there are too many, or
+    /// it could not be started.
     pub fn add(&self, start: impl FnOnce(MemberId) -> Option<T>) -> bool {
         let mut members = self.members.lock();
         let Some(number) = members.iter().position(Option::is_none) else { return false };
@@ -69,8 +70,8 @@ impl<T: Copy, const N: usize> Crew<T, N> {
         if let Some(place) = members.get_mut(number) {
             *place = Some(Member { thread, epoch });
         }
-        // Counted once it is there, so that nobody relies on a member that never comes; it cannot have
-        // exited: that takes the lock which is held here.
+        // Counted once it is there, so that nobody relies on a member that never comes; it cannot
+        // have exited: that takes the lock which is held here.
         self.count.fetch_add(1, Ordering::Relaxed);
         true
     }
@@ -81,8 +82,8 @@ impl<T: Copy, const N: usize> Crew<T, N> {
         self.epoch.load(Ordering::Relaxed) != id.epoch
     }
 
-    /// The calling thread, a member, exits, if nobody needs it by then. `detach`: nobody will join it. False:
-    /// it has to stay.
+    /// The calling thread, a member, exits, if nobody needs it by then. `detach`: nobody will join
+    /// it. False: it has to stay.
     pub fn try_exit(
         &self,
         id: MemberId,
@@ -108,7 +109,8 @@ impl<T: Copy, const N: usize> Crew<T, N> {
         true
     }
 
-    /// Ends all members: `wake` gets them out of their sleep, `join` waits for one. False: there were none.
+    /// Ends all members: `wake` gets them out of their sleep, `join` waits for one. False: there
+    /// were none.
     pub fn end(&self, wake: impl FnOnce(), join: impl Fn(T)) -> bool {
         let ended = {
             let members = self.members.lock();
@@ -116,8 +118,8 @@ impl<T: Copy, const N: usize> Crew<T, N> {
                 return false;
             }
             let epoch = self.epoch.fetch_add(1, Ordering::Relaxed);
-            // SeqCst: between the end of an epoch and the look at the sleepers; pairs with the fence of a
-            // member that falls asleep, before its look whether its epoch is over.
+            // SeqCst: between the end of an epoch and the look at the sleepers; pairs with the
+            // fence of a member that falls asleep, before its look whether its epoch is over.
             fence(Ordering::SeqCst);
             members.map(|member| member.filter(|member| member.epoch == epoch))
         };

@@ -1,5 +1,5 @@
-//! Rundown protection: the harvester looks at a source of completions only while that is open, and who
-//! closes it waits until the harvester has left.
+//! Rundown protection: the harvester looks at a source of completions only while that is open, and
+//! who closes it waits until the harvester has left.
 //!
 //! The harvester knows a source by its address, and may come late: the memory of a source is never
 //! unmapped, and where the source is closed the harvester does nothing.
@@ -39,7 +39,8 @@ impl Rundown {
 
     /// Lets nobody in any more, and waits until nobody is inside.
     pub fn close_and_wait(&self) {
-        // AcqRel: pairs with both sides of `enter`: Acquire with its Release, Release with its Acquire.
+        // AcqRel: pairs with both sides of `enter`: Acquire with its Release, Release with its
+        // Acquire.
         let mut state = self.state.fetch_or(CLOSED, Ordering::AcqRel) | CLOSED;
         while state != CLOSED {
             futex::wait(&self.state, state);

@@ -88,8 +88,8 @@ fn is_alive(slot: &Slot) -> bool {
     slot.references.load(Ordering::Acquire) & DEAD == 0 && slot.address.load(Ordering::Relaxed) != 0
 }
 
-/// The same for a context that is the kernel's, which follows the program. Slots from `high` on were
-/// never used.
+/// The same for a context that is the kernel's, which follows the program. Slots from `high` on
+/// were never used.
 fn find_in_place(high: u32, address: usize, id: u32) -> Option<&'static Slot> {
     (0..high)
         .filter_map(|index| SLOTS.get(index))

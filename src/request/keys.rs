@@ -1,11 +1,11 @@
 //! From which iocbs the requests of a slab were made: io_cancel asks for the oldest of one.
 //!
-//! A hash table, with at least as many buckets as there have been requests at a time, chained through
-//! the places of the requests, the oldest first: so no call walks over all requests. It grows by
-//! halves of chains, which keeps their order.
+//! A hash table, with at least as many buckets as there have been requests at a time, chained
+//! through the places of the requests, the oldest first: so no call walks over all requests. It
+//! grows by halves of chains, which keeps their order.
 //!
-//! *Locks*: everything here is touched under the slab's lock. The atomics are for memory that starts as
-//! zeros and is shared.
+//! *Locks*: everything here is touched under the slab's lock. The atomics are for memory that
+//! starts as zeros and is shared.
 
 use crate::memory::chunked::{Chunked, Zeroed};
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};

@@ -10,7 +10,8 @@
 //! 1. The outcome is decided by exactly one party: the one whose [`State::claim`] wins. It owns the
 //!    asynchronous side's reference from then on.
 //! 2. The result is written between a won claim and the `put` that follows it, by the winner only;
-//!    after that the submitter may change it, if it holds the last reference ([`State::references`]).
+//!    after that the submitter may change it, if it holds the last reference
+//!    ([`State::references`]).
 //! 3. A third party (cancellation) holds a reference of its own while it works, so that the request
 //!    does not end under its hands.
 //! 4. Cancellation looks only at requests that are armed: the submission may still fail before.
@@ -105,8 +106,8 @@ impl State {
 
     /// Drops a reference.
     pub fn put(&self) -> Put {
-        // AcqRel: Release publishes the result of the winner to the last one, which sees it by Acquire,
-        // and with it everything that the others did with the request.
+        // AcqRel: Release publishes the result of the winner to the last one, which sees it by
+        // Acquire, and with it everything that the others did with the request.
         let word = self.0.fetch_sub(REFERENCE, Ordering::AcqRel);
         debug_assert!(word >= REFERENCE, "a reference was dropped twice");
         if word / REFERENCE == 1 { Put::Last } else { Put::Shared }

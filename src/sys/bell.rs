@@ -1,12 +1,12 @@
 //! Bells: descriptors by which one thread wakes another that sleeps in ppoll or epoll.
 //!
-//! The program may close a bell and put a file of its own at the number in any moment, also between a
-//! look at the number and its use. So nothing is ever written to a bell or read from it. It is a
-//! timerfd: the calls that set it are refused by every other file (fs/timerfd.c, timerfd_fget: EINVAL),
-//! and do not change one.
+//! The program may close a bell and put a file of its own at the number in any moment, also between
+//! a look at the number and its use. So nothing is ever written to a bell or read from it. It is a
+//! timerfd: the calls that set it are refused by every other file (fs/timerfd.c, timerfd_fget:
+//! EINVAL), and do not change one.
 //!
-//! A sandbox may forbid timers. Then bells are eventfds, written to after a look. If it does so later,
-//! those that were made cannot be rung: sleepers look around after a second.
+//! A sandbox may forbid timers. Then bells are eventfds, written to after a look. If it does so
+//! later, those that were made cannot be rung: sleepers look around after a second.
 
 use core::mem::MaybeUninit;
 

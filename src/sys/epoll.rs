@@ -47,8 +47,8 @@ pub fn create_marked() -> Result<(OwnedFd, OwnedFd)> {
     Ok((epoll, mark))
 }
 
-/// Whether two numbers still mean what [`create_marked`] made, and not what the program opened after
-/// it had closed them.
+/// Whether two numbers still mean what [`create_marked`] made, and not what the program opened
+/// after it had closed them.
 pub fn is_intact(epoll: c_int, mark: c_int) -> bool {
     // All such pairs have the same registration: if the numbers mean another one, nothing changes.
     match modify(epoll, mark, MARK_EVENTS, MARK) {
@@ -114,8 +114,8 @@ fn wait_precisely(epoll: c_int, events: &mut [epoll_event], timeout_ms: c_int) -
 
 /// What ppoll does, for where a filter refuses that.
 ///
-/// Of several entries for one descriptor those after the first are looked at once, not waited for: our
-/// own sleeps have none.
+/// Of several entries for one descriptor those after the first are looked at once, not waited for:
+/// our own sleeps have none.
 #[cold]
 pub(super) fn poll(
     fds: &mut [pollfd],
@@ -155,8 +155,8 @@ pub(super) fn poll(
     Ok(ready + count)
 }
 
-/// Sleeps until something is ready, `timeout` has passed, or a handler runs: EINTR. Unlike epoll_pwait,
-/// pselect6 tells of nothing else (fs/select.c, poll_select_finish).
+/// Sleeps until something is ready, `timeout` has passed, or a handler runs: EINTR. Unlike
+/// epoll_pwait, pselect6 tells of nothing else (fs/select.c, poll_select_finish).
 fn sleep(epoll: c_int, timeout: Option<&timespec>, mask: Option<&SigSet>) -> Result<()> {
     const BITS: usize = u64::BITS as usize;
     let mut set = [0u64; 4096 / BITS];

@@ -1,8 +1,8 @@
-//! Planned failures of system calls, for the test `faults`; only with the feature `fault-injection`,
-//! which no shipped library has.
+//! Planned failures of system calls, for the test `faults`; only with the feature
+//! `fault-injection`, which no shipped library has.
 //!
-//! The test program shares a [`Plan`] with the library, whose address the environment tells. A call that
-//! fails by plan is not made; a short one is made with less.
+//! The test program shares a [`Plan`] with the library, whose address the environment tells. A call
+//! that fails by plan is not made; a short one is made with less.
 
 use core::ffi::{CStr, c_char};
 

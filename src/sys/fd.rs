@@ -129,8 +129,8 @@ pub fn is_closed_on_exec(fd: c_int) -> bool {
     flags.is_ok_and(|flags| flags & libc::FD_CLOEXEC as usize != 0)
 }
 
-/// Closes what a forked child has inherited of ours, unless the program has put something else there:
-/// dup2 clears the flag that all descriptors of ours have.
+/// Closes what a forked child has inherited of ours, unless the program has put something else
+/// there: dup2 clears the flag that all descriptors of ours have.
 pub fn close_inherited(fd: c_int) {
     if is_closed_on_exec(fd) {
         close(fd);
@@ -330,8 +330,8 @@ pub fn is_eventfd(fd: c_int) -> bool {
         return is_it;
     }
     // Without /proc: an eventfd refuses a write of less than 8 bytes; others can be written, or
-    // cannot at all and are not ready for it. Anonymous inodes have no type: the write must not reach
-    // a socket.
+    // cannot at all and are not ready for it. Anonymous inodes have no type: the write must not
+    // reach a socket.
     if !is_anonymous(fd) {
         return false;
     }
@@ -385,8 +385,8 @@ pub fn reopen_for_reading(fd: c_int) -> Result<OwnedFd> {
     reopen(fd, libc::O_RDONLY)
 }
 
-/// A second open of the FIFO behind `fd` that does not block, for one direction. Whoever is at the other
-/// end sees no difference as long as `fd` itself is open for it.
+/// A second open of the FIFO behind `fd` that does not block, for one direction. Whoever is at the
+/// other end sees no difference as long as `fd` itself is open for it.
 pub fn reopen_fifo(fd: c_int, direction: Direction) -> Result<OwnedFd> {
     let mode = match direction {
         Direction::Read => libc::O_RDONLY,
@@ -452,8 +452,8 @@ pub fn is_on_pseudo_file_system(fd: c_int) -> bool {
     file_system(fd).is_some_and(|kind| PSEUDO.contains(&kind))
 }
 
-/// Whether `fd` is on a file system that accepts O_DIRECT, but reads and writes its files before the call
-/// returns, whoever asks.
+/// Whether `fd` is on a file system that accepts O_DIRECT, but reads and writes its files before
+/// the call returns, whoever asks.
 pub fn is_on_synchronous_file_system(fd: c_int) -> bool {
     /// <linux/magic.h>: tmpfs, ramfs, hugetlbfs; and ZFS.
     const SYNCHRONOUS: [i64; 4] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6, 0x2fc1_2fc1];
@@ -550,7 +550,8 @@ pub fn eventfd_add(fd: c_int, count: u64) -> bool {
     if matches!(added, Ok(_) | Err(Errno::BADF)) {
         return added.is_ok();
     }
-    // A reader that is not told waits for ever: once more, unless it is full, when that changes nothing.
+    // A reader that is not told waits for ever: once more, unless it is full, when that changes
+    // nothing.
     let iov = [libc::iovec { iov_base: (&raw const count).cast_mut().cast(), iov_len: 8 }];
     // SAFETY: as above.
     let added = unsafe { file::vectored(Direction::Write, fd, &iov, NO_OFFSET, 0) };

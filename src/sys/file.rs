@@ -55,8 +55,8 @@ pub unsafe fn vectored(
     }
 }
 
-/// What the older calls can do of [`vectored`]. EOPNOTSUPP: not this flag; ENOSYS: such flags only ask
-/// what a file can do, and there is no answer.
+/// What the older calls can do of [`vectored`]. EOPNOTSUPP: not this flag; ENOSYS: such flags only
+/// ask what a file can do, and there is no answer.
 ///
 /// # Safety
 /// As [`vectored`].
@@ -155,8 +155,8 @@ pub fn sync(fd: c_int, data_only: bool) -> Result<()> {
 
 /// Drops cached pages around a range of a file, if they are clean.
 ///
-/// A page may be part of a large one, and those go as a whole or not at all: so the range is widened
-/// to the largest that there are.
+/// A page may be part of a large one, and those go as a whole or not at all: so the range is
+/// widened to the largest that there are.
 pub fn forget_cached(fd: c_int, offset: u64, len: u64) {
     const LARGEST: u64 = 2 << 20;
     let start = offset / LARGEST * LARGEST;

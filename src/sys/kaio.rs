@@ -31,16 +31,17 @@ pub fn destroy(context: usize) -> Result<()> {
     unsafe { syscall!(SYS_io_destroy, context) }.map(|_| ())
 }
 
-/// Submits `count` iocbs whose addresses are in the array at `iocbs`; how many were accepted. Errors
-/// are those of the first one. Nothing of the caller's memory is believed: the kernel checks it.
+/// Submits `count` iocbs whose addresses are in the array at `iocbs`; how many were accepted.
+/// Errors are those of the first one. Nothing of the caller's memory is believed: the kernel checks
+/// it.
 #[inline]
 pub fn submit(context: usize, count: usize, iocbs: usize) -> Result<usize> {
     // SAFETY: the kernel checks the addresses; what the iocbs ask for is their maker's matter.
     unsafe { syscall!(SYS_io_submit, context, count, iocbs) }
 }
 
-/// Cancels the request that was made of the iocb at an address. EINPROGRESS: its event will come; EINVAL:
-/// it cannot be.
+/// Cancels the request that was made of the iocb at an address. EINPROGRESS: its event will come;
+/// EINVAL: it cannot be.
 pub fn cancel(context: usize, iocb: usize) -> Result<()> {
     let mut unused = Event::default();
     // SAFETY: the kernel reads the key of the iocb, if it is there; and writes at most the event.
@@ -78,11 +79,12 @@ pub fn getevents(arguments: &GetEvents) -> Result<usize> {
     }
 }
 
-/// Takes events, and sleeps until there are `count` of them, at most `timeout`, with `mask` in force
-/// meanwhile. Fewer: it took too long, or a signal came. EINTR: a signal came, and there are none.
+/// Takes events, and sleeps until there are `count` of them, at most `timeout`, with `mask` in
+/// force meanwhile. Fewer: it took too long, or a signal came. EINTR: a signal came, and there are
+/// none.
 ///
-/// Task work of the thread counts as a signal. If there are no events then, a sleep with `is_restarted`
-/// begins again.
+/// Task work of the thread counts as a signal. If there are no events then, a sleep with
+/// `is_restarted` begins again.
 pub fn take(
     context: usize,
     count: usize,

@@ -101,8 +101,8 @@ pub unsafe fn move_onto(addr: usize, len: usize, to: usize) -> Result<()> {
     unsafe { syscall!(SYS_mremap, addr, len, len, flags, to) }.map(|_| ())
 }
 
-/// Shows shared memory a second time at an address where nothing is, for forked children, too. EEXIST:
-/// something is there.
+/// Shows shared memory a second time at an address where nothing is, for forked children, too.
+/// EEXIST: something is there.
 pub fn show_again(addr: usize, len: usize, at: usize) -> Result<()> {
     // Takes the address first: mremap would replace what another thread has mapped there meanwhile.
     let taken = map(at, len, Protection::None, MAP_PRIVATE | MAP_FIXED_NOREPLACE)?;
@@ -144,14 +144,15 @@ pub fn protect(addr: usize, len: usize, protection: Protection) -> Result<()> {
     unsafe { syscall!(SYS_mprotect, addr, len, protection.bits()) }.map(|_| ())
 }
 
-/// Whether all pages of a range are there and writable, as far as the kernel can say so (Linux 5.14).
-/// Nothing is written. Once it cannot, it is not asked again.
+/// Whether all pages of a range are there and writable, as far as the kernel can say so (Linux
+/// 5.14). Nothing is written. Once it cannot, it is not asked again.
 pub fn is_writable(start: usize, len: usize) -> bool {
     static CANNOT: AtomicBool = AtomicBool::new(false);
     if CANNOT.load(Ordering::Relaxed) {
         return false;
     }
-    // SAFETY: the pages are made ready for writing, if they may be written; they keep what they hold.
+    // SAFETY: the pages are made ready for writing, if they may be written; they keep what they
+    // hold.
     let asked: Result<usize> =
         unsafe { syscall!(SYS_madvise, start, len, libc::MADV_POPULATE_WRITE) };
     match asked {

@@ -23,7 +23,8 @@ pub fn is_refused(number: c_long, error: Errno) -> bool {
 #[cold]
 fn is_answered_by_filter(number: c_long, error: Errno) -> bool {
     const NO_FILE: isize = -1;
-    // Where epoll_ctl has its event: valgrind looks at it before the kernel looks at the descriptor.
+    // Where epoll_ctl has its event: valgrind looks at it before the kernel looks at the
+    // descriptor.
     let event = [0u64; 2];
     // SAFETY: there is no such descriptor: the call has no effect.
     let answer: Result<usize> = unsafe { syscall!(number, NO_FILE, 0, 0, event.as_ptr(), 0, 0) };

@@ -30,8 +30,8 @@ fn thread_in_proc() -> usize {
     digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'))
 }
 
-/// Whether the signal would end a wait of the calling thread: neither ignored nor blocked, by `mask` or,
-/// without one, by the thread's own.
+/// Whether the signal would end a wait of the calling thread: neither ignored nor blocked, by
+/// `mask` or, without one, by the thread's own.
 pub fn would_interrupt(signal: c_int, mask: Option<SigSet>) -> bool {
     /// The kernel's `struct sigaction`: handler, flags, restorer where there is one, mask.
     const ACTION_WORDS: usize = 4;
@@ -43,9 +43,9 @@ pub fn would_interrupt(signal: c_int, mask: Option<SigSet>) -> bool {
     asked.is_ok() && blocked & 1 << (signal - 1) == 0 && action[0] != libc::SIG_IGN
 }
 
-/// Blocks all signals in the calling thread, also those that glibc keeps for itself, by which it cancels
-/// threads and changes ids: setuid in another thread waits until the mask is set back, as it does for
-/// one in the kernel. Returns the mask before.
+/// Blocks all signals in the calling thread, also those that glibc keeps for itself, by which it
+/// cancels threads and changes ids: setuid in another thread waits until the mask is set back, as
+/// it does for one in the kernel. Returns the mask before.
 pub fn block_all() -> SigSet {
     exchange_mask(SigSet::MAX)
 }

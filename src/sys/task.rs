@@ -14,8 +14,8 @@ pub fn id() -> u32 {
     unsafe { syscall!(SYS_gettid) }.unwrap_or(0) as u32
 }
 
-/// Whether a thread has ended: of this process, or of one that shares its memory, which tgkill would have
-/// to name. Its number may belong to another thread by now, which is then taken for it.
+/// Whether a thread has ended: of this process, or of one that shares its memory, which tgkill
+/// would have to name. Its number may belong to another thread by now, which is then taken for it.
 pub fn is_gone(task: u32) -> bool {
     // SAFETY: no pointers; no signal is sent.
     let sent: Result<usize> = unsafe { syscall!(SYS_tkill, task, 0) };
@@ -31,8 +31,8 @@ pub enum Doing {
     Sleeping(usize),
 }
 
-/// Where a thread sleeps: fs/proc/base.c, proc_pid_syscall. Costs microseconds, and a descriptor for
-/// as long.
+/// Where a thread sleeps: fs/proc/base.c, proc_pid_syscall. Costs microseconds, and a descriptor
+/// for as long.
 pub fn doing(task: u32) -> Doing {
     let mut path = [0u8; 48];
     let Some(path) = path_of(task, &mut path) else { return Doing::Unknown };

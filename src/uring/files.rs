@@ -1,7 +1,7 @@
 //! A table of open files inside an instance of io_uring: files that are held without descriptors.
 //!
-//! A batch of files is put in, or let go, by one system call. A file that is held so is not open in a
-//! forked child, and letting it go drops no record locks. The instance serves for nothing else.
+//! A batch of files is put in, or let go, by one system call. A file that is held so is not open in
+//! a forked child, and letting it go drops no record locks. The instance serves for nothing else.
 //!
 //! Not every kernel lets a file go at once when its slot is emptied: before Linux 6.13 that could
 //! wait for other requests. A peer would wait for the end of the data meanwhile, so the first table
@@ -111,8 +111,8 @@ impl FileTable {
         }
     }
 
-    /// A descriptor for the file in a slot, which stays there. One thread at a time. The caller is in
-    /// a section of the fork gate.
+    /// A descriptor for the file in a slot, which stays there. One thread at a time. The caller is
+    /// in a section of the fork gate.
     pub fn install(&self, slot: u32) -> Result<OwnedFd> {
         let instance = self.instance.as_ref().ok_or(Errno::BADF)?;
         let (submitted, _) = instance.submit(1, |_| installation(slot));

@@ -14,8 +14,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Writes the header of an empty ring at `base`, which the caller has to itself: at least a page,
-    /// mapped until the context is destroyed.
+    /// Writes the header of an empty ring at `base`, which the caller has to itself: at least a
+    /// page, mapped until the context is destroyed.
     pub fn lay_out(&self, base: usize, header: AioRing) {
         self.base.store(base, Ordering::Relaxed);
         // SAFETY: the caller's own memory, of at least a page.

@@ -34,7 +34,8 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// The ring that the kernel makes for `requested` events on a machine with `cpus` possible CPUs.
+    /// The ring that the kernel makes for `requested` events on a machine with `cpus` possible
+    /// CPUs.
     ///
     /// fs/aio.c, ioctx_alloc and aio_setup_ring. EINVAL: far too large; EAGAIN: so large that the
     /// doubling wraps to nothing.

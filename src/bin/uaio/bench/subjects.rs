@@ -1,4 +1,5 @@
-//! What is compared: the system's libaio on kernel AIO, and ours as it is and with each of its engines.
+//! What is compared: the system's libaio on kernel AIO, and ours as it is and with each of its
+//! engines.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! Which engine the library uses in a process, seen from outside: by its memory, threads and descriptors.
+//! Which engine the library uses in a process, seen from outside: by its memory, threads and
+//! descriptors.
 
 use std::fmt;
 use std::fs;

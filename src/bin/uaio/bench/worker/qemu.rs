@@ -1,6 +1,6 @@
 //! What QEMU's block layer does with a disk image, as in `qemu-img bench -i native`: an event loop
-//! sleeps in ppoll on an eventfd; it takes the events out of the ring memory; each completion queues
-//! the next request; and the queue is submitted once, at the end of the turn.
+//! sleeps in ppoll on an eventfd; it takes the events out of the ring memory; each completion
+//! queues the next request; and the queue is submitted once, at the end of the turn.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
