@@ -402,13 +402,8 @@ fn a_stopped_run_leaves_nothing() -> Outcome {
 /// Sends `signal` as soon as there is a worker; the command dies of it, and the worker with it.
 fn stop(command: &mut Command, signal: i32) -> Outcome {
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    // SAFETY: signal() is async-signal-safe. A shell may have started us with SIGINT ignored.
-    unsafe {
-        command.pre_exec(move || {
-            libc::signal(signal, libc::SIG_DFL);
-            Ok(())
-        })
-    };
+    // A shell may have started us with SIGINT ignored.
+    command::set_action(command, signal, libc::SIG_DFL);
     let mut child = command.spawn()?;
     let pid = child.id();
     let start = Instant::now();

@@ -255,13 +255,7 @@ fn sigpipe_stays_as_it_was() -> Outcome {
     for (action, expected) in [(libc::SIG_IGN, true), (libc::SIG_DFL, false)] {
         let mut command = run_program("cat");
         command.arg("/proc/self/status");
-        // SAFETY: signal() is async-signal-safe.
-        unsafe {
-            command.pre_exec(move || {
-                libc::signal(libc::SIGPIPE, action);
-                Ok(())
-            })
-        };
+        command::set_action(&mut command, libc::SIGPIPE, action);
         let result = ended(&mut command)?.expect_success()?;
         let mask = result.stdout.lines().find_map(|line| line.strip_prefix("SigIgn:"));
         let mask = u64::from_str_radix(mask.unwrap_or_default().trim(), 16)?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
-use crate::support::command::Ended;
+use crate::support::command::{self, Ended};
 use crate::support::scratch::Scratch;
 use crate::support::{Outcome, c, library, shown, skip, trial};
 use crate::{
@@ -243,13 +243,8 @@ fn a_stopped_demonstration_leaves_nothing() -> Outcome {
         let mut command = run();
         command.current_dir(scratch.path()).env_remove("TMPDIR");
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        // SAFETY: signal() is async-signal-safe. A shell may have started us with SIGINT ignored.
-        unsafe {
-            command.pre_exec(move || {
-                libc::signal(signal, libc::SIG_DFL);
-                Ok(())
-            })
-        };
+        // A shell may have started us with SIGINT ignored.
+        command::set_action(&mut command, signal, libc::SIG_DFL);
         let mut child = command.spawn()?;
         let start = Instant::now();
         let reached = || {

@@ -70,6 +70,17 @@ pub fn run(command: &mut Command, limit: Duration) -> Outcome<Ended> {
     }
 }
 
+/// The command begins with this action for a signal (`SIG_DFL`, `SIG_IGN`), whatever ours is.
+pub fn set_action(command: &mut Command, signal: i32, action: libc::sighandler_t) {
+    // SAFETY: signal() is async-signal-safe.
+    unsafe {
+        command.pre_exec(move || {
+            libc::signal(signal, action);
+            Ok(())
+        })
+    };
+}
+
 impl Ended {
     /// Fails unless the command exited with 0.
     pub fn expect_success(self) -> Outcome<Self> {

@@ -76,15 +76,8 @@ impl Load for Peeking<'_> {
             self.context.take(&mut events)?;
             let end = now();
             for event in &events {
-                let (index, slot) = self.slots.claim(event)?;
-                if let Some(start) = slot.start {
-                    recorder.latency.add(end - start);
-                }
-                self.requests.verify(slot)?;
-                free.push(index);
+                free.push(self.requests.finish(&mut self.slots, event, end, recorder)?);
             }
-            recorder.ops += events.len() as u64;
-            recorder.events += events.len() as u64;
         }
         while self.context.is_early() {
             self.wait()?;

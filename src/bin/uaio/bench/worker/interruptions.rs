@@ -100,15 +100,8 @@ impl<'a> Interruptions<'a> {
         let events = self.context.reap(min, &mut self.events)?;
         let (end, mut free) = (now(), Vec::with_capacity(events.len()));
         for event in events {
-            let (index, slot) = self.slots.claim(event)?;
-            if let Some(start) = slot.start {
-                recorder.latency.add(end - start);
-            }
-            self.requests.verify(slot)?;
-            free.push(index);
+            free.push(self.requests.finish(&mut self.slots, event, end, recorder)?);
         }
-        recorder.ops += events.len() as u64;
-        recorder.events += events.len() as u64;
         Ok(free)
     }
 }

@@ -97,18 +97,12 @@ impl<'a> EventLoop<'a> {
             }
             let (end, is_over) = (now(), deadline.is_over());
             for event in &events {
-                let (index, slot) = self.slots.claim(event)?;
-                if let Some(start) = slot.start {
-                    recorder.latency.add(end - start);
-                }
-                self.requests.verify(slot)?;
+                let index = self.requests.finish(&mut self.slots, event, end, recorder)?;
                 if !is_over {
                     self.enqueue(index, end)?;
                 }
             }
             self.in_flight -= events.len();
-            recorder.ops += events.len() as u64;
-            recorder.events += events.len() as u64;
         }
         self.events = events;
         Ok(())

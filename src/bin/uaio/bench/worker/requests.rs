@@ -3,10 +3,13 @@
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 
-use aio::aio_abi::{IOCB_CMD_FDSYNC, IOCB_CMD_PREAD, IOCB_CMD_PWRITE, IOCB_FLAG_RESFD, Iocb};
+use aio::aio_abi::{
+    Event, IOCB_CMD_FDSYNC, IOCB_CMD_PREAD, IOCB_CMD_PWRITE, IOCB_FLAG_RESFD, Iocb,
+};
 
 use super::super::random::Random;
 use super::offsets::Offsets;
+use super::phase::Recorder;
 use super::slots::{Slot, Slots};
 use super::{Outcome, Stop, fail};
 
@@ -102,6 +105,25 @@ impl Requests {
             return Ok(());
         }
         Err(Stop::Fail(format!("a read gave block {mark} instead of {expected}")))
+    }
+
+    /// Records an operation whose event was reaped at `end`, once it is clear that all is right; the
+    /// index of its slot, which is free.
+    pub fn finish(
+        &self,
+        slots: &mut Slots,
+        event: &Event,
+        end: u64,
+        recorder: &mut Recorder,
+    ) -> Outcome<usize> {
+        let (index, slot) = slots.claim(event)?;
+        if let Some(start) = slot.start {
+            recorder.latency.add(end - start);
+        }
+        self.verify(slot)?;
+        recorder.ops += 1;
+        recorder.events += 1;
+        Ok(index)
     }
 }
 
