@@ -7,8 +7,8 @@
 //! *The program may close or replace our descriptor.* The mappings hold the instance, so
 //! completions come in any case. Threads enter it by a place that they have registered it in
 //! (`places`), which no program can replace, or by its number after a look whether it is still
-//! ours. An instance is
-//! *broken* when the kernel has begun to refuse entries: nothing is submitted to it any more.
+//! ours. An instance is *broken* when the kernel has begun to refuse entries: nothing is submitted
+//! to it any more.
 //!
 //! *Who may touch what*: the submission queue under `submission`, with the entry to the kernel, so
 //! that each thread submits only what it has filled in, with its own credentials; the head of the

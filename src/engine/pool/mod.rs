@@ -11,8 +11,8 @@
 //! *Waits that work*: a program that submits one request and waits for it runs it itself, in the
 //! wait ([`PoolQueue::help`]); a worker that is woken for it would only be in the way. So for a
 //! thread that has come to wait again and again nobody is woken ([`PoolQueue::wake_workers`]), as
-//! long as one worker, the
-//! *watchman*, looks after a millisecond whether the thread has come this time, too.
+//! long as one worker, the *watchman*, looks after a millisecond whether the thread has come this
+//! time, too.
 //!
 //! *Credentials*: a worker has those of the thread that started it. A submitter with others runs
 //! its requests itself ([`Refused`]). glibc changes ids in all threads at once, so a worker
