@@ -127,9 +127,10 @@ impl Context {
         self.note_reaper();
         let mut pages = Pages::new();
         let mut taken = 0;
-        let sleeper = Sleeper::new(self, wait, max);
-        // Programs that ask for no events may look into the ring afterwards.
-        if (ring.occupancy() as usize) < max.max(1) {
+        // Programs that ask for no events may look into the ring afterwards: all must be there.
+        let room = if max == 0 { usize::MAX } else { max };
+        let sleeper = Sleeper::new(self, wait, room);
+        if (ring.occupancy() as usize) < room {
             sleeper.harvest();
         }
         loop {

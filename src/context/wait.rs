@@ -89,8 +89,7 @@ impl<'a> Sleeper<'a> {
         Sleeper {
             context,
             timeout: wait.timeout,
-            // Programs that ask for no events may look into the ring afterwards.
-            room: Cell::new(if room == 0 { usize::MAX } else { room }),
+            room: Cell::new(room),
             deadline: Cell::new(None),
             mask: wait.mask,
             unnotified: Cell::new(Harvest::default()),
