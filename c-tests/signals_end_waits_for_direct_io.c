@@ -49,8 +49,11 @@ static void run(int smalls, bool has_mask)
 {
 	int wrong = 0, early = 0, partial = 0;
 	long delay = 100;
+	/* On a busy machine all may be done at once for long. */
+	bool wants_partial = smalls && !is_on_uring();
+	int last = ROUNDS;
 
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int round = 0; round < last; round++) {
 		struct itimerval once = { { 0, 0 }, { 0, delay } };
 		struct io_event events[SMALL + 1];
 		struct iocb iocbs[SMALL + 1];
@@ -81,11 +84,13 @@ static void run(int smalls, bool has_mask)
 		for (int i = 0; i < got; i++)
 			wrong += event_res(&events[i]) !=
 				 (events[i].obj == &iocbs[smalls] ? (long)LARGE : (long)MEDIUM);
+		if (round == last - 1 && wants_partial && !partial && last < 10 * ROUNDS)
+			last += ROUNDS;
 	}
 	expect(wrong, 0, "%d beside a large one%s: wrong", smalls, has_mask ? ", with a mask" : "");
 	/* Or nothing has been shown. */
-	CHECK(early > ROUNDS / 20);
-	CHECK(partial > 0 || !smalls || is_on_uring());
+	CHECK(early > last / 20);
+	CHECK(partial > 0 || !wants_partial);
 	expect(events_there(ctx), 0, "more events");
 }
 
