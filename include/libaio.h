@@ -235,8 +235,9 @@ int io_destroy(io_context_t ctx);
  *
  * Returns how many requests were accepted, which may be fewer than nr; or, when the first one
  * is refused: -EAGAIN: no free slot, take events first; -EBADF: no such file, or not open for this
- * operation; -EFAULT: unreadable iocb or array; -EINVAL: no such context, negative nr, or a field
- * of the iocb is invalid; -EOPNOTSUPP: unknown aio_rw_flags; -EPERM: the priority is not allowed.
+ * operation; -EFAULT: unreadable iocb or array; -EINVAL: no such context, negative nr, or a
+ * field of the iocb is invalid; -EOPNOTSUPP: unknown aio_rw_flags; -EPERM: the priority is not
+ * allowed.
  */
 int io_submit(io_context_t ctx, long nr, struct iocb **ios);
 
@@ -246,8 +247,8 @@ int io_submit(io_context_t ctx, long nr, struct iocb **ios);
  * A request that is cancelled still completes: its event follows through io_getevents(), with res
  * 0 for a poll and -ECANCELED for work that had not been started. evt is not used.
  *
- * Returns -EINPROGRESS: cancelled, the event follows; -EINVAL: no such context, no such request, or
- * too late, nothing changes and its event comes as usual; -EFAULT: unreadable iocb. Never 0.
+ * Returns -EINPROGRESS: cancelled, the event follows; -EINVAL: no such context, no such request,
+ * or too late, nothing changes and its event comes as usual; -EFAULT: unreadable iocb. Never 0.
  */
 int io_cancel(io_context_t ctx, struct iocb *iocb, struct io_event *evt);
 
