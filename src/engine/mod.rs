@@ -30,6 +30,8 @@ pub mod stream;
 mod uring;
 pub mod work;
 
+use libc::timespec;
+
 use crate::completion::Completions;
 use crate::engine::batch::{Batch, Checked};
 use crate::engine::bed::Bed;
@@ -42,8 +44,12 @@ use crate::process::background::Background;
 use crate::request::{Owner, Request, Task};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::StatusFlags;
+use crate::sys::poll;
 
 pub use kernel::in_place::{InPlace, is_empty, is_kernels};
+
+/// How long who takes kicks again and again leaves them to those that they are meant for.
+const KICK_PAUSE: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
 /// How one operation is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +97,10 @@ impl Harvest {
     #[inline]
     pub fn wake_waiters(self, completions: &Completions) {
         if self.has_taken {
-            completions
-                .waiters
-                .notify_after_harvest(self.has_kicks, || completions.ring.occupancy());
+            let occupancy = || completions.ring.occupancy();
+            if completions.waiters.notify_after_harvest(self.has_kicks, occupancy) {
+                let _ = poll::wait(&mut [], Some(&KICK_PAUSE), None);
+            }
             if self.has_watch {
                 completions.waiters.wake_kernel_waiters();
             }

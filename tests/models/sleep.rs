@@ -127,7 +127,7 @@ impl World {
     /// `Harvest::wake_waiters`.
     fn wake_waiters(&self, taken: Taken) {
         if taken.completions + taken.kicks > 0 {
-            self.waiters.notify_after_harvest(taken.kicks > 0, || self.occupancy());
+            let _ = self.waiters.notify_after_harvest(taken.kicks > 0, || self.occupancy());
         }
     }
 

@@ -82,7 +82,9 @@ impl Kick {
 pub const INSTANCES: usize = 3;
 
 /// How often a kick is repeated for a waiter that does not come.
-const REPEATS: u32 = 100;
+const REPEATS: u32 = 1000;
+/// After so many only those repeat it that have taken one, with pauses.
+const REPEATS_AT_ONCE: u32 = 100;
 
 #[derive(Debug)]
 struct List {
@@ -385,34 +387,37 @@ impl Waiters {
         // seen.
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::Relaxed) != 0 {
-            self.wake_where(occupancy(), false);
+            let _ = self.wake_where(occupancy(), false);
         }
     }
 
     /// As [`Waiters::notify`], after completions were taken out of the queue; `kicks`: among them
-    /// some that were to wake somebody.
+    /// some that were to wake somebody. True: that has happened often, and the caller has to pause,
+    /// so that it does not take them again before they are seen.
     #[inline]
-    pub fn notify_after_harvest(&self, kicks: bool, occupancy: impl FnOnce() -> u32) {
+    #[must_use]
+    pub fn notify_after_harvest(&self, kicks: bool, occupancy: impl FnOnce() -> u32) -> bool {
         // SeqCst: as in `notify`.
         fence(Ordering::SeqCst);
-        if self.count.load(Ordering::Relaxed) != 0 {
-            self.wake_where(occupancy(), kicks);
-        }
+        self.count.load(Ordering::Relaxed) != 0 && self.wake_where(occupancy(), kicks)
     }
 
+    /// Whether kicks were repeated too often.
     #[cold]
-    fn wake_where(&self, occupancy: u32, kicks: bool) {
+    fn wake_where(&self, occupancy: u32, kicks: bool) -> bool {
         let mut kick = Kick::default();
+        let mut is_late = false;
         self.each(|waiter| {
             let min_complete = waiter.min_complete();
             // In the kernel's AIO there may have been no room for the first ones.
-            let may_be_lost = kicks || waiter.kind.get() == Kind::Kernel;
-            if may_be_lost
-                && min_complete > 0
-                && waiter.is_woken()
-                && waiter.repeats.get() < REPEATS
-            {
+            let repeats = match waiter.kind.get() {
+                _ if kicks => REPEATS,
+                Kind::Kernel => REPEATS_AT_ONCE,
+                _ => 0,
+            };
+            if min_complete > 0 && waiter.is_woken() && waiter.repeats.get() < repeats {
                 waiter.repeats.set(waiter.repeats.get() + 1);
+                is_late |= waiter.repeats.get() > REPEATS_AT_ONCE;
                 kick.add(waiter.kind.get(), min_complete);
             }
             if waiter.need.get() <= occupancy || (min_complete > 1 && occupancy > 0) {
@@ -421,6 +426,7 @@ impl Waiters {
             true
         });
         self.kick(&kick);
+        is_late
     }
 
     /// Wakes everybody: the context is going away.
