@@ -1,3 +1,4 @@
+/* not: kernel: polls are the kernel's there, without a descriptor */
 /* only: uaio: the kernel's AIO has no descriptors */
 /* Description: a number has meant one file, another one, and the first one again, all of them polled;
  * then the program closes what the library has opened: the poll that waits finds its file by the

@@ -1,3 +1,4 @@
+/* not: kernel: polls are the kernel's there, without a descriptor */
 /* only: uaio: the kernel's AIO has no descriptors */
 /* Description: while a poll waits, the program puts a file of its own at the number of the duplicate that
  * holds the polled file, or closes that: the event comes, the file stays open and is not touched, and

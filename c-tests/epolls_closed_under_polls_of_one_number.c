@@ -1,3 +1,4 @@
+/* not: kernel: polls are the kernel's there, without a descriptor */
 /* not: kernel: with an eventfd the polls are the kernel's, and no descriptor is ours */
 /* only: uaio: the kernel's AIO has no descriptors */
 /* Description: polls of several files that were submitted by one number wait, and the program closes the

@@ -1,3 +1,4 @@
+/* not: kernel: polls are the kernel's there, without a descriptor */
 /* only: uaio: the kernel's AIO has no descriptors */
 /* Description: a thread sleeps in io_getevents for a poll, and the program puts something of its own that
  * is always ready under the number of the library's epoll, or of the timer beside it: the event comes, the

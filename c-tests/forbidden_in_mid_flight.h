@@ -181,7 +181,7 @@ static void run(const struct group *group, int error, enum past past)
 }
 
 /* Each group with each error and each past, in a process of its own. */
-static int run_groups(const struct group *groups, int count)
+static inline int run_groups(const struct group *groups, int count)
 {
 	static const int errors[] = { EPERM, ENOSYS };
 	int status;

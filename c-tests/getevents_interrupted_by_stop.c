@@ -1,4 +1,5 @@
-/* only: system: here the wait goes on, see getevents_sleeps_through_stop.c */
+/* not: uring: the wait goes on, see getevents_sleeps_through_stop.c */
+/* not: pool: as with io_uring */
 /* Description: SIGSTOP by another process ends the wait with -EINTR. */
 #include "stopped.h"
 

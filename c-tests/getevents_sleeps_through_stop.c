@@ -1,3 +1,4 @@
+/* not: kernel: as in the kernel, see getevents_interrupted_by_stop.c */
 /* only: uaio: the kernel ends the wait with -EINTR though no handler has run */
 /* Description: SIGSTOP and SIGCONT by another process do not end the wait. */
 #include "stopped.h"

@@ -1,4 +1,5 @@
-/* only: system: epoll asks the file again when the event is taken, the poll goes on */
+/* not: uring: epoll asks the file again when the event is taken, the poll goes on */
+/* not: pool: as with io_uring */
 /* Description: a poll that was woken completes though the data is gone before anybody takes the
  * event. */
 #include "pending.h"

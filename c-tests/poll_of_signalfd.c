@@ -1,3 +1,4 @@
+/* not: kernel: the poll is the kernel's there */
 /* only: uaio: the kernel looks for signals to a thread of its own and never completes it */
 /* Description: a poll of a signalfd completes when a signal comes. */
 #include "pending.h"

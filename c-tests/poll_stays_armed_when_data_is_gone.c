@@ -1,3 +1,4 @@
+/* not: kernel: as in the kernel, see poll_event_outlives_readiness.c */
 /* not: always: the harvester is quicker than the data is gone */
 /* only: uaio: the kernel completes it at once, see poll_event_outlives_readiness.c */
 /* Description: a poll whose data is gone before anybody takes the event stays pending; it

@@ -1,4 +1,5 @@
-/* only: system: descriptors of the library are in another table */
+/* not: uring: descriptors of the library are in another table */
+/* not: pool: as with io_uring */
 /* Description: a thread that has its own table of descriptors submits direct I/O, syncs and polls
  * of its files to a context that it shares with others: each request is done on the file it
  * meant. */

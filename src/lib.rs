@@ -1,13 +1,13 @@
 //! libaio.so.1 in user space: what programs submit to kernel AIO is done here instead.
 //!
-//! A program's iocb becomes a *request*; a request is done by an *engine* or armed in the *poller*;
-//! whoever drops its last reference posts one *event* to the context's completion *ring*; the
-//! program reaps it.
+//! A program's iocb goes to the kernel's own AIO as it is, or becomes a *request*; a request is
+//! done by an *engine* or armed in the *poller*; whoever drops its last reference posts one *event*
+//! to the context's completion *ring*; the program reaps it.
 //!
 //! ```text
-//!   io_submit ─► abi ─► context/submit ─► request (decode, pin) ─┬─► engine: inline, kernel,
-//!                                                                │   uring, pool
-//!                                                                └─► poller (epoll)
+//!   io_submit ─► abi ─► context/submit ─┬─► engine: kernel
+//!                                       └─► request (decode, pin) ─┬─► engine: inline, uring, pool
+//!                                                                  └─► poller (epoll)
 //!   io_getevents ◄─ abi ◄─ context/getevents ◄─ ring ◄─ completion ◄─── last reference dropped
 //!   io_cancel ─► abi ─► context/cancel: found under the lock, done outside it ─► engine or poller
 //! ```

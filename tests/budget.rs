@@ -46,11 +46,7 @@ const ON_THE_KERNEL: &[(&str, Budget)] = &[
     (
         "armed_poll",
         &[
-            ("ppoll", 1.0),
-            // Its file is put into a slot, and out again.
-            ("io_uring_register", 2.0),
-            ("epoll_ctl", 1.0),
-            ("epoll_pwait", 1.0),
+            ("io_submit", 1.0),
             // The program's own.
             ("read", 1.0),
             ("write", 1.0),
@@ -98,6 +94,19 @@ const ON_URING: &[(&str, Budget)] = &[
             ("close", 1.0),
             ("io_uring_enter", 2.0),
             ("io_uring_register", 1.0),
+        ],
+    ),
+    (
+        "armed_poll",
+        &[
+            ("ppoll", 1.0),
+            // Its file is put into a slot, and out again.
+            ("io_uring_register", 2.0),
+            ("epoll_ctl", 1.0),
+            ("epoll_pwait", 1.0),
+            // The program's own.
+            ("read", 1.0),
+            ("write", 1.0),
         ],
     ),
 ];

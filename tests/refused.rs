@@ -49,11 +49,11 @@ fn main() -> ExitCode {
     table.extend(REPLACED_BY_OLD.iter().map(|call| (*call, by_old)));
     table.extend(NEEDED);
     for setting in Setting::ALL {
-        let of_kernel = match setting {
-            Setting::Default => Allowance::Eventfds,
-            _ => Allowance::Nothing,
-        };
-        let of_kernel = KERNEL_AIO.iter().map(|call| (*call, of_kernel));
+        let of_kernel = KERNEL_AIO.iter().map(|call| match (setting, call.1) {
+            (Setting::Default, libc::SYS_io_cancel) => (*call, Allowance::Cancels),
+            (Setting::Default, _) => (*call, Allowance::Eventfds),
+            _ => nothing(call),
+        });
         for ((name, number), allowance) in table.iter().copied().chain(of_kernel) {
             // Two files only, and one process for each moment and error.
             let name = format!("{}{name}", setting.prefix());

@@ -8,7 +8,7 @@
  * CALL are numbers. ALLOWANCE: `nothing`; `signalled_polls` may be refused, those with an eventfd;
  * `polls` may be, all of them; `workers` of the kernel may stay, `contexts` cannot be made; there are no
  * `eventfds`, with which a context becomes the kernel's own, so that what is refused there is refused to
- * the program. Exit status: 0 done, 1 not done, 2 usage, 77 no such filter. Works in the current
+ * the program; `cancels` may fail as well, later, of what the kernel's AIO has. Exit status: 0 done, 1 not done, 2 usage, 77 no such filter. Works in the current
  * directory.
  */
 #include "hostile.h"
@@ -140,7 +140,8 @@ int main(int argc, char **argv)
 		sandbox.calls[i] = atoi(argv[5 + i]);
 	if (smoke_prepare(&job))
 		return 1;
-	if (!strcmp(argv[4], "eventfds"))
+	if (!strcmp(argv[4], "eventfds") || !strcmp(argv[4], "cancels"))
 		job.event = -1;
+	job.cancels_may_fail = !strcmp(argv[4], "cancels") && !strcmp(argv[1], "later");
 	return !strcmp(argv[1], "start") ? from_the_start(&sandbox, &job) : later(&sandbox, &job);
 }

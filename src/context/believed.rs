@@ -38,7 +38,7 @@ impl Context {
         }
         let mut known = None;
         if !self.engines.take_iocbs()
-            || !self.goes_as_it_is(&first.iocb, nr, &mut known)
+            || !self.goes_as_it_is(&first.iocb, first.address, nr, &mut known)
             || pages.check_readable(iocbs, nr.saturating_mul(size_of::<usize>())).is_err()
         {
             return 0;
@@ -52,7 +52,7 @@ impl Context {
                 return 0;
             };
             let is_sound = decode::check_header(&iocb).is_ok();
-            if !is_sound || !self.goes_as_it_is(&iocb, nr, &mut known) {
+            if !is_sound || !self.goes_as_it_is(&iocb, address, nr, &mut known) {
                 return 0;
             }
         }
@@ -68,21 +68,35 @@ impl Context {
         match submitted == nr {
             // What a handler has destroyed has nothing to look at.
             true if self.is_dead() => {}
-            true => self.engines.end_iocbs(),
+            true => {
+                if decode::is_poll(&first.iocb) {
+                    self.poller.learn(self.engines.events_of_iocbs() as usize, nr);
+                }
+                self.engines.end_iocbs();
+            }
             false => self.completions.ring.unreserve(slots - submitted as u32),
         }
         submitted
     }
 
-    /// Whether an iocb may go to an engine as it is, as one of `nr`. `known`: the descriptor for
-    /// which that was found out last.
+    /// Whether an iocb at `address` may go to an engine as it is, as one of `nr`. `known`: the
+    /// descriptor for which that was found out last.
     #[inline]
-    pub(super) fn goes_as_it_is(&self, iocb: &Iocb, nr: usize, known: &mut Option<i32>) -> bool {
+    pub(super) fn goes_as_it_is(
+        &self,
+        iocb: &Iocb,
+        address: usize,
+        nr: usize,
+        known: &mut Option<i32>,
+    ) -> bool {
         if iocb.flags & IOCB_FLAG_RESFD != 0 {
             return false;
         }
         if decode::direction(iocb).is_none() {
-            return decode::is_sync(iocb);
+            return match decode::is_poll(iocb) {
+                true => self.expects_wait() && self.engines.take_poll(address),
+                false => decode::is_sync(iocb),
+            };
         }
         if *known != Some(iocb.fildes) {
             let belief = self.beliefs.of(iocb.fildes);
@@ -90,6 +104,13 @@ impl Context {
             *known = belief.filter(goes).map(|_| iocb.fildes);
         }
         *known == Some(iocb.fildes)
+    }
+
+    /// Whether polls are not looked at before they are submitted: they have had to wait so far. If
+    /// a thread waits for events, it is as with [`Context::together`] for those that are ready.
+    #[inline]
+    fn expects_wait(&self) -> bool {
+        self.poller.expects_wait() && self.completions.waiters.is_empty()
     }
 
     /// How many of `nr` iocbs an engine may do together. A thread that sleeps there takes their

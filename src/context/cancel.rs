@@ -36,6 +36,9 @@ impl Context {
         // A poll that is ready has completed, for the kernel.
         self.poller.harvest();
         self.harvest(usize::MAX).wake_waiters(&self.completions);
+        if self.engines.cancel_iocb(iocb) {
+            return Ok(());
+        }
         while let Some(request) = self.completions.slab.hold_oldest(iocb) {
             match self.cancel_held(request) {
                 Outcome::Cancelled => return Ok(()),

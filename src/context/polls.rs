@@ -1,8 +1,12 @@
 //! Polls of a batch: those that follow each other are submitted together.
 //!
-//! One poll(2) asks for the readiness of all of them, one look-up holds their files. To the program
-//! they are submitted one by one all the same: the key of an iocb is cleared when those before it
-//! are accepted, and an event comes after the key is cleared.
+//! One poll(2) asks for the readiness of all of them. What is not ready goes to the kernel's AIO as
+//! it is, or into the epoll of the context, where one look-up holds their files. Where polls have
+//! had to wait so far they go to the kernel's AIO without that question ([`super::believed`]), if
+//! no thread waits.
+//!
+//! To the program they are submitted one by one all the same: the key of an iocb is cleared when
+//! those before it are accepted, and an event comes after the key is cleared.
 
 use libc::pollfd;
 
@@ -10,7 +14,7 @@ use crate::context::Context;
 use crate::engine::batch::{Batch, Checked};
 use crate::harvester::Source;
 use crate::memory::user::{self, KeyAccess};
-use crate::process::fork_gate;
+use crate::process::{fork_gate, fork_generation};
 use crate::request::decode;
 use crate::request::state::Claim;
 use crate::request::{Request, Task, Work};
@@ -75,7 +79,10 @@ impl Context {
         // The harvester may take what is ready in the moment between arming and looking.
         let is_left_to_us = !self.is_background()
             && !polls.checked.iter().take(count).flatten().any(Checked::has_resfd);
-        let looks_first = count < MIN_ARMED_FIRST || !is_left_to_us || !self.poller.expects_wait();
+        let looks_first = count < MIN_ARMED_FIRST
+            || !is_left_to_us
+            || self.engines.take_iocbs()
+            || !self.poller.expects_wait();
         let mut pending = Pending {
             requests: [None; MAX_POLLS],
             count: 0,
@@ -95,6 +102,9 @@ impl Context {
         let mut result = Ok(());
         for (ready, checked) in fds.iter().zip(polls.checked.iter().take(count).flatten()) {
             result = self.submit_poll(batch, checked, ready.revents, &mut pending, &mut done);
+            if self.is_over(batch) {
+                break;
+            }
             if result.is_err() {
                 // fs/aio.c, io_submit_one: whether the file is open comes before everything else.
                 if !looks_first && is_closed(checked.iocb.fildes) {
@@ -186,11 +196,15 @@ impl Context {
                 }
                 user::write_key(checked.address, access)?;
                 events?;
+                self.engines.end_iocbs();
                 completions.post(checked.event(i64::from(ready)), batch.signal(checked));
                 *submitted += 1;
                 return Ok(());
             }
         };
+        if self.submit_as_it_is(batch, checked, pending, submitted)? {
+            return Ok(());
+        }
         let resfd = batch.share_signal(checked, &completions.resfds, &fork_gate::enter())?;
         // Without somebody to signal the eventfd the program would wait for ever.
         if !pending.is_background && (resfd.is_some() || self.is_background()) {
@@ -208,6 +222,34 @@ impl Context {
             pending.count += 1;
         }
         Ok(())
+    }
+
+    /// Submits a poll as it is, if an engine takes it. False: nothing was done.
+    fn submit_as_it_is(
+        &'static self,
+        batch: &mut Batch,
+        checked: &Checked,
+        pending: &mut Pending,
+        submitted: &mut usize,
+    ) -> Result<bool> {
+        let is_served = checked.has_resfd() || self.is_background();
+        if is_served || !self.engines.take_poll(checked.address) {
+            return Ok(false);
+        }
+        // What came before is submitted before.
+        self.arm(pending, submitted)?;
+        batch.may_sleep();
+        let address = checked.address;
+        if !matches!(self.engines.submit_iocbs(1, (&raw const address).addr()), Ok(1..)) {
+            return Ok(false);
+        }
+        *submitted += 1;
+        match fork_generation::is_forked() || self.is_dead() {
+            true => batch.pending_signals.note_handler(),
+            // It may have become ready.
+            false => self.engines.end_iocbs_in(batch),
+        }
+        Ok(true)
     }
 }
 

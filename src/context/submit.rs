@@ -149,7 +149,7 @@ impl Context {
     /// Whether a handler has ended what it has interrupted: it has forked, and this is the child,
     /// or it has destroyed the context.
     #[inline]
-    fn is_over(&self, batch: &Batch) -> bool {
+    pub(super) fn is_over(&self, batch: &Batch) -> bool {
         fork_generation::is_forked() || (batch.pending_signals.is_pending() && self.is_dead())
     }
 
@@ -157,12 +157,12 @@ impl Context {
     #[inline]
     fn kind(&'static self, batch: &mut Batch, checked: &Checked, index: usize, nr: usize) -> Kind {
         let iocb = &checked.iocb;
+        let may_go_as_it_is = !self.is_background() && self.engines.take_iocbs();
+        if may_go_as_it_is && self.goes_as_it_is(iocb, checked.address, nr, &mut batch.known) {
+            return Kind::AsItIs;
+        }
         if decode::is_poll(iocb) {
             return Kind::Poll;
-        }
-        let may_go_as_it_is = !self.is_background() && self.engines.take_iocbs();
-        if may_go_as_it_is && self.goes_as_it_is(iocb, nr, &mut batch.known) {
-            return Kind::AsItIs;
         }
         if decode::direction(iocb).is_none() {
             return Kind::Other;
@@ -236,6 +236,9 @@ impl Context {
             if count == 0 {
                 self.submit_refused(batch, run, taken.err())?;
                 *submitted += 1;
+                if self.is_over(batch) {
+                    run.count = 0;
+                }
             }
         }
         Ok(())
@@ -251,21 +254,34 @@ impl Context {
         refusal: Option<Errno>,
     ) -> Result<()> {
         batch.forget();
-        let result = self
-            .read(&mut batch.pages, run.address(), false)
-            // What was believed of it may be wrong.
-            .and_then(|checked| self.ask(batch, checked.iocb.fildes, true).map(|_| checked))
-            .and_then(|checked| self.submit_one(batch, &checked));
-        match result {
-            Ok(()) => run.pass(1),
-            Err(_) => {
-                self.completions.ring.unreserve(core::mem::take(&mut run.count));
-            }
+        let entry = run.address();
+        run.pass(1);
+        let result = self.submit_otherwise(batch, entry);
+        if result.is_err() {
+            self.completions.ring.unreserve(core::mem::take(&mut run.count));
         }
         if let (Ok(()), Some(refusal)) = (result, refusal) {
             self.engines.note_refusal(refusal);
         }
         result
+    }
+
+    /// Submits an iocb that holds a slot and was to go as it is, the one whose address is in the
+    /// program's array at `entry`. At an error the slot is given back.
+    fn submit_otherwise(&'static self, batch: &mut Batch, entry: usize) -> Result<()> {
+        let result = match self.read(&mut batch.pages, entry, false) {
+            Ok(checked) if decode::is_poll(&checked.iocb) => {
+                let mut polls = Polls::new();
+                polls.push(checked);
+                return self.submit_polls(batch, &mut polls, &mut 0);
+            }
+            // What was believed of it may be wrong.
+            Ok(checked) => self
+                .ask(batch, checked.iocb.fildes, true)
+                .and_then(|_| self.submit_one(batch, &checked)),
+            Err(error) => Err(error),
+        };
+        result.inspect_err(|_| self.completions.ring.unreserve(1))
     }
 
     /// fs/aio.c, io_submit and io_submit_one, up to the slot, for an iocb whose address is in the

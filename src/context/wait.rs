@@ -1,12 +1,12 @@
 //! How callers of io_getevents sleep until there are enough events, each in one system call:
 //!
-//! - Requests are in the kernel's AIO or in io_uring: in io_getevents or io_uring_enter, until as
-//!   many have completed as are missing ([`Sleeper::watch`]). See [`crate::completion::waiters`]
-//!   for what happens if other events come all the same. In the kernel's AIO a sleeper can watch
-//!   the epoll as well.
-//! - Polls are armed: one of the sleepers, the leader, sleeps in ppoll on the epoll and on the
-//!   descriptor of the io_uring instance, and completes what becomes ready ([`Sleeper::lead`]). A
-//!   leader that leaves calls another one.
+//! - Requests are in the kernel's AIO, polls among them, or in io_uring: in io_getevents or
+//!   io_uring_enter, until as many have completed as are missing ([`Sleeper::watch`]). See
+//!   [`crate::completion::waiters`] for what happens if other events come all the same. In the
+//!   kernel's AIO a sleeper can watch the epoll as well.
+//! - Polls are armed in the epoll: one of the sleepers, the leader, sleeps in ppoll on the epoll and
+//!   on the descriptor of the io_uring instance, and completes what becomes ready
+//!   ([`Sleeper::lead`]). A leader that leaves calls another one.
 //! - Requests are queued for the pool, and nothing else is in flight: they are done here
 //!   ([`super::help`]).
 //! - Else others bring the events (the leader, the harvester, workers, submitters): on a futex
@@ -345,8 +345,9 @@ impl<'a> Sleeper<'a> {
         leader: Option<&Leader<'_>>,
         min_complete: u32,
     ) -> Option<timespec> {
-        let may_miss_kicks = min_complete > bed.sure_kicks();
-        if may_miss_kicks || !bed.sees_all() || !self.context.engines.need_watch() {
+        let engines = &self.context.engines;
+        let may_miss_kicks = min_complete > bed.sure_kicks() || !engines.is_reachable(bed);
+        if may_miss_kicks || !bed.sees_all() || !engines.need_watch() {
             return Some(LOOK_INTERVAL);
         }
         if leader.is_some() {
@@ -354,7 +355,7 @@ impl<'a> Sleeper<'a> {
             let is_watched = epoll.is_none_or(|(epoll, number)| bed.watch(epoll, number));
             return Some(if is_watched { MAX_SLEEP } else { LOOK_INTERVAL });
         }
-        (!bed.is_safe()).then_some(MAX_SLEEP)
+        (!engines.is_safe(bed)).then_some(MAX_SLEEP)
     }
 
     /// Sleeps on the epoll, completing polls, as the only thread that does.

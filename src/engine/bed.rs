@@ -75,16 +75,6 @@ impl Bed<'_> {
         }
     }
 
-    /// Whether a sleeper sees all that is in flight, and can be woken, whatever the program does
-    /// with our descriptors.
-    pub fn is_safe(&self) -> bool {
-        match self {
-            Bed::Ring(_) => false,
-            // A kick makes its descriptor anew if the program has closed it.
-            Bed::Kernel { is_only, .. } => *is_only && kaio::cache::can_kick(),
-        }
-    }
-
     /// How many kicks there is always room for.
     pub fn sure_kicks(&self) -> u32 {
         match self {

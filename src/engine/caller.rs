@@ -1,8 +1,10 @@
 //! What the calling thread does by itself, before io_submit goes on to the next iocb.
 
+use crate::aio_abi::Event;
 use crate::engine::batch::{Batch, Checked};
 use crate::engine::stream::PendingSignals;
 use crate::engine::{Engines, inline};
+use crate::files::resfd::EventfdRef;
 use crate::memory::user::{self, KeyAccess, Pages};
 use crate::process::fork_generation;
 use crate::request::Task;
@@ -33,9 +35,15 @@ impl Engines {
         if fork_generation::is_forked() {
             return Ok(());
         }
-        let res = res?;
-        self.completions().post(checked.event(res), batch.signal(checked));
+        self.post_here(checked.event(res?), batch.signal(checked));
         Ok(())
+    }
+
+    /// Posts the event of what was done here, after those of what the kernel has done before.
+    #[inline]
+    fn post_here(&self, event: Event, signal: Option<EventfdRef>) {
+        self.end_iocbs();
+        self.completions().post(event, signal);
     }
 
     /// Does a sync.
@@ -48,7 +56,7 @@ impl Engines {
         self.settle(batch);
         batch.may_sleep();
         let res = inline::sync(checked.iocb.fildes, data_only)?;
-        self.completions().post(checked.event(res), batch.signal(checked));
+        self.post_here(checked.event(res), batch.signal(checked));
         Ok(())
     }
 
@@ -74,7 +82,7 @@ impl Engines {
         let Some(res) = attempted else { return false };
         // It cannot fail: that is known beforehand.
         let _ = user::write_key(checked.address, checked.key);
-        self.completions().post(checked.event(res), None);
+        self.post_here(checked.event(res), None);
         true
     }
 }

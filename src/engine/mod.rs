@@ -289,12 +289,24 @@ impl Engines {
         self.kernel.is_ready()
     }
 
+    /// Whether one that is a poll can, the one at this address.
+    #[inline]
+    pub fn take_poll(&self, iocb: usize) -> bool {
+        self.kernel.takes_poll(iocb)
+    }
+
     /// Submits `count` of the program's iocbs, whose addresses are in the array at `iocbs`, and
     /// which hold slots; how many were accepted. Errors: the kernel's for the first one, EAGAIN if
     /// there is no room. [`Engines::end_iocbs`] is due.
     #[inline]
     pub fn submit_iocbs(&self, count: u32, iocbs: usize) -> Result<usize> {
         self.kernel.submit(count, iocbs)
+    }
+
+    /// Events of such iocbs that nobody has taken.
+    #[inline]
+    pub fn events_of_iocbs(&self) -> u32 {
+        self.kernel.events_there()
     }
 
     /// What is done already of such iocbs goes to the ring, as in the kernel.
@@ -380,6 +392,12 @@ impl Engines {
         }
     }
 
+    /// Cancels a poll that was submitted as it was, in the program's iocb at an address. True: its
+    /// event will come.
+    pub fn cancel_iocb(&self, iocb: usize) -> bool {
+        self.kernel.cancel_poll(iocb)
+    }
+
     /// Whether nothing is in flight, but for what completes by itself.
     pub fn is_idle(&self) -> bool {
         !self.kernel.needs_watch() && self.uring.in_flight() == 0
@@ -414,6 +432,24 @@ impl Engines {
             Bed::Ring(_) => in_flight > self.uring.in_flight(),
             // Task work of io_uring ends a sleep that has an event already.
             Bed::Kernel { is_only, .. } => in_flight > 0 || !is_only || crate::uring::was_used(),
+        }
+    }
+
+    /// Whether a sleeper in a bed can be woken at this moment.
+    pub fn is_reachable(&self, bed: &Bed<'_>) -> bool {
+        match bed {
+            Bed::Ring(_) => true,
+            Bed::Kernel { instance, .. } => self.kernel.is_reachable(instance),
+        }
+    }
+
+    /// Whether a sleeper that can be woken sees all that is in flight and will end its sleep,
+    /// whatever the program does with our descriptors and whatever is forbidden meanwhile.
+    pub fn is_safe(&self, bed: &Bed<'_>) -> bool {
+        match bed {
+            Bed::Ring(_) => false,
+            // A kick makes its descriptor anew if the program has closed it.
+            Bed::Kernel { is_only, .. } => *is_only && !self.kernel.has_polls(),
         }
     }
 

@@ -203,6 +203,12 @@ impl Instance {
         self.nr - 1 - RESERVED
     }
 
+    /// Requests beside which each CPU has slots for kicks. The kernel keeps twice as many slots as
+    /// it was asked for, for those that are left with other CPUs: fs/aio.c, ioctx_alloc.
+    pub fn sure_capacity(&self) -> u32 {
+        (self.nr / 2).saturating_sub(RESERVED)
+    }
+
     /// Requests whose events were not taken.
     #[inline]
     pub fn in_flight(&self) -> &AtomicU32 {
@@ -216,12 +222,25 @@ impl Instance {
         kaio::submit(self.context(), count, iocbs)
     }
 
+    /// Cancels a poll of the program that was made from its iocb at an address. EINPROGRESS: its
+    /// event will come.
+    pub fn cancel(&self, iocb: usize) -> Result<()> {
+        kaio::cancel(self.context(), iocb)
+    }
+
     /// Whether there are events to take.
     #[inline]
     pub fn has_events(&self) -> bool {
         // Acquire, both: pair with the kernel's barrier before the tail, and with our Release of
         // the head.
         self.tail().load(Ordering::Acquire) != self.head().load(Ordering::Acquire)
+    }
+
+    /// How many there are, kicks among them.
+    pub fn events_there(&self) -> u32 {
+        // Relaxed: it is a number, out of date already.
+        let (head, tail) = (self.head(), self.tail());
+        (tail.load(Ordering::Relaxed) + self.nr - head.load(Ordering::Relaxed) % self.nr) % self.nr
     }
 
     /// Takes events that are there, of up to `most` requests, which `take` gets: the others are for
@@ -545,6 +564,11 @@ impl Instance {
         if context != nowhere {
             let _ = kaio::destroy(context);
         }
+    }
+
+    /// Whether the kernel has destroyed it.
+    pub fn has_ended(&self) -> bool {
+        self.context() == NOWHERE.as_ptr().addr()
     }
 
     /// Whether nothing is in the kernel any more.

@@ -1,4 +1,5 @@
-//! Polls that wait for readiness, on epoll.
+//! Polls that wait for readiness, on epoll: where the kernel's AIO does not take them, and in
+//! contexts that are completed in the background.
 //!
 //! A context has one epoll instance, made for its first poll that is not ready. The program's own
 //! descriptor numbers are registered, one-shot, and the registration is kept for the next poll on

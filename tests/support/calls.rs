@@ -19,6 +19,8 @@ pub enum Allowance {
     Contexts,
     /// What contexts do that are the kernel's own, which they become with eventfds.
     Eventfds,
+    /// The same, and that polls can be cancelled, if the call is refused later.
+    Cancels,
 }
 
 impl Allowance {
@@ -31,6 +33,7 @@ impl Allowance {
             Allowance::Workers => "workers",
             Allowance::Contexts => "contexts",
             Allowance::Eventfds => "eventfds",
+            Allowance::Cancels => "cancels",
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The kernel engine: the kernel's own AIO does direct I/O and syncs. It looks at the program's
-//! iocbs by itself, in its order of errors, and completes requests in an interrupt, in no thread of
-//! the program.
+//! The kernel engine: the kernel's own AIO does direct I/O and syncs, and waits for polls. It looks
+//! at the program's iocbs by itself, in its order of errors, and completes requests in an
+//! interrupt, in no thread of the program.
 //!
 //! The program's iocbs are submitted as they are. An event in the kernel's ring is the program's
 //! event already: whoever looks copies it to the ring of the context. So there is nothing to
@@ -8,7 +8,11 @@
 //!
 //! *Room.* A context begins with the smallest instance there is, which is charged with one event of
 //! fs.aio-max-nr. When it is full a larger one takes the submissions over, and the smaller one
-//! stays until its requests are done.
+//! stays until its requests are done. Polls may stay for ever, and no sleep is for two instances:
+//! the first one goes to an instance that has room for all that the program has asked for.
+//!
+//! *Polls* are the only requests here that can be cancelled. The kernel finds them by the address
+//! of their iocb (fs/aio.c, io_cancel); io_destroy cancels those that are remembered ([`polls`]).
 //!
 //! *Calls that are left* by a signal handler that jumps out of io_submit, or by io_destroy, which
 //! does not wait for a handler above them: how many requests they have submitted, or events taken,
@@ -18,6 +22,7 @@
 //! *Orderings*: see `needs_watch`.
 
 pub mod in_place;
+mod polls;
 
 use core::ptr;
 
@@ -27,7 +32,8 @@ use crate::completion::ring::Posting;
 use crate::completion::waiters::INSTANCES;
 use crate::completion::{Completions, CompletionsRef};
 use crate::engine::Harvest;
-use crate::kaio::{Bag, Found, Instance, cache};
+use crate::engine::kernel::polls::Polled;
+use crate::kaio::{Bag, Found, Instance, RESERVED, cache};
 use crate::lock::Lock;
 use crate::process::background::Background;
 use crate::process::reentrancy;
@@ -37,7 +43,7 @@ use crate::sys::poll;
 
 /// Submissions to go without a larger instance, after one could not be made.
 const RETRY_AFTER: u32 = 256;
-/// The most requests that an instance is made for.
+/// The most requests that an instance is made for, but for polls.
 const MAX_CAPACITY: u32 = 4096;
 
 /// The one of a context. All-zero memory has no instance.
@@ -55,6 +61,8 @@ pub struct Kernel {
     /// The next events are likely to come from here: waiters sleep here before anything is in
     /// flight, so that nobody has to be woken for the submission.
     is_expected: AtomicBool,
+    polled: Polled,
+    has_no_cancel: AtomicBool,
     completions: CompletionsRef,
 }
 
@@ -65,6 +73,8 @@ impl Kernel {
         self.pause.store(0, Ordering::Relaxed);
         self.is_in_doubt.store(false, Ordering::Relaxed);
         self.is_expected.store(false, Ordering::Relaxed);
+        self.polled.clear();
+        self.has_no_cancel.store(false, Ordering::Relaxed);
         self.background.reset();
     }
 
@@ -107,22 +117,18 @@ impl Kernel {
         cache::may_work() && (self.current().is_some() || self.enlarge(0))
     }
 
-    /// Makes an instance for more requests than `now` ones.
+    /// Makes an instance for `wanted` requests, unless there is one; 0: a small one.
     #[cold]
-    fn enlarge(&self, now: u32) -> bool {
+    fn enlarge(&self, wanted: u32) -> bool {
         let pause = self.pause.load(Ordering::Relaxed);
         if pause > 0 {
             self.pause.store(pause - 1, Ordering::Relaxed);
             return false;
         }
         let _making = self.making.lock();
-        if self.current().is_some_and(|current| current.capacity() > now) {
+        if self.current().is_some_and(|current| current.capacity() >= wanted) {
             return true;
         }
-        let wanted = match now {
-            0 => 0,
-            _ => self.completions().ring.nr().min(MAX_CAPACITY).max(now + 1),
-        };
         // SAFETY of the order: places are filled from the first on, under the lock.
         let place = self.instances.iter().find(|place| place.load(Ordering::Relaxed).is_null());
         let made = place.ok_or(Errno::AGAIN).and_then(|place| Ok((place, cache::acquire(wanted)?)));
@@ -135,6 +141,86 @@ impl Kernel {
         // Release: pairs with the Acquire in `instances`.
         place.store(instance, Ordering::Release);
         true
+    }
+
+    /// Makes an instance for more requests than fit `full`.
+    #[cold]
+    fn enlarge_beyond(&self, full: &Instance) -> bool {
+        self.enlarge(self.room().min(MAX_CAPACITY).max(full.capacity() + 1))
+    }
+
+    /// As many requests as the program has asked for, or more.
+    fn room(&self) -> u32 {
+        self.completions().ring.nr().saturating_sub(2 * RESERVED)
+    }
+
+    /// Whether polls can be submitted, the one of the iocb at an address among others.
+    #[inline]
+    pub fn takes_poll(&self, iocb: usize) -> bool {
+        let room = self.room();
+        let has_room = self.current().is_some_and(|current| current.capacity() >= room);
+        let takes = cache::may_work()
+            && !self.has_no_cancel.load(Ordering::Relaxed)
+            && (has_room || self.enlarge(room))
+            && (self.polled.is_used() || self.begin_polls());
+        if takes {
+            self.polled.note(iocb);
+        }
+        takes
+    }
+
+    /// The first poll comes. False: the kernel would not cancel it.
+    #[cold]
+    fn begin_polls(&self) -> bool {
+        if !self.can_cancel() {
+            return false;
+        }
+        // To make it later, when another thread runs, may take ten milliseconds (fs/file.c,
+        // expand_fdtable waits for a grace period).
+        cache::can_kick();
+        self.polled.begin();
+        // They sleep with a limit from now on: see `is_reachable`.
+        self.completions().waiters.wake_kernel_waiters();
+        true
+    }
+
+    /// Whether polls have been submitted: requests that may stay for ever.
+    #[inline]
+    pub fn has_polls(&self) -> bool {
+        self.polled.is_used()
+    }
+
+    /// Whether kicks reach those that sleep in an instance. fs/aio.c, get_reqs_available: CPUs keep
+    /// slots that others cannot have. If there is no room it is because events are there, or will
+    /// be; but not for polls.
+    pub fn is_reachable(&self, instance: &Instance) -> bool {
+        // SeqCst: as in `needs_watch`, for `submit`, which wakes when it changes this.
+        let now = instance.in_flight().load(Ordering::SeqCst);
+        cache::can_kick() && !(self.has_polls() && now > instance.sure_capacity())
+    }
+
+    /// Whether the kernel would cancel polls.
+    #[cold]
+    fn can_cancel(&self) -> bool {
+        if let Some(current) = self.current() {
+            // fs/aio.c, io_cancel: there is no iocb at address 0.
+            let _ = self.cancel_in(current, 0);
+        }
+        !self.has_no_cancel.load(Ordering::Relaxed)
+    }
+
+    /// Cancels a poll that was made from the iocb at an address. True: its event will come.
+    pub fn cancel_poll(&self, iocb: usize) -> bool {
+        self.polled.is_used() && self.instances().any(|instance| self.cancel_in(instance, iocb))
+    }
+
+    fn cancel_in(&self, instance: &Instance, iocb: usize) -> bool {
+        let cancelled = instance.cancel(iocb);
+        if matches!(cancelled, Err(Errno::PERM | Errno::NOSYS | Errno::ACCES)) {
+            // A sandbox forbids it.
+            self.has_no_cancel.store(true, Ordering::Relaxed);
+        }
+        cancelled == Err(Errno::INPROGRESS)
     }
 
     /// Whether waiters have to look for events, or sleep in an instance.
@@ -158,7 +244,7 @@ impl Kernel {
     pub fn submit(&self, count: u32, iocbs: usize) -> Result<usize> {
         let mut instance = self.current().ok_or(Errno::AGAIN)?;
         let now = instance.in_flight().load(Ordering::Relaxed);
-        if now.saturating_add(count) > instance.capacity() && self.enlarge(instance.capacity()) {
+        if now.saturating_add(count) > instance.capacity() && self.enlarge_beyond(instance) {
             instance = self.current().ok_or(Errno::AGAIN)?;
         }
         let now = instance.in_flight().load(Ordering::Relaxed);
@@ -174,6 +260,11 @@ impl Kernel {
                 self.is_expected.store(true, Ordering::Relaxed);
             }
         }
+        let sure = instance.sure_capacity();
+        if self.has_polls() && before <= sure && before + count > sure {
+            // As long as they can be: see `is_reachable`.
+            self.completions().waiters.wake_kernel_waiters();
+        }
         let submitted = reentrancy::lifted(|| instance.submit(count as usize, iocbs));
         let rest = count - submitted.unwrap_or(0) as u32;
         if rest > 0 {
@@ -181,7 +272,7 @@ impl Kernel {
         }
         match submitted {
             // fs/aio.c, get_reqs_available: slots that other CPUs have are not to be had.
-            Err(Errno::AGAIN) if self.enlarge(instance.capacity()) => self.submit(count, iocbs),
+            Err(Errno::AGAIN) if self.enlarge_beyond(instance) => self.submit(count, iocbs),
             submitted => submitted,
         }
     }
@@ -213,6 +304,12 @@ impl Kernel {
     /// Visits the results of what nobody has taken.
     pub fn for_each_result(&self, mut visit: impl FnMut(i64)) {
         self.instances().for_each(|instance| instance.for_each(|event| visit(event.res)));
+    }
+
+    /// Events that nobody has taken, of what was submitted last and before.
+    #[inline]
+    pub fn events_there(&self) -> u32 {
+        self.current().map_or(0, Instance::events_there)
     }
 
     /// After a submission: what is done already goes to the ring of the context, as in the kernel.
@@ -299,6 +396,10 @@ impl Kernel {
     pub fn drain(&self) {
         const MAX_SLEEP: timespec = timespec { tv_sec: 0, tv_nsec: 20_000_000 };
         const LOOK_INTERVAL: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        /// fs/aio.c, aio_poll_cancel: a thread of the kernel sends the events of cancelled polls.
+        const MAX_SLEEP_FOR_POLLS: timespec = timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+        let has_polls = self.cancel_polls();
+        let longest = if has_polls { MAX_SLEEP_FOR_POLLS } else { MAX_SLEEP };
         loop {
             if self.is_in_doubt.load(Ordering::Relaxed) {
                 return self.instances().for_each(Instance::end);
@@ -310,12 +411,24 @@ impl Kernel {
             let Some((bed, _)) = self.bed() else { return };
             let mut bag = Bag::new();
             let mut bag = (!bed.fall_asleep()).then_some(&mut bag);
-            let slept = bed.sleep(1, usize::MAX, bag.as_deref_mut(), Some(&MAX_SLEEP), None);
+            let slept = bed.sleep(1, usize::MAX, bag.as_deref_mut(), Some(&longest), None);
             self.unpack(bed, bag).wake_waiters(self.completions());
-            if !matches!(slept, Ok(_) | Err(Errno::INTR)) {
+            if has_polls && slept != Ok(true) {
+                // Perhaps there are some that nobody remembers.
+                let is_busy = |one: &&Instance| one.in_flight().load(Ordering::Relaxed) != 0;
+                return self.instances().filter(is_busy).for_each(Instance::end);
+            } else if !matches!(slept, Ok(_) | Err(Errno::INTR)) {
                 let _ = poll::wait(&mut [], Some(&LOOK_INTERVAL), None);
             }
         }
+    }
+
+    /// Cancels the polls that are remembered. Whether there may be some.
+    fn cancel_polls(&self) -> bool {
+        if self.polled.is_used() && self.needs_watch() {
+            self.polled.iter().for_each(|iocb| while self.cancel_poll(iocb) {});
+        }
+        self.polled.is_used()
     }
 
     /// Gives the instances back. Nothing is in flight; no call is inside.
@@ -326,7 +439,7 @@ impl Kernel {
             if !instance.is_null() {
                 // SAFETY: `enlarge` took it out of a box, and nobody uses it any more.
                 let instance = unsafe { Box::from_raw(instance) };
-                if !self.is_in_doubt.load(Ordering::Relaxed) {
+                if !instance.has_ended() {
                     instance.clear();
                     cache::release(instance);
                 }
