@@ -7,6 +7,9 @@
 //! can be touched, so that a program that moves its ring finds its end, and takes nothing else
 //! along.
 //!
+//! Where a sandbox lets nothing be mapped twice, both views are one. A program that unmaps its ring
+//! crashes in the next call then.
+//!
 //! *Locks*: the registry holds its set-up lock around every call.
 
 use crate::sys::errno::{Errno, Result};
@@ -46,7 +49,7 @@ pub enum View {
     Lost,
 }
 
-/// A range of pages mapped twice.
+/// A range of pages mapped twice, or once.
 #[derive(Debug)]
 struct Arena {
     user: usize,
@@ -69,8 +72,18 @@ struct Arena {
 
 impl Arena {
     fn new(pages: usize, is_single: bool) -> Result<Arena> {
+        match mmap::twins(pages * PAGE) {
+            Ok((user, library)) => Arena::of(user, library, pages, is_single),
+            Err(Errno::NOMEM) => Err(Errno::NOMEM),
+            Err(_) => {
+                let only = mmap::shared(pages * PAGE)?;
+                Arena::of(only, only, pages, is_single)
+            }
+        }
+    }
+
+    fn of(user: usize, library: usize, pages: usize, is_single: bool) -> Result<Arena> {
         let len = pages * PAGE;
-        let (user, library) = mmap::twins(len)?;
         let mut arena = Arena {
             user,
             library,
@@ -81,8 +94,11 @@ impl Arena {
             foreign: [0; WORDS],
             is_torn: false,
             is_single,
-            is_open: false,
+            is_open: user == library,
         };
+        if arena.is_open {
+            return Ok(arena);
+        }
         match mmap::protect(user, len, Protection::None) {
             Err(Errno::NOMEM) => {
                 arena.unmap();
@@ -158,7 +174,7 @@ impl Arena {
                 self.mark(first, region.pages, false);
             }
             self.used -= region.pages;
-            if self.used > self.lost {
+            if self.used > self.lost && !self.is_open {
                 // Out of address space for one more mapping: the program keeps seeing the page.
                 let _ = mmap::protect(region.user, len, Protection::None);
             }
@@ -175,7 +191,8 @@ impl Arena {
             }
         }
         // Giving a page back and taking it again costs more than to clear it.
-        if region.pages > KEPT_PAGES || view != View::AtHome {
+        let is_there = view == View::AtHome || !self.has_one_view();
+        if is_there && (region.pages > KEPT_PAGES || view != View::AtHome) {
             let _ = mmap::discard(region.library, len);
         }
     }
@@ -184,14 +201,25 @@ impl Arena {
         self.used == self.lost
     }
 
+    /// Whether both views are one.
+    fn has_one_view(&self) -> bool {
+        self.user == self.library
+    }
+
     /// Unmaps both views. Where the program has moved or unmapped a part of its own, nobody knows
     /// what it took along and what is there by now: those addresses are left, without memory.
     fn unmap(&self) {
         let len = self.pages * PAGE;
-        if self.is_torn || (self.is_single && self.lost > 0) {
-            let _ = mmap::discard(self.library, len);
-        } else {
-            self.unmap_view();
+        let is_torn = self.is_torn || (self.is_single && self.lost > 0);
+        match is_torn {
+            true if self.has_one_view() => return,
+            true => {
+                let _ = mmap::discard(self.library, len);
+            }
+            false => self.unmap_view(),
+        }
+        if self.has_one_view() {
+            return;
         }
         // SAFETY: no region of the arena is in use.
         let _ = unsafe { mmap::unmap(self.library, len) };
@@ -311,6 +339,23 @@ mod tests {
         assert_eq!(peek(region.user + 2 * PAGE), 77);
         arenas.release(&region, View::AtHome);
         assert!(arenas.arenas.is_empty());
+    }
+
+    #[test]
+    fn one_view_will_do() {
+        let only = mmap::shared(FIRST_PAGES * PAGE).unwrap();
+        let mut arenas = Arenas::new();
+        arenas.arenas.push(Arena::of(only, only, FIRST_PAGES, false).unwrap());
+        let kept = arenas.allocate(1).unwrap();
+        assert_eq!((kept.user, kept.library), (only, only));
+        for pages in [1, 3] {
+            let region = arenas.allocate(pages).unwrap();
+            poke(region.user, 4);
+            arenas.release(&region, View::AtHome);
+            assert_eq!(peek(arenas.allocate(pages).unwrap().user), 0);
+        }
+        arenas.release(&kept, View::Gone);
+        assert!(!arenas.arenas.is_empty());
     }
 
     #[test]

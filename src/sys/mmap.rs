@@ -45,6 +45,11 @@ pub fn anonymous_lazy(len: usize) -> Result<usize> {
     map(0, len, Protection::ReadWrite, MAP_PRIVATE | MAP_NORESERVE)
 }
 
+/// Zeroed shared memory.
+pub fn shared(len: usize) -> Result<usize> {
+    map(0, len, Protection::ReadWrite, MAP_SHARED | MAP_NORESERVE)
+}
+
 /// Zeroed shared memory, mapped twice.
 pub fn twins(len: usize) -> Result<(usize, usize)> {
     twins_of_nothing(len).or_else(|_| twins_of_memfd(len))
@@ -52,7 +57,7 @@ pub fn twins(len: usize) -> Result<(usize, usize)> {
 
 /// Without a descriptor and without regard to limits of file size.
 fn twins_of_nothing(len: usize) -> Result<(usize, usize)> {
-    let first = map(0, len, Protection::ReadWrite, MAP_SHARED | MAP_NORESERVE)?;
+    let first = shared(len)?;
     // mm/mremap.c: an old size of 0 duplicates a shared mapping and leaves the old one in place.
     // SAFETY: only a new mapping is made.
     match unsafe { syscall!(SYS_mremap, first, 0, len, MREMAP_MAYMOVE) } {
