@@ -6,6 +6,7 @@
  * written to, read from, or closed of what is the program's. */
 #include "pending.h"
 
+#include <dirent.h>
 #include <stdatomic.h>
 
 #define FIRST 3
@@ -144,6 +145,23 @@ static int take_events(struct tally *tally, const struct iocb *iocbs, bool *seen
 	return got;
 }
 
+/* Whether all other threads sleep: on a busy machine they may be in the middle of something for long. */
+static bool others_sleep(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	bool do_sleep = true;
+
+	if (!tasks)
+		die("/proc/self/task");
+	for (struct dirent *entry; (entry = readdir(tasks));) {
+		int tid = atoi(entry->d_name);
+
+		do_sleep &= tid == 0 || tid == own_tid() || is_asleep(tid);
+	}
+	closedir(tasks);
+	return do_sleep;
+}
+
 /* One round; replaces: everything is replaced while the polls wait. */
 static void round_of(struct tally *tally, char *memory, bool replaces)
 {
@@ -157,6 +175,7 @@ static void round_of(struct tally *tally, char *memory, bool replaces)
 		 * be faster: reads and syncs end first, and what it has lost the last time is made good. */
 		got = take_events(tally, iocbs, seen, READS + SYNCS);
 		sleep_ms(30);
+		EVENTUALLY(others_sleep());
 		pass(true);
 	} else if (tally->rounds % 3) {
 		usleep(3000);
