@@ -113,6 +113,17 @@ impl Context {
                 break;
             }
         }
+        if fork_generation::is_forked() {
+            // What is pending is the parent's.
+            *submitted += done;
+            return Ok(());
+        }
+        if self.is_over(batch) {
+            let pending = pending.requests.iter().flatten();
+            pending.for_each(|request| self.completions.abandon(request));
+            *submitted += done;
+            return result;
+        }
         let armed = self.arm(&mut pending, &mut done);
         if !looks_first {
             self.poller.learn(self.poller.harvest_submitted(), count);
@@ -240,16 +251,23 @@ impl Context {
         self.arm(pending, submitted)?;
         batch.may_sleep();
         let address = checked.address;
-        if !matches!(self.engines.submit_iocbs(1, (&raw const address).addr()), Ok(1..)) {
-            return Ok(false);
+        let taken = self.engines.submit_iocbs(1, (&raw const address).addr());
+        if fork_generation::is_forked() || self.is_dead() {
+            // By a handler in the submission. In a child it is the parent's, and accepted.
+            batch.pending_signals.note_handler();
+            *submitted += usize::from(taken.is_ok());
+            let is_childs = fork_generation::is_forked();
+            return if is_childs || taken.is_ok() { Ok(true) } else { Err(Errno::INVAL) };
         }
-        *submitted += 1;
-        match fork_generation::is_forked() || self.is_dead() {
-            true => batch.pending_signals.note_handler(),
-            // It may have become ready.
-            false => self.engines.end_iocbs_in(batch),
+        match taken {
+            Ok(_) => {
+                *submitted += 1;
+                // It may have become ready.
+                self.engines.end_iocbs_in(batch);
+            }
+            Err(refusal) => self.engines.note_refusal(refusal),
         }
-        Ok(true)
+        Ok(taken.is_ok())
     }
 }
 

@@ -355,7 +355,8 @@ impl<'a> Sleeper<'a> {
             let is_watched = epoll.is_none_or(|(epoll, number)| bed.watch(epoll, number));
             return Some(if is_watched { MAX_SLEEP } else { LOOK_INTERVAL });
         }
-        (!engines.is_safe(bed)).then_some(MAX_SLEEP)
+        let is_alone = min_complete == 1 && !self.context.is_shared();
+        (!is_alone || !engines.is_safe(bed)).then_some(MAX_SLEEP)
     }
 
     /// Sleeps on the epoll, completing polls, as the only thread that does.

@@ -75,7 +75,7 @@ impl Bed<'_> {
         }
     }
 
-    /// How many kicks there is always room for.
+    /// How many kicks there is always room for, as long as they reach it.
     pub fn sure_kicks(&self) -> u32 {
         match self {
             Bed::Ring(_) => u32::MAX,

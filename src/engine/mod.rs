@@ -41,6 +41,7 @@ use crate::engine::uring::Uring;
 use crate::engine::work::Shield;
 use crate::kaio;
 use crate::process::background::Background;
+use crate::process::reentrancy;
 use crate::request::{Owner, Request, Task};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::StatusFlags;
@@ -99,7 +100,7 @@ impl Harvest {
         if self.has_taken {
             let occupancy = || completions.ring.occupancy();
             if completions.waiters.notify_after_harvest(self.has_kicks, occupancy) {
-                let _ = poll::wait(&mut [], Some(&KICK_PAUSE), None);
+                let _ = reentrancy::blocking(|| poll::wait(&mut [], Some(&KICK_PAUSE), None));
             }
             if self.has_watch {
                 completions.waiters.wake_kernel_waiters();
@@ -443,8 +444,9 @@ impl Engines {
         }
     }
 
-    /// Whether a sleeper that can be woken sees all that is in flight and will end its sleep,
-    /// whatever the program does with our descriptors and whatever is forbidden meanwhile.
+    /// Whether a sleeper for one event, with the bed to itself, sees all that is in flight and will
+    /// end its sleep, whatever the program does with our descriptors and whatever is forbidden
+    /// meanwhile.
     pub fn is_safe(&self, bed: &Bed<'_>) -> bool {
         match bed {
             Bed::Ring(_) => false,

@@ -194,6 +194,9 @@ pub(super) fn renew_pipe(lost: i32) -> bool {
     let is_lost = |out: &OwnedFd, it: &Identity| out.raw() == lost && !it.is_behind(lost);
     let taken = PIPE.lock().take_if(|(out, identity)| is_lost(out, identity));
     let was_lost = taken.map(|(out, _)| out.into_raw()).is_some();
+    if was_lost {
+        HAS_PIPE.store(false, Ordering::Relaxed);
+    }
     pipe().is_some_and(|number| was_lost || number != lost)
 }
 

@@ -557,7 +557,8 @@ impl Instance {
     }
 
     /// Has the kernel destroy it, and with that wait until nothing is in flight. Calls that are
-    /// asleep in it end with EINVAL; no call looks into the ring at the same time.
+    /// asleep in it end with EINVAL. No call looks into the ring at the same time, but for one that
+    /// io_destroy has given up and that comes back in this moment.
     pub fn end(&self) {
         let nowhere = NOWHERE.as_ptr().expose_provenance();
         let context = self.context.swap(nowhere, Ordering::Relaxed);

@@ -82,7 +82,7 @@ impl Kick {
 pub const INSTANCES: usize = 3;
 
 /// How often a kick is repeated for a waiter that does not come.
-const REPEATS: u32 = 1000;
+const REPEATS: u32 = 200;
 /// After so many only those repeat it that have taken one, with pauses.
 const REPEATS_AT_ONCE: u32 = 100;
 

@@ -28,6 +28,7 @@ use core::ptr;
 
 use libc::timespec;
 
+use crate::aio_abi::Iocb;
 use crate::completion::ring::Posting;
 use crate::completion::waiters::INSTANCES;
 use crate::completion::{Completions, CompletionsRef};
@@ -35,8 +36,9 @@ use crate::engine::Harvest;
 use crate::engine::kernel::polls::Polled;
 use crate::kaio::{Bag, Found, Instance, RESERVED, cache};
 use crate::lock::Lock;
+use crate::memory::user;
 use crate::process::background::Background;
-use crate::process::reentrancy;
+use crate::process::{fork_generation, reentrancy};
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::poll;
@@ -160,7 +162,7 @@ impl Kernel {
         let room = self.room();
         let has_room = self.current().is_some_and(|current| current.capacity() >= room);
         let takes = cache::may_work()
-            && !self.has_no_cancel.load(Ordering::Relaxed)
+            && !self.has_no_cancel()
             && (has_room || self.enlarge(room))
             && (self.polled.is_used() || self.begin_polls());
         if takes {
@@ -190,9 +192,9 @@ impl Kernel {
         self.polled.is_used()
     }
 
-    /// Whether kicks reach those that sleep in an instance. fs/aio.c, get_reqs_available: CPUs keep
-    /// slots that others cannot have. If there is no room it is because events are there, or will
-    /// be; but not for polls.
+    /// Whether kicks reach those that sleep in an instance. fs/aio.c, get_reqs_available: a CPU may
+    /// find no slot though others keep some. Beside reads and syncs that is no matter: their events
+    /// come and end the sleep. Polls may never come.
     pub fn is_reachable(&self, instance: &Instance) -> bool {
         // SeqCst: as in `needs_watch`, for `submit`, which wakes when it changes this.
         let now = instance.in_flight().load(Ordering::SeqCst);
@@ -203,10 +205,11 @@ impl Kernel {
     #[cold]
     fn can_cancel(&self) -> bool {
         if let Some(current) = self.current() {
-            // fs/aio.c, io_cancel: there is no iocb at address 0.
-            let _ = self.cancel_in(current, 0);
+            // fs/aio.c, io_cancel: EINVAL, this one was not submitted.
+            let stranger = Iocb::default();
+            let _ = self.cancel_in(current, (&raw const stranger).addr());
         }
-        !self.has_no_cancel.load(Ordering::Relaxed)
+        !self.has_no_cancel()
     }
 
     /// Cancels a poll that was made from the iocb at an address. True: its event will come.
@@ -272,7 +275,9 @@ impl Kernel {
         }
         match submitted {
             // fs/aio.c, get_reqs_available: slots that other CPUs have are not to be had.
-            Err(Errno::AGAIN) if self.enlarge_beyond(instance) => self.submit(count, iocbs),
+            Err(Errno::AGAIN) if !fork_generation::is_forked() && self.enlarge_beyond(instance) => {
+                self.submit(count, iocbs)
+            }
             submitted => submitted,
         }
     }
@@ -398,8 +403,8 @@ impl Kernel {
         const LOOK_INTERVAL: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
         /// fs/aio.c, aio_poll_cancel: a thread of the kernel sends the events of cancelled polls.
         const MAX_SLEEP_FOR_POLLS: timespec = timespec { tv_sec: 0, tv_nsec: 2_000_000 };
-        let has_polls = self.cancel_polls();
-        let longest = if has_polls { MAX_SLEEP_FOR_POLLS } else { MAX_SLEEP };
+        let may_have_polls = !self.cancel_polls();
+        let longest = if may_have_polls { MAX_SLEEP_FOR_POLLS } else { MAX_SLEEP };
         loop {
             if self.is_in_doubt.load(Ordering::Relaxed) {
                 return self.instances().for_each(Instance::end);
@@ -413,8 +418,8 @@ impl Kernel {
             let mut bag = (!bed.fall_asleep()).then_some(&mut bag);
             let slept = bed.sleep(1, usize::MAX, bag.as_deref_mut(), Some(&longest), None);
             self.unpack(bed, bag).wake_waiters(self.completions());
-            if has_polls && slept != Ok(true) {
-                // Perhaps there are some that nobody remembers.
+            if may_have_polls && slept != Ok(true) {
+                // The kernel finds them, and waits for what else is slow.
                 let is_busy = |one: &&Instance| one.in_flight().load(Ordering::Relaxed) != 0;
                 return self.instances().filter(is_busy).for_each(Instance::end);
             } else if !matches!(slept, Ok(_) | Err(Errno::INTR)) {
@@ -423,12 +428,22 @@ impl Kernel {
         }
     }
 
-    /// Cancels the polls that are remembered. Whether there may be some.
+    /// Cancels the polls that are remembered. False: there may be others.
     fn cancel_polls(&self) -> bool {
-        if self.polled.is_used() && self.needs_watch() {
-            self.polled.iter().for_each(|iocb| while self.cancel_poll(iocb) {});
+        if !self.polled.is_used() || !self.needs_watch() {
+            return true;
         }
-        self.polled.is_used()
+        let mut are_all_found = !self.polled.has_forgotten() && !self.has_no_cancel();
+        for iocb in self.polled.iter() {
+            while self.cancel_poll(iocb) {}
+            // fs/aio.c, io_cancel: it is looked for only if the key can be read, and is right.
+            are_all_found &= user::check_cancel_key(iocb).is_ok();
+        }
+        are_all_found && !self.has_no_cancel()
+    }
+
+    fn has_no_cancel(&self) -> bool {
+        self.has_no_cancel.load(Ordering::Relaxed)
     }
 
     /// Gives the instances back. Nothing is in flight; no call is inside.

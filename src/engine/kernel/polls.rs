@@ -7,7 +7,8 @@
 //! io_destroy to find the rest.
 //!
 //! *Orderings*: all Relaxed. Whoever cancels a poll has been told of it by its submitter, and
-//! io_destroy comes when no call is inside.
+//! io_destroy comes when no call is inside. That there are some, sleepers see by the fences of
+//! `wake_kernel_waiters` and `join`.
 
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
@@ -22,6 +23,8 @@ pub struct Polled {
     addresses: [AtomicUsize; ROOM],
     /// There may be some.
     is_used: AtomicBool,
+    /// There was no place for one.
+    has_forgotten: AtomicBool,
 }
 
 impl Polled {
@@ -29,6 +32,7 @@ impl Polled {
     pub fn clear(&self) {
         if self.is_used.swap(false, Ordering::Relaxed) {
             self.addresses.iter().for_each(|place| place.store(0, Ordering::Relaxed));
+            self.has_forgotten.store(false, Ordering::Relaxed);
         }
     }
 
@@ -58,6 +62,12 @@ impl Polled {
                 return;
             }
         }
+        self.has_forgotten.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether there were more than are remembered.
+    pub fn has_forgotten(&self) -> bool {
+        self.has_forgotten.load(Ordering::Relaxed)
     }
 
     /// Those that are remembered.
@@ -71,7 +81,11 @@ mod tests {
     use super::*;
 
     fn polled() -> Polled {
-        Polled { addresses: [const { AtomicUsize::new(0) }; ROOM], is_used: AtomicBool::new(false) }
+        Polled {
+            addresses: [const { AtomicUsize::new(0) }; ROOM],
+            is_used: AtomicBool::new(false),
+            has_forgotten: AtomicBool::new(false),
+        }
     }
 
     #[test]
@@ -86,6 +100,7 @@ mod tests {
         let mut found: Vec<_> = polled.iter().collect();
         found.sort_unstable();
         assert_eq!(found, iocbs);
+        assert!(!polled.has_forgotten());
         assert!(polled.is_used());
         polled.clear();
         assert!(!polled.is_used());
@@ -97,6 +112,7 @@ mod tests {
         let polled = polled();
         (1..=2 * ROOM).for_each(|index| polled.note(index * 64));
         assert_eq!(polled.iter().count(), ROOM);
+        assert!(polled.has_forgotten());
     }
 
     #[test]
