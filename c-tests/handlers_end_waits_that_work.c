@@ -19,8 +19,9 @@ static void handler(int signal)
 
 static const struct itimerval often = { { 0, 300 }, { 0, 300 } }, never;
 
-/* How often of 100 times it took a second signal: the first may come before the wait begins. */
-static int waits_gone_on(io_context_t ctx, int file, char *memory)
+/* How often of 100 times it took a second signal: the first, after `delay` µs or some more, may come
+ * before the wait begins. */
+static int waits_gone_on(io_context_t ctx, int file, char *memory, int delay)
 {
 	struct io_event events[2];
 	struct iocb iocb;
@@ -28,7 +29,7 @@ static int waits_gone_on(io_context_t ctx, int file, char *memory)
 	long count;
 
 	for (int i = 0; i < 100; i++) {
-		struct itimerval soon = { { 0, 10000 }, { 0, 40 + i % 70 } };
+		struct itimerval soon = { { 0, 10000 }, { 0, delay + i % 70 } };
 
 		io_prep_pread(&iocb, file, memory, PAGE, 0);
 		handled = 0;
@@ -72,9 +73,9 @@ int main(void)
 	}
 	MUST(setitimer(ITIMER_REAL, &never, NULL));
 	CHECK(handled > 0);
-	/* On a busy machine many signals may come too early, but not each time. */
-	for (int i = 0; i < 3 && gone_on >= 40; i++)
-		gone_on = waits_gone_on(ctx, file, memory);
+	/* On a busy machine many signals come too early, but not if they are late enough. */
+	for (int delay = 40; delay < 5000 && gone_on >= 40; delay *= 4)
+		gone_on = waits_gone_on(ctx, file, memory, delay);
 	CHECK(gone_on < 40);
 	end_context(ctx);
 	return finish();

@@ -36,7 +36,6 @@ use crate::engine::Harvest;
 use crate::engine::kernel::polls::Polled;
 use crate::kaio::{Bag, Found, Instance, RESERVED, cache};
 use crate::lock::Lock;
-use crate::memory::user;
 use crate::process::background::Background;
 use crate::process::{fork_generation, reentrancy};
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
@@ -428,18 +427,25 @@ impl Kernel {
         }
     }
 
-    /// Cancels the polls that are remembered. False: there may be others.
+    /// Cancels the polls that are remembered. False: there may be others, or reads and syncs.
     fn cancel_polls(&self) -> bool {
-        if !self.polled.is_used() || !self.needs_watch() {
+        if !self.polled.is_used() {
             return true;
         }
-        let mut are_all_found = !self.polled.has_forgotten() && !self.has_no_cancel();
-        for iocb in self.polled.iter() {
-            while self.cancel_poll(iocb) {}
-            // fs/aio.c, io_cancel: it is looked for only if the key can be read, and is right.
-            are_all_found &= user::check_cancel_key(iocb).is_ok();
-        }
-        are_all_found && !self.has_no_cancel()
+        let in_flight = |one: &Instance| one.in_flight().load(Ordering::Relaxed);
+        let before: u32 = self.instances().map(in_flight).sum();
+        let cancelled = match before {
+            0 => 0,
+            _ => self.polled.iter().map(|iocb| self.cancel_all(iocb)).sum(),
+        };
+        cancelled >= before
+    }
+
+    /// Cancels all polls that were made from the iocb at an address; how many.
+    fn cancel_all(&self, iocb: usize) -> u32 {
+        core::iter::repeat_with(|| self.cancel_poll(iocb))
+            .take_while(|&was_there| was_there)
+            .count() as u32
     }
 
     fn has_no_cancel(&self) -> bool {

@@ -23,8 +23,6 @@ pub struct Polled {
     addresses: [AtomicUsize; ROOM],
     /// There may be some.
     is_used: AtomicBool,
-    /// There was no place for one.
-    has_forgotten: AtomicBool,
 }
 
 impl Polled {
@@ -32,7 +30,6 @@ impl Polled {
     pub fn clear(&self) {
         if self.is_used.swap(false, Ordering::Relaxed) {
             self.addresses.iter().for_each(|place| place.store(0, Ordering::Relaxed));
-            self.has_forgotten.store(false, Ordering::Relaxed);
         }
     }
 
@@ -62,12 +59,6 @@ impl Polled {
                 return;
             }
         }
-        self.has_forgotten.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether there were more than are remembered.
-    pub fn has_forgotten(&self) -> bool {
-        self.has_forgotten.load(Ordering::Relaxed)
     }
 
     /// Those that are remembered.
@@ -81,11 +72,7 @@ mod tests {
     use super::*;
 
     fn polled() -> Polled {
-        Polled {
-            addresses: [const { AtomicUsize::new(0) }; ROOM],
-            is_used: AtomicBool::new(false),
-            has_forgotten: AtomicBool::new(false),
-        }
+        Polled { addresses: [const { AtomicUsize::new(0) }; ROOM], is_used: AtomicBool::new(false) }
     }
 
     #[test]
@@ -100,7 +87,6 @@ mod tests {
         let mut found: Vec<_> = polled.iter().collect();
         found.sort_unstable();
         assert_eq!(found, iocbs);
-        assert!(!polled.has_forgotten());
         assert!(polled.is_used());
         polled.clear();
         assert!(!polled.is_used());
@@ -112,7 +98,6 @@ mod tests {
         let polled = polled();
         (1..=2 * ROOM).for_each(|index| polled.note(index * 64));
         assert_eq!(polled.iter().count(), ROOM);
-        assert!(polled.has_forgotten());
     }
 
     #[test]
