@@ -119,7 +119,7 @@ impl Context {
             return Ok(());
         }
         if self.is_over(batch) {
-            let pending = pending.requests.iter().flatten();
+            let pending = pending.requests.iter().take(pending.count).flatten();
             pending.for_each(|request| self.completions.abandon(request));
             *submitted += done;
             return result;

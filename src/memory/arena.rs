@@ -35,6 +35,13 @@ pub struct Region {
     pub pages: usize,
 }
 
+impl Region {
+    /// Whether both views are one.
+    pub fn has_one_view(&self) -> bool {
+        self.user == self.library
+    }
+}
+
 /// What the program did with its view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {

@@ -91,6 +91,10 @@ impl InPlace {
     /// events, with `nr` slots, the next of which is at `position`: it looks the same. False: it
     /// stays as it is.
     pub fn enter(&self, region: &Region, requested: u32, nr: u32, position: u32) -> bool {
+        if region.has_one_view() {
+            // There would be no way back.
+            return false;
+        }
         let Ok(mut instance) = cache::acquire_exact(requested, nr) else { return false };
         if !instance.turn(position) {
             cache::release(instance);
@@ -270,4 +274,21 @@ pub fn is_kernels(address: usize) -> bool {
 /// Whether the ring at an address is empty, as far as it can be read.
 pub fn is_empty(address: usize) -> bool {
     mmap::read_safely::<AioRing>(address).is_ok_and(|ring| ring.head == ring.tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ring_with_one_view_stays() {
+        // SAFETY: all-zero memory is a context that is not in place.
+        let in_place: InPlace = unsafe { core::mem::zeroed() };
+        let only = mmap::shared(PAGE).unwrap();
+        let region = Region { user: only, library: only, pages: 1 };
+        assert!(!in_place.enter(&region, 1, 128, 0));
+        assert!(!in_place.is_taken() && !in_place.was_taken());
+        // SAFETY: mapped above.
+        unsafe { mmap::unmap(only, PAGE) }.unwrap();
+    }
 }

@@ -402,6 +402,7 @@ impl Kernel {
         const LOOK_INTERVAL: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
         /// fs/aio.c, aio_poll_cancel: a thread of the kernel sends the events of cancelled polls.
         const MAX_SLEEP_FOR_POLLS: timespec = timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+        self.harvest_and_wake();
         let may_have_polls = !self.cancel_polls();
         let longest = if may_have_polls { MAX_SLEEP_FOR_POLLS } else { MAX_SLEEP };
         loop {
