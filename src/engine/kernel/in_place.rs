@@ -282,11 +282,14 @@ mod tests {
 
     #[test]
     fn a_ring_with_one_view_stays() {
+        let Ok(instance) = cache::acquire(0) else { return };
+        let nr = instance.nr();
+        cache::release(instance);
         // SAFETY: all-zero memory is a context that is not in place.
         let in_place: InPlace = unsafe { core::mem::zeroed() };
         let only = mmap::shared(PAGE).unwrap();
         let region = Region { user: only, library: only, pages: 1 };
-        assert!(!in_place.enter(&region, 1, 128, 0));
+        assert!(!in_place.enter(&region, 1, nr, 0));
         assert!(!in_place.is_taken() && !in_place.was_taken());
         // SAFETY: mapped above.
         unsafe { mmap::unmap(only, PAGE) }.unwrap();
