@@ -16,7 +16,14 @@ pub struct WriteHints {
     growing: AtomicU32,
     /// Writes in a row that cached pages were not the reason for.
     futile: AtomicU32,
+    /// Attempts that will hold their files.
+    holding: AtomicU32,
 }
+
+/// How many attempts hold their files when a context begins.
+const HOLDING_AT_FIRST: u32 = 16;
+/// How many do after one that has failed.
+const HOLDING_AFTER_FAILURE: u32 = 256;
 
 impl WriteHints {
     /// A context begins.
@@ -26,6 +33,22 @@ impl WriteHints {
         }
         self.futile.store(0, Ordering::Relaxed);
         self.growing.store(0, Ordering::Relaxed);
+        self.holding.store(HOLDING_AT_FIRST, Ordering::Relaxed);
+    }
+
+    /// Whether an attempt beside other requests should hold its file, because it may fail, and that
+    /// may be told late: it does not while attempts do not fail.
+    #[inline]
+    pub fn should_hold(&self) -> bool {
+        let left = self.holding.load(Ordering::Relaxed);
+        // Two threads may count once.
+        self.holding.store(left.saturating_sub(1), Ordering::Relaxed);
+        left > 0
+    }
+
+    /// An attempt has failed.
+    pub fn note_failure(&self) {
+        self.holding.store(HOLDING_AFTER_FAILURE, Ordering::Relaxed);
     }
 
     /// Whether this is the first attempt on a file that has failed.
@@ -68,5 +91,22 @@ impl WriteHints {
     /// They were the reason.
     pub fn was_cached(&self) {
         self.futile.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_hold_their_files_after_one_that_has_failed() {
+        // SAFETY: the type says that zeros are valid.
+        let hints: WriteHints = unsafe { core::mem::zeroed() };
+        assert!(!hints.should_hold());
+        hints.clear();
+        assert_eq!((0..100).filter(|_| hints.should_hold()).count(), HOLDING_AT_FIRST as usize);
+        hints.note_failure();
+        let count = (0..1000).filter(|_| hints.should_hold()).count();
+        assert_eq!(count, HOLDING_AFTER_FAILURE as usize);
     }
 }

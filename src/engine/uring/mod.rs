@@ -246,12 +246,12 @@ impl Uring {
             count += 1;
             request.set_owner(Owner::Nobody);
             request.set_result(i64::from(cqe.res));
-            match is_final(request, cqe.res) {
-                true => done.push_back(&completions.slab, request),
-                false if request.ring.retry.nowait_failed() == RetryBy::Harvester => {
-                    again.push_back(&completions.slab, request);
-                }
-                false => {}
+            if is_final(request, cqe.res) {
+                return done.push_back(&completions.slab, request);
+            }
+            self.hints.note_failure();
+            if request.ring.retry.nowait_failed() == RetryBy::Harvester {
+                again.push_back(&completions.slab, request);
             }
         });
         while let Some(request) = done.first(&completions.slab) {

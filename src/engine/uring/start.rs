@@ -1,7 +1,7 @@
 //! Operations that io_uring gets become requests, which wait for the end of the batch.
 
 use crate::engine::batch::{Batch, Checked};
-use crate::engine::uring::Uring;
+use crate::engine::uring::{Uring, hold_file};
 use crate::engine::{Placement, Started, placement};
 use crate::files::pins::{self, Pin};
 use crate::process::fork_gate;
@@ -63,9 +63,6 @@ impl Uring {
         let Ok(resfd) = batch.share_signal(checked, resfds, &fork_gate::enter()) else {
             return Ok(Started::Caller(Task::Transfer(transfer)));
         };
-        // An attempt may be refused late: io_uring tells by task work, which waits if a completion
-        // on another CPU is about to announce its own; and a device may refuse a part. By then the
-        // fd may mean another file.
         let file = batch.identity(fd);
         // An answer that it would block is for us, unless the program has asked for it.
         let adds_nowait = !transfer.flags.is_nowait();
@@ -76,6 +73,14 @@ impl Uring {
         }
         request.ring.adds_nowait.store(adds_nowait, Ordering::Relaxed);
         request.ring.retry.begin();
+        // An attempt may be refused late: io_uring tells by task work, which waits if a completion
+        // on another CPU is about to announce its own; and a device may refuse a part. By then the
+        // fd may mean another file.
+        let is_alone = self.in_flight() == 0 && !batch.queue.has_requests();
+        if !is_alone && self.hints.should_hold() {
+            // What cannot be held is attempted all the same.
+            let _ = hold_file(request);
+        }
         batch.queue.push(request);
         Ok(Started::Asynchronous)
     }
