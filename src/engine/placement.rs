@@ -66,6 +66,11 @@ pub fn by_blocks(fd: i32, status: StatusFlags, transfer: &Transfer, info: &FileI
     if direct(status, transfer, info) == Placement::Caller || info.kind == S_IFBLK {
         return direct(status, transfer, info);
     }
+    // divergence: a worker reads blocks that were reserved and not written, and holes that storage
+    // beyond the end makes up for.
+    if transfer.direction == Direction::Read && info.is_on_device && info.seems_full() {
+        return Placement::Asynchronous;
+    }
     let (offset, len) = (transfer.offset as u64, transfer.buffer.len());
     let blocks = file::blocks(fd, offset, len);
     if blocks.is_err() && fd::is_on_synchronous_file_system(fd) {

@@ -38,7 +38,7 @@ pub struct Shield {
 }
 
 /// How long others may have to wait for a thread that works: to change ids.
-const MAX_SIGNAL_DELAY: i64 = 1_000_000;
+const MAX_SIGNAL_DELAY: i64 = 5_000_000;
 
 impl Shield {
     /// Blocks all signals in the calling thread.

@@ -1,12 +1,12 @@
-//! Pins that the requests of a batch share: one for each file of the batch, closed when the last of
-//! them has completed.
+//! Pins that requests share: one for each file of a batch, closed when the last of them has
+//! completed; as long as it is there, later batches share it, too.
 //!
 //! A pin may be closed by the program, and its number used again; so its file is looked at from
 //! time to time ([`Holds::is_believed`]), and before it is closed. A request that finds it lost
 //! makes one of its own.
 //!
-//! *Who may touch what*: `file` is written before the hold is shared, and only read until the last
-//! user has left.
+//! *Who may touch what*: `source` is written before the hold is shared, and only read until the
+//! last user has left.
 //!
 //! *Locks*: `free` is a leaf.
 
@@ -18,12 +18,25 @@ use crate::memory::chunked::{Chunked, Zeroed};
 use crate::process::fork_gate::{self, Section};
 use crate::sync::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::OwnedFd;
+use crate::sys::fd::{OwnedFd, StatusFlags};
 use crate::sys::file_info::Identity;
 
 /// How long a look at a pin is believed, in nanoseconds: as long as io_submit believes what it has
 /// asked.
 const MAX_AGE: u64 = 50_000;
+/// How many holds are remembered for later batches, by descriptor.
+const LATEST: usize = 8;
+
+/// What a pin was made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// The program's descriptor.
+    pub fd: i32,
+    /// The file behind it, if it is known.
+    pub file: Option<Identity>,
+    /// Its flags.
+    pub status: StatusFlags,
+}
 
 /// A pin that is shared.
 #[derive(Debug, Default)]
@@ -35,13 +48,13 @@ struct Hold {
     seen: AtomicU64,
     /// Index + 1 of the next free one, under the lock.
     next_free: AtomicU32,
-    file: UnsafeCell<Option<Identity>>,
+    source: UnsafeCell<Option<Source>>,
 }
 
-// SAFETY: `file` follows the rule of the module; everything else is atomic.
+// SAFETY: `source` follows the rule of the module; everything else is atomic.
 unsafe impl Sync for Hold {}
 
-// SAFETY: atomics allow zero; `file` is written before it is first read.
+// SAFETY: atomics allow zero; `source` is written before it is first read.
 unsafe impl Zeroed for Hold {}
 
 #[derive(Debug, Default)]
@@ -67,14 +80,16 @@ pub struct Share {
 pub struct Holds {
     free: Lock<Free>,
     holds: Chunked<Hold>,
+    /// Index + 1 of the last hold of a descriptor.
+    latest: [AtomicU32; LATEST],
 }
 
 impl Holds {
-    /// Shares `pin`, which was seen to hold `file` at the time `now`. EAGAIN: no memory.
+    /// Shares `pin`, which was seen to be what `source` says at the time `now`. EAGAIN: no memory.
     pub fn begin(
         &self,
         pin: OwnedFd,
-        file: Option<Identity>,
+        source: Source,
         now: u64,
         _section: &Section,
     ) -> Result<Share> {
@@ -83,12 +98,37 @@ impl Holds {
             return Err(Errno::AGAIN);
         };
         let pin = pin.into_raw();
-        // SAFETY: nobody else knows of it yet.
-        unsafe { hold.file.get().write(file) };
-        hold.users.store(1, Ordering::Relaxed);
+        // SAFETY: it has no users.
+        unsafe { hold.source.get().write(Some(source)) };
         hold.seen.store(now, Ordering::Relaxed);
         hold.pin.store(pin + 1, Ordering::Relaxed);
-        Ok(Share { index, pin, file })
+        // Release: pairs with the Acquire in `find`.
+        hold.users.store(1, Ordering::Release);
+        if let Some(latest) = self.latest.get(source.fd as usize % LATEST) {
+            latest.store(index + 1, Ordering::Relaxed);
+        }
+        Ok(Share { index, pin, file: source.file })
+    }
+
+    /// A share of the pin that requests in flight have of the same file, if it was opened alike.
+    pub fn find(&self, wanted: &Source) -> Option<Share> {
+        let latest = self.latest.get(wanted.fd as usize % LATEST)?;
+        let index = latest.load(Ordering::Relaxed).checked_sub(1)?;
+        let hold = self.holds.get(index)?;
+        let more = |users: u32| (users > 0).then_some(users + 1);
+        // Acquire: pairs with the Release in `begin`.
+        hold.users.fetch_update(Ordering::Acquire, Ordering::Relaxed, more).ok()?;
+        // SAFETY: written before it had users; now it has one more.
+        let source = unsafe { *hold.source.get() }?;
+        let share = Share { index, pin: hold.pin.load(Ordering::Relaxed) - 1, file: source.file };
+        let is_alike = (source.fd, source.status) == (wanted.fd, wanted.status)
+            && source.file.is_some()
+            && source.file == wanted.file;
+        if !is_alike {
+            self.release(share);
+            return None;
+        }
+        Some(share)
     }
 
     fn take_free(&self) -> Result<(u32, &Hold)> {
@@ -149,7 +189,7 @@ impl Holds {
         self.holds.for_each(|_, hold| {
             if let Some(pin) = hold.pin.load(Ordering::Relaxed).checked_sub(1).filter(|p| *p >= 0) {
                 // SAFETY: written before the pin was.
-                let file = unsafe { *hold.file.get() };
+                let file = unsafe { *hold.source.get() }.and_then(|source| source.file);
                 if file.is_none_or(|file| file.is_behind(pin)) {
                     visit(pin);
                 }
@@ -163,6 +203,9 @@ impl Holds {
     /// Nothing is shared and no other thread is inside.
     pub unsafe fn clear(&self) {
         *self.free.lock() = Free::default();
+        for latest in &self.latest {
+            latest.store(0, Ordering::Relaxed);
+        }
         // SAFETY: the caller's promise.
         unsafe { self.holds.clear() };
     }
@@ -173,13 +216,18 @@ mod tests {
     use super::*;
     use crate::sys::fd;
 
+    fn source(fd: i32) -> Source {
+        let status = fd::status_flags(fd).unwrap();
+        Source { fd, file: Some(Identity::of(fd).unwrap()), status }
+    }
+
     #[test]
     fn the_last_share_closes_the_pin() {
         let holds = Holds::default();
         let file = fd::memory_file().unwrap();
         let identity = Identity::of(file.raw()).unwrap();
         let pin = fd::duplicate(file.raw()).unwrap();
-        let first = holds.begin(pin, Some(identity), 1_000_000, &fork_gate::enter()).unwrap();
+        let first = holds.begin(pin, source(file.raw()), 1_000_000, &fork_gate::enter()).unwrap();
         let second = holds.share(&first);
         assert!(holds.is_believed(&second, 1_040_000));
         assert!(!holds.is_believed(&second, 1_060_000));
@@ -199,13 +247,32 @@ mod tests {
     fn what_the_program_has_put_there_stays() {
         let holds = Holds::default();
         let (file, other) = (fd::memory_file().unwrap(), fd::memory_file().unwrap());
-        let identity = Identity::of(file.raw()).unwrap();
         let pin = fd::duplicate(file.raw()).unwrap();
-        let share = holds.begin(pin, Some(identity), 1, &fork_gate::enter()).unwrap();
+        let share = holds.begin(pin, source(file.raw()), 1, &fork_gate::enter()).unwrap();
         // SAFETY: both numbers are the test's.
         unsafe { libc::dup2(other.raw(), share.pin) };
         holds.release(share);
         assert!(Identity::of(other.raw()).unwrap().is_behind(share.pin));
         drop(OwnedFd::from_raw(share.pin));
+    }
+
+    #[test]
+    fn a_pin_is_found_as_long_as_it_is_shared() {
+        let holds = Holds::default();
+        let (file, other) = (fd::memory_file().unwrap(), fd::memory_file().unwrap());
+        let wanted = source(file.raw());
+        assert!(holds.find(&wanted).is_none());
+        let pin = fd::duplicate(file.raw()).unwrap();
+        let first = holds.begin(pin, wanted, 1, &fork_gate::enter()).unwrap();
+        let second = holds.find(&wanted).unwrap();
+        assert_eq!(second.pin, first.pin);
+        assert!(holds.find(&Source { file: source(other.raw()).file, ..wanted }).is_none());
+        assert!(holds.find(&Source { status: StatusFlags::from_bits(0), ..wanted }).is_none());
+        assert!(holds.find(&Source { fd: wanted.fd + LATEST as i32, ..wanted }).is_none());
+        holds.release(first);
+        holds.release(holds.find(&wanted).unwrap());
+        holds.release(second);
+        assert!(holds.find(&wanted).is_none());
+        assert!(!wanted.file.unwrap().is_behind(second.pin));
     }
 }

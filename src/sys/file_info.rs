@@ -46,6 +46,10 @@ pub struct FileInfo {
     pub kind: u32,
     /// Its size in bytes.
     pub size: u64,
+    /// Storage that it has, in units of 512 bytes.
+    blocks: u64,
+    /// It is on a file system that has a block device.
+    pub is_on_device: bool,
 }
 
 impl FileInfo {
@@ -62,10 +66,16 @@ impl FileInfo {
     pub fn end(&self) -> u64 {
         if self.kind == S_IFREG { self.size } else { u64::MAX }
     }
+
+    /// Whether it has storage for all its bytes. Where holes and storage beyond the end make up for
+    /// each other, too.
+    pub fn seems_full(&self) -> bool {
+        self.blocks.saturating_mul(512) >= self.size
+    }
 }
 
 fn ask(fd: c_int) -> Result<FileInfo> {
-    let mask = libc::STATX_TYPE | libc::STATX_INO | libc::STATX_SIZE;
+    let mask = libc::STATX_TYPE | libc::STATX_INO | libc::STATX_SIZE | libc::STATX_BLOCKS;
     let empty = c"".as_ptr();
     let mut room = MaybeUninit::<libc::statx>::zeroed();
     let into = room.as_mut_ptr();
@@ -78,6 +88,8 @@ fn ask(fd: c_int) -> Result<FileInfo> {
         identity: Identity { device, inode: stat.stx_ino },
         kind: u32::from(stat.stx_mode) & S_IFMT,
         size: stat.stx_size,
+        blocks: stat.stx_blocks,
+        is_on_device: stat.stx_dev_major != 0,
     })
 }
 
@@ -94,6 +106,8 @@ fn ask_for_all(fd: c_int) -> Result<FileInfo> {
         identity: Identity { device: stat.st_dev, inode: stat.st_ino },
         kind: stat.st_mode & S_IFMT,
         size: stat.st_size as u64,
+        blocks: stat.st_blocks as u64,
+        is_on_device: libc::major(stat.st_dev) != 0,
     })
 }
 
@@ -110,6 +124,7 @@ mod tests {
             (ask(file.as_raw_fd()).unwrap(), ask_for_all(file.as_raw_fd()).unwrap());
         assert_eq!(info.identity, other.identity);
         assert_eq!((info.kind, info.size), (other.kind, other.size));
+        assert_eq!((info.blocks, info.is_on_device), (other.blocks, other.is_on_device));
         assert_eq!(info.kind, S_IFREG);
         assert_eq!(info.size, std::fs::metadata("/proc/self/exe").unwrap().len());
         assert_eq!(ask(-1).unwrap_err(), Errno::BADF);

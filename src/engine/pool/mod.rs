@@ -125,10 +125,14 @@ impl Pool {
     /// Whether the workers that are there have these credentials; with none there, one can be
     /// started.
     fn may_serve(&self, credentials: Credentials) -> bool {
-        let [low, high] = credentials.to_words();
-        self.workers.count() == 0
-            || (self.credentials[0].load(Ordering::Relaxed) == low
-                && self.credentials[1].load(Ordering::Relaxed) == high)
+        self.credentials().is_none_or(|own| own == credentials)
+    }
+
+    /// The credentials of the workers, if there are any.
+    fn credentials(&self) -> Option<Credentials> {
+        let [low, high] = &self.credentials;
+        let words = [low.load(Ordering::Relaxed), high.load(Ordering::Relaxed)];
+        (self.workers.count() > 0).then(|| Credentials::from_words(words))
     }
 
     /// Puts a queue where workers look.
@@ -171,14 +175,14 @@ impl Pool {
     }
 
     /// Starts one more worker, if there are not too many.
-    fn add_worker(&self, credentials: Option<Credentials>) -> bool {
+    fn add_worker(&self, credentials: impl FnOnce() -> Option<Credentials>) -> bool {
         let workers = self.workers.count();
         let most = if self.queued.load(Ordering::Relaxed) > workers {
             MAX_WORKERS as u32
         } else {
             USUAL_WORKERS
         };
-        workers < most && self.spawn_worker(credentials)
+        workers < most && self.spawn_worker(credentials())
     }
 
     /// Whether somebody comes for what is queued, sooner or later.
@@ -345,7 +349,7 @@ extern "C" fn worker(id: *mut c_void) -> *mut c_void {
         match POOL.wait(id, &mut shield) {
             Some((queue, request)) => {
                 // glibc sets its own mask when it starts a thread.
-                if !POOL.wake_idle() && POOL.add_worker(None) {
+                if !POOL.wake_idle() && POOL.add_worker(|| None) {
                     POOL.renew(&mut shield);
                 }
                 run(queue.completions(), request, Party::Worker, &shield);
@@ -414,7 +418,7 @@ fn serve_late_comers() {
     fence(Ordering::SeqCst);
     if POOL.queued.load(Ordering::Relaxed) == 0
         || POOL.wake_idle()
-        || POOL.add_worker(Some(Credentials::current()))
+        || POOL.add_worker(|| Some(Credentials::current()))
         || POOL.has_workers()
     {
         return;

@@ -72,11 +72,11 @@ impl PoolQueue {
     /// holds no lock.
     ///
     /// divergence: if the thread that is expected to do it does not come, the request starts late.
-    pub fn wake_workers(&'static self, credentials: Credentials) {
+    pub fn wake_workers(&'static self, credentials: impl FnOnce() -> Credentials) {
         if self.will_help() && POOL.is_watched() {
             return;
         }
-        if POOL.wake_idle() || POOL.add_worker(Some(credentials)) || POOL.has_workers() {
+        if POOL.wake_idle() || POOL.add_worker(|| Some(credentials())) || POOL.has_workers() {
             return;
         }
         let mut shield = Shield::raise();
@@ -87,6 +87,11 @@ impl PoolQueue {
         shield.lower();
     }
 
+    /// The credentials that the workers have, or would have.
+    pub fn usual_credentials(&self) -> Credentials {
+        POOL.credentials().unwrap_or_else(Credentials::current)
+    }
+
     /// Queues a single request and calls for it.
     pub fn submit(
         &'static self,
@@ -94,7 +99,7 @@ impl PoolQueue {
         credentials: Credentials,
     ) -> Result<(), Refused> {
         self.push(request, credentials)?;
-        self.wake_workers(credentials);
+        self.wake_workers(|| credentials);
         Ok(())
     }
 

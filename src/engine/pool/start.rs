@@ -5,16 +5,18 @@ use crate::completion::Completions;
 use crate::engine::batch::{Batch, Checked};
 use crate::engine::pool::{PoolQueue, Refused};
 use crate::engine::{Placement, Started, placement, work};
-use crate::files::holds::Share;
+use crate::files::holds::{Share, Source};
 use crate::files::pins::{self, Pin};
 use crate::files::resfd::Resfd;
 use crate::process::fork_gate::{self, Section};
 use crate::request::Task;
 use crate::request::state::Claim;
 use crate::sys::clock;
+use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::StatusFlags;
-use crate::sys::file_info::Identity;
+use crate::sys::file::Direction;
+use crate::sys::file_info::FileInfo;
 
 /// What a request holds.
 struct Held {
@@ -45,28 +47,32 @@ impl PoolQueue {
             Task::Sync { .. } => u64::MAX,
             _ => return Ok(Started::Caller(task)),
         };
-        let Ok(held) = self.hold(batch, checked, info.identity) else {
+        let source = Source { fd, file: Some(info.identity), status };
+        let Ok(held) = self.hold(batch, checked, source) else {
             return Ok(Started::Caller(task));
         };
-        self.queue_or_perform(batch, checked, held, task, size)?;
+        let credentials = match is_open_to_all(&task, &info) {
+            true => self.usual_credentials(),
+            false => batch.credentials(),
+        };
+        self.queue_or_perform(batch, checked, held, task, size, credentials)?;
         Ok(Started::Asynchronous)
     }
 
-    /// Holds the file and the eventfd of an iocb; `identity`: which file it was a moment before.
-    fn hold(
-        &'static self,
-        batch: &mut Batch,
-        checked: &Checked,
-        identity: Identity,
-    ) -> Result<Held> {
+    /// Holds the file and the eventfd of an iocb; `source`: which file it was a moment before.
+    fn hold(&'static self, batch: &mut Batch, checked: &Checked, source: Source) -> Result<Held> {
         let Completions { holds, resfds, .. } = self.completions();
         let fd = checked.iocb.fildes;
         let section = fork_gate::enter();
         let file = batch.hold(fd, holds, || {
+            if let Some(share) = holds.find(&source) {
+                return Ok(share);
+            }
             let pin = Pin::new(pins::duplicate(fd)?);
-            let file = pins::look(pin.raw(), fd, Some(identity)).map(|info| info.identity);
+            let file = pins::look(pin.raw(), fd, source.file).map(|info| info.identity);
             let now = clock::nanoseconds(&clock::now());
-            holds.begin(pin.into_inner().ok_or(Errno::BADF)?, file, now, &section)
+            let pin = pin.into_inner().ok_or(Errno::BADF)?;
+            holds.begin(pin, Source { file, ..source }, now, &section)
         })?;
         match batch.share_signal(checked, resfds, &section) {
             Ok(resfd) => Ok(Held { file, resfd, section }),
@@ -86,9 +92,9 @@ impl PoolQueue {
         Held { file, resfd, section }: Held,
         task: Task,
         size: u64,
+        credentials: Credentials,
     ) -> Result<()> {
         let completions = self.completions();
-        let credentials = batch.credentials();
         let request = match checked.begin(completions, resfd, task) {
             Ok(request) => request,
             Err(error) => {
@@ -120,7 +126,14 @@ impl PoolQueue {
         // First: a program that has an event finds the file closed if it has closed it.
         batch.let_go(&self.completions().holds);
         if core::mem::take(&mut batch.has_queued) {
-            self.wake_workers(batch.credentials());
+            self.wake_workers(|| batch.credentials());
         }
     }
+}
+
+/// Whether it does not matter whose credentials the thread has: disk file systems look at them when
+/// a file is opened, and when it is written to, not when it is read.
+fn is_open_to_all(task: &Task, info: &FileInfo) -> bool {
+    matches!(task, Task::Transfer(transfer) if transfer.direction == Direction::Read)
+        && info.is_on_device
 }
