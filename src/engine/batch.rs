@@ -8,7 +8,8 @@ use crate::completion::waiters::{Errand, Waiters};
 use crate::engine::inline;
 use crate::engine::stream::{Desk, PendingSignals};
 use crate::engine::uring::SubmitBatch;
-use crate::files::holds::{Holds, Share};
+use crate::files::holds::{Holds, Share, Source};
+use crate::files::pins::{self, Pin};
 use crate::files::resfd::{EventfdRef, Resfd, Resfds};
 use crate::memory::user::{KeyAccess, Pages};
 use crate::process::fork_gate::{self, Section};
@@ -214,20 +215,20 @@ impl Batch {
         }
     }
 
-    /// The pin of a file that the batch has for all its requests, made by `make` if there is none.
-    pub fn hold(
-        &mut self,
-        fd: i32,
-        holds: &Holds,
-        make: impl FnOnce() -> Result<Share>,
-    ) -> Result<Share> {
-        if let Some((_, share)) = self.holds.iter().flatten().find(|(held, _)| *held == fd) {
+    /// A share of the pin that the batch has of a file for all its requests; `source`: what was
+    /// seen a moment before.
+    pub fn hold(&mut self, holds: &Holds, source: &Source, section: &Section) -> Result<Share> {
+        let is_it = |(held, _): &&(i32, Share)| *held == source.fd;
+        if let Some((_, share)) = self.holds.iter().flatten().find(is_it) {
             return Ok(holds.share(share));
         }
-        let share = make()?;
+        let share = match holds.find(source, section) {
+            Some(share) => share,
+            None => pin(holds, source, section)?,
+        };
         match self.holds.iter_mut().find(|place| place.is_none()) {
             Some(place) => {
-                *place = Some((fd, share));
+                *place = Some((source.fd, share));
                 Ok(holds.share(&share))
             }
             // It is for one request.
@@ -339,4 +340,12 @@ impl Batch {
     pub fn credentials(&mut self) -> Credentials {
         *self.credentials.get_or_insert_with(Credentials::current)
     }
+}
+
+/// A new pin of the file behind a descriptor, to be shared.
+fn pin(holds: &Holds, source: &Source, section: &Section) -> Result<Share> {
+    let pin = Pin::new(pins::duplicate(source.fd)?);
+    let file = pins::look(pin.raw(), source.fd, source.file).map(|info| info.identity);
+    let now = clock::nanoseconds(&clock::now());
+    holds.begin(pin.into_inner().ok_or(Errno::BADF)?, Source { file, ..*source }, now, section)
 }

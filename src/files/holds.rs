@@ -18,7 +18,7 @@ use crate::memory::chunked::{Chunked, Zeroed};
 use crate::process::fork_gate::{self, Section};
 use crate::sync::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::fd::{OwnedFd, StatusFlags};
+use crate::sys::fd::{self, OwnedFd, StatusFlags};
 use crate::sys::file_info::Identity;
 
 /// How long a look at a pin is believed, in nanoseconds: as long as io_submit believes what it has
@@ -110,8 +110,8 @@ impl Holds {
         Ok(Share { index, pin, file: source.file })
     }
 
-    /// A share of the pin that requests in flight have of the same file, if it was opened alike.
-    pub fn find(&self, wanted: &Source) -> Option<Share> {
+    /// A share of the pin that requests in flight have of the same open file.
+    pub fn find(&self, wanted: &Source, section: &Section) -> Option<Share> {
         let latest = self.latest.get(wanted.fd as usize % LATEST)?;
         let index = latest.load(Ordering::Relaxed).checked_sub(1)?;
         let hold = self.holds.get(index)?;
@@ -124,11 +124,13 @@ impl Holds {
         let is_alike = (source.fd, source.status) == (wanted.fd, wanted.status)
             && source.file.is_some()
             && source.file == wanted.file;
-        if !is_alike {
-            self.release(share);
-            return None;
+        // The program may have closed its descriptor and opened the file again, which has locks of
+        // its own then; or it has closed the pin.
+        if is_alike && fd::query_same_file(share.pin, wanted.fd) == Some(Ok(true)) {
+            return Some(share);
         }
-        Some(share)
+        self.release_within(share, section);
+        None
     }
 
     fn take_free(&self) -> Result<(u32, &Hold)> {
@@ -167,21 +169,40 @@ impl Holds {
 
     /// Gives a share back; the last one closes the pin, if it is ours still.
     pub fn release(&self, share: Share) {
-        let Some(hold) = self.holds.get(share.index) else { return };
+        if let Some(hold) = self.leave(share) {
+            let section = fork_gate::enter();
+            Holds::close(hold, share, &section);
+            drop(section);
+            self.put_back(hold, share.index);
+        }
+    }
+
+    /// The same, by a thread that is in a section already.
+    fn release_within(&self, share: Share, section: &Section) {
+        if let Some(hold) = self.leave(share) {
+            Holds::close(hold, share, section);
+            self.put_back(hold, share.index);
+        }
+    }
+
+    /// One user less; the hold, if that was the last one.
+    fn leave(&self, share: Share) -> Option<&Hold> {
+        let hold = self.holds.get(share.index)?;
         // AcqRel: the last one comes after everything that the others did with the pin.
-        if hold.users.fetch_sub(1, Ordering::AcqRel) != 1 {
-            return;
+        (hold.users.fetch_sub(1, Ordering::AcqRel) == 1).then_some(hold)
+    }
+
+    fn close(hold: &Hold, share: Share, _section: &Section) {
+        if share.file.is_none_or(|file| file.is_behind(share.pin)) {
+            pins::release(OwnedFd::from_raw(share.pin));
         }
-        {
-            let _section = fork_gate::enter();
-            if share.file.is_none_or(|file| file.is_behind(share.pin)) {
-                pins::release(OwnedFd::from_raw(share.pin));
-            }
-            hold.pin.store(0, Ordering::Relaxed);
-        }
+        hold.pin.store(0, Ordering::Relaxed);
+    }
+
+    fn put_back(&self, hold: &Hold, index: u32) {
         let mut free = self.free.lock();
         hold.next_free.store(free.head, Ordering::Relaxed);
-        free.head = share.index + 1;
+        free.head = index + 1;
     }
 
     /// Calls `visit` with every descriptor that is shared: for a forked child.
@@ -214,7 +235,6 @@ impl Holds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::fd;
 
     fn source(fd: i32) -> Source {
         let status = fd::status_flags(fd).unwrap();
@@ -259,20 +279,35 @@ mod tests {
     #[test]
     fn a_pin_is_found_as_long_as_it_is_shared() {
         let holds = Holds::default();
-        let (file, other) = (fd::memory_file().unwrap(), fd::memory_file().unwrap());
+        let file = fd::memory_file().unwrap();
         let wanted = source(file.raw());
-        assert!(holds.find(&wanted).is_none());
+        let find = |wanted: &Source| holds.find(wanted, &fork_gate::enter());
+        assert!(find(&wanted).is_none());
         let pin = fd::duplicate(file.raw()).unwrap();
         let first = holds.begin(pin, wanted, 1, &fork_gate::enter()).unwrap();
-        let second = holds.find(&wanted).unwrap();
+        if fd::query_same_file(file.raw(), file.raw()).is_none() {
+            return holds.release(first);
+        }
+        let second = find(&wanted).unwrap();
         assert_eq!(second.pin, first.pin);
-        assert!(holds.find(&Source { file: source(other.raw()).file, ..wanted }).is_none());
-        assert!(holds.find(&Source { status: StatusFlags::from_bits(0), ..wanted }).is_none());
-        assert!(holds.find(&Source { fd: wanted.fd + LATEST as i32, ..wanted }).is_none());
+        assert!(find(&Source { status: StatusFlags::from_bits(0), ..wanted }).is_none());
+        assert!(find(&Source { fd: wanted.fd + LATEST as i32, ..wanted }).is_none());
         holds.release(first);
-        holds.release(holds.find(&wanted).unwrap());
+        holds.release(find(&wanted).unwrap());
+
+        // The same file at the same descriptor, opened again.
+        let again = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(format!("/proc/self/fd/{}", file.raw()))
+            .unwrap();
+        // SAFETY: both numbers are the test's.
+        unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&again), file.raw()) };
+        assert_eq!(source(file.raw()).file, wanted.file);
+        assert!(find(&Source { status: wanted.status, ..source(file.raw()) }).is_none());
+
         holds.release(second);
-        assert!(holds.find(&wanted).is_none());
+        assert!(find(&wanted).is_none());
         assert!(!wanted.file.unwrap().is_behind(second.pin));
     }
 }

@@ -101,21 +101,33 @@ fn flags_in_proc(fd: c_int) -> Result<usize> {
     Ok(flags & !(libc::O_CLOEXEC as usize))
 }
 
+/// Whether two descriptors of this process are the same open file, as F_DUPFD_QUERY says; none
+/// where that is not there (before Linux 6.10) or not allowed.
+pub fn query_same_file(a: c_int, b: c_int) -> Option<Result<bool>> {
+    /// <linux/fcntl.h>
+    const F_DUPFD_QUERY: usize = 1024 + 3;
+    /// Not asked again: older kernels give EINVAL for whatever they do not know.
+    static HAS_QUERY: AtomicBool = AtomicBool::new(true);
+    if !HAS_QUERY.load(Ordering::Relaxed) {
+        return None;
+    }
+    // SAFETY: F_DUPFD_QUERY takes no pointer.
+    match unsafe { syscall!(SYS_fcntl, a, F_DUPFD_QUERY, b) } {
+        Ok(is_same) => Some(Ok(is_same == 1)),
+        Err(Errno::BADF) => Some(Err(Errno::BADF)),
+        Err(_) => {
+            HAS_QUERY.store(false, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
 /// Whether two descriptors of this process are the same open file; an error where neither
 /// F_DUPFD_QUERY (Linux 6.10) nor kcmp is there and allowed.
 pub fn is_same_file(a: c_int, b: c_int) -> Result<bool> {
-    /// <linux/fcntl.h>
-    const F_DUPFD_QUERY: usize = 1024 + 3;
     const KCMP_FILE: usize = 0;
-    /// Not asked again: older kernels give EINVAL for whatever they do not know.
-    static HAS_QUERY: AtomicBool = AtomicBool::new(true);
-    if HAS_QUERY.load(Ordering::Relaxed) {
-        // SAFETY: F_DUPFD_QUERY takes no pointer.
-        match unsafe { syscall!(SYS_fcntl, a, F_DUPFD_QUERY, b) } {
-            Ok(is_same) => return Ok(is_same == 1),
-            Err(Errno::BADF) => return Err(Errno::BADF),
-            Err(_) => HAS_QUERY.store(false, Ordering::Relaxed),
-        }
+    if let Some(answer) = query_same_file(a, b) {
+        return answer;
     }
     let pid = std::process::id();
     // SAFETY: kcmp takes no pointer.

@@ -175,14 +175,23 @@ impl Pool {
     }
 
     /// Starts one more worker, if there are not too many.
-    fn add_worker(&self, credentials: impl FnOnce() -> Option<Credentials>) -> bool {
+    fn add_worker(&self, credentials: Option<Credentials>) -> bool {
         let workers = self.workers.count();
         let most = if self.queued.load(Ordering::Relaxed) > workers {
             MAX_WORKERS as u32
         } else {
             USUAL_WORKERS
         };
-        workers < most && self.spawn_worker(credentials())
+        workers < most && self.spawn_worker(credentials)
+    }
+
+    /// The same, by a thread whose credentials a new worker gets: not if the others have others.
+    fn add_worker_like(&self, credentials: impl FnOnce() -> Credentials) -> bool {
+        if self.workers.count() >= MAX_WORKERS as u32 {
+            return false;
+        }
+        let own = credentials();
+        self.may_serve(own) && self.add_worker(Some(own))
     }
 
     /// Whether somebody comes for what is queued, sooner or later.
@@ -349,7 +358,7 @@ extern "C" fn worker(id: *mut c_void) -> *mut c_void {
         match POOL.wait(id, &mut shield) {
             Some((queue, request)) => {
                 // glibc sets its own mask when it starts a thread.
-                if !POOL.wake_idle() && POOL.add_worker(|| None) {
+                if !POOL.wake_idle() && POOL.add_worker(None) {
                     POOL.renew(&mut shield);
                 }
                 run(queue.completions(), request, Party::Worker, &shield);
@@ -418,7 +427,7 @@ fn serve_late_comers() {
     fence(Ordering::SeqCst);
     if POOL.queued.load(Ordering::Relaxed) == 0
         || POOL.wake_idle()
-        || POOL.add_worker(|| Some(Credentials::current()))
+        || POOL.add_worker(Some(Credentials::current()))
         || POOL.has_workers()
     {
         return;

@@ -76,7 +76,7 @@ impl PoolQueue {
         if self.will_help() && POOL.is_watched() {
             return;
         }
-        if POOL.wake_idle() || POOL.add_worker(|| Some(credentials())) || POOL.has_workers() {
+        if POOL.wake_idle() || POOL.add_worker_like(credentials) || POOL.has_workers() {
             return;
         }
         let mut shield = Shield::raise();

@@ -6,14 +6,12 @@ use crate::engine::batch::{Batch, Checked};
 use crate::engine::pool::{PoolQueue, Refused};
 use crate::engine::{Placement, Started, placement, work};
 use crate::files::holds::{Share, Source};
-use crate::files::pins::{self, Pin};
 use crate::files::resfd::Resfd;
 use crate::process::fork_gate::{self, Section};
 use crate::request::Task;
 use crate::request::state::Claim;
-use crate::sys::clock;
 use crate::sys::cred::Credentials;
-use crate::sys::errno::{Errno, Result};
+use crate::sys::errno::Result;
 use crate::sys::fd::StatusFlags;
 use crate::sys::file::Direction;
 use crate::sys::file_info::FileInfo;
@@ -62,18 +60,8 @@ impl PoolQueue {
     /// Holds the file and the eventfd of an iocb; `source`: which file it was a moment before.
     fn hold(&'static self, batch: &mut Batch, checked: &Checked, source: Source) -> Result<Held> {
         let Completions { holds, resfds, .. } = self.completions();
-        let fd = checked.iocb.fildes;
         let section = fork_gate::enter();
-        let file = batch.hold(fd, holds, || {
-            if let Some(share) = holds.find(&source) {
-                return Ok(share);
-            }
-            let pin = Pin::new(pins::duplicate(fd)?);
-            let file = pins::look(pin.raw(), fd, source.file).map(|info| info.identity);
-            let now = clock::nanoseconds(&clock::now());
-            let pin = pin.into_inner().ok_or(Errno::BADF)?;
-            holds.begin(pin, Source { file, ..source }, now, &section)
-        })?;
+        let file = batch.hold(holds, &source, &section)?;
         match batch.share_signal(checked, resfds, &section) {
             Ok(resfd) => Ok(Held { file, resfd, section }),
             Err(error) => {
@@ -111,6 +99,7 @@ impl PoolQueue {
             Err(Refused) if request.state.claim() == Claim::Won => {
                 // What came before starts before.
                 self.flush(batch);
+                request.set_credentials(batch.credentials());
                 request.set_result(work::perform(request, &completions.holds));
                 completions.put(request);
             }

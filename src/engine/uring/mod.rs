@@ -44,7 +44,7 @@ use crate::request::{Owner, Request, Task};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 use crate::sys::cred::Credentials;
 use crate::sys::errno::Errno;
-use crate::sys::fd;
+use crate::sys::file_info::FileInfo;
 use crate::sys::uring::{Cqe, Sqe};
 use crate::uring::{self, Instance, cache};
 
@@ -428,12 +428,15 @@ fn is_final(request: &Request, res: i32) -> bool {
 /// Lets a request hold its file, by the program's descriptor: the caller is the submitter. False:
 /// it is out of reach.
 pub fn hold_file(request: &Request) -> bool {
-    if request.pin().is_some() {
+    if let Some(pin) = request.pin() {
+        if let Ok(info) = FileInfo::of(pin) {
+            request.set_size(info.end());
+        }
         return true;
     }
     let Some(fd) = request.work().map(|work| work.fd) else { return false };
     let _section = fork_gate::enter();
-    let Ok(pin) = fd::duplicate(fd) else { return false };
+    let Ok(pin) = pins::duplicate(fd) else { return false };
     let info = pins::look(pin.raw(), fd, request.file());
     if let Some(info) = &info {
         request.set_size(info.end());

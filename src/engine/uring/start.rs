@@ -1,8 +1,9 @@
 //! Operations that io_uring gets become requests, which wait for the end of the batch.
 
 use crate::engine::batch::{Batch, Checked};
-use crate::engine::uring::{Uring, hold_file};
+use crate::engine::uring::Uring;
 use crate::engine::{Placement, Started, placement};
+use crate::files::holds::Source;
 use crate::files::pins::{self, Pin};
 use crate::process::fork_gate;
 use crate::request::Task;
@@ -64,23 +65,38 @@ impl Uring {
             return Ok(Started::Caller(Task::Transfer(transfer)));
         };
         let file = batch.identity(fd);
-        // An answer that it would block is for us, unless the program has asked for it.
-        let adds_nowait = !transfer.flags.is_nowait();
-        batch.queue.note(&transfer);
-        let request = checked.begin(self.completions(), resfd, Task::Transfer(transfer))?;
-        if let Some(file) = file {
-            request.set_file(file);
-        }
-        request.ring.adds_nowait.store(adds_nowait, Ordering::Relaxed);
-        request.ring.retry.begin();
         // An attempt may be refused late: io_uring tells by task work, which waits if a completion
         // on another CPU is about to announce its own; and a device may refuse a part. By then the
         // fd may mean another file.
         let is_alone = self.in_flight() == 0 && !batch.queue.has_requests();
-        if !is_alone && self.hints.should_hold() {
-            // What cannot be held is attempted all the same.
-            let _ = hold_file(request);
+        let share = match !is_alone && self.hints.should_hold() {
+            true => {
+                let holds = &self.completions().holds;
+                batch.let_old_pins_go(holds);
+                // What cannot be held is attempted all the same.
+                batch.hold(holds, &Source { fd, file, status }, &fork_gate::enter()).ok()
+            }
+            false => None,
+        };
+        // An answer that it would block is for us, unless the program has asked for it.
+        let adds_nowait = !transfer.flags.is_nowait();
+        batch.queue.note(&transfer);
+        let request = match checked.begin(self.completions(), resfd, Task::Transfer(transfer)) {
+            Ok(request) => request,
+            Err(error) => {
+                if let Some(share) = share {
+                    self.completions().holds.release(share);
+                }
+                return Err(error);
+            }
+        };
+        match (share, file) {
+            (Some(share), _) => request.set_share(share),
+            (None, Some(file)) => request.set_file(file),
+            (None, None) => {}
         }
+        request.ring.adds_nowait.store(adds_nowait, Ordering::Relaxed);
+        request.ring.retry.begin();
         batch.queue.push(request);
         Ok(Started::Asynchronous)
     }
