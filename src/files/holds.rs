@@ -57,6 +57,16 @@ unsafe impl Sync for Hold {}
 // SAFETY: atomics allow zero; `source` is written before it is first read.
 unsafe impl Zeroed for Hold {}
 
+impl Hold {
+    /// Closes the pin, unless it is not ours any more. The last user calls it, in a section.
+    fn close(&self, share: Share) {
+        if share.file.is_none_or(|file| file.is_behind(share.pin)) {
+            pins::release(OwnedFd::from_raw(share.pin));
+        }
+        self.pin.store(0, Ordering::Relaxed);
+    }
+}
+
 #[derive(Debug, Default)]
 struct Free {
     /// Index + 1 of the first free one; 0 is none.
@@ -171,16 +181,16 @@ impl Holds {
     pub fn release(&self, share: Share) {
         if let Some(hold) = self.leave(share) {
             let section = fork_gate::enter();
-            Holds::close(hold, share, &section);
+            hold.close(share);
             drop(section);
             self.put_back(hold, share.index);
         }
     }
 
     /// The same, by a thread that is in a section already.
-    fn release_within(&self, share: Share, section: &Section) {
+    fn release_within(&self, share: Share, _section: &Section) {
         if let Some(hold) = self.leave(share) {
-            Holds::close(hold, share, section);
+            hold.close(share);
             self.put_back(hold, share.index);
         }
     }
@@ -190,13 +200,6 @@ impl Holds {
         let hold = self.holds.get(share.index)?;
         // AcqRel: the last one comes after everything that the others did with the pin.
         (hold.users.fetch_sub(1, Ordering::AcqRel) == 1).then_some(hold)
-    }
-
-    fn close(hold: &Hold, share: Share, _section: &Section) {
-        if share.file.is_none_or(|file| file.is_behind(share.pin)) {
-            pins::release(OwnedFd::from_raw(share.pin));
-        }
-        hold.pin.store(0, Ordering::Relaxed);
     }
 
     fn put_back(&self, hold: &Hold, index: u32) {
