@@ -312,5 +312,12 @@ mod tests {
         holds.release(second);
         assert!(find(&wanted).is_none());
         assert!(!wanted.file.unwrap().is_behind(second.pin));
+        // It was given back once.
+        let [one, other] = [(); 2].map(|()| {
+            let pin = fd::duplicate(file.raw()).unwrap();
+            holds.begin(pin, source(file.raw()), 1, &fork_gate::enter()).unwrap()
+        });
+        assert_ne!(one.index, other.index);
+        [one, other].map(|share| holds.release(share));
     }
 }
