@@ -318,6 +318,8 @@ mod tests {
             holds.begin(pin, source(file.raw()), 1, &fork_gate::enter()).unwrap()
         });
         assert_ne!(one.index, other.index);
-        [one, other].map(|share| holds.release(share));
+        for share in [one, other] {
+            holds.release(share);
+        }
     }
 }
