@@ -175,6 +175,8 @@ impl Suite {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let scratch =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("c_suite-{}", std::process::id()));
+        // What failed leaves its directory, and process ids come again, in containers soon.
+        let _ = fs::remove_dir_all(&scratch);
         fs::create_dir_all(scratch.join("bin")).expect("create the scratch directory");
 
         let ours = our_library();

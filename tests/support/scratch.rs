@@ -30,12 +30,15 @@ impl Scratch {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{label}-{}-{number}", process::id());
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&name);
+        // A run that was killed may have left one, and process ids come again, in containers soon.
+        let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).unwrap();
         let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_.+".contains(byte);
         if env!("CARGO_TARGET_TMPDIR").as_bytes().iter().all(is_plain) {
             return Scratch { directory, link: None };
         }
         let link = env::temp_dir().join(format!("uaio-test-{name}"));
+        let _ = fs::remove_file(&link);
         symlink(&directory, &link).unwrap();
         Scratch { directory, link: Some(link) }
     }
