@@ -1,6 +1,6 @@
 //! CLOCK_MONOTONIC, and the arithmetic of timeouts.
 
-use libc::{CLOCK_MONOTONIC, timespec};
+use libc::{CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, timespec};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -10,6 +10,14 @@ pub fn now() -> timespec {
     // SAFETY: writes one `timespec`; with this clock it cannot fail.
     unsafe { libc::clock_gettime(CLOCK_MONOTONIC, &raw mut now) };
     now
+}
+
+/// The time between two ticks of the kernel's clock, less than a second. Through the vDSO.
+pub fn tick() -> timespec {
+    let mut tick = timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes one `timespec`; with this clock it cannot fail.
+    unsafe { libc::clock_getres(CLOCK_MONOTONIC_COARSE, &raw mut tick) };
+    tick
 }
 
 /// The moment when `span` from now is over.

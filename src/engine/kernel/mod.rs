@@ -40,7 +40,7 @@ use crate::process::background::Background;
 use crate::process::{fork_generation, reentrancy};
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::sys::errno::{Errno, Result};
-use crate::sys::poll;
+use crate::sys::{clock, poll};
 
 /// Submissions to go without a larger instance, after one could not be made.
 const RETRY_AFTER: u32 = 256;
@@ -411,7 +411,7 @@ impl Kernel {
             }
             self.harvest_and_wake();
             if !self.needs_watch() {
-                return;
+                break;
             }
             let Some((bed, _)) = self.bed() else { return };
             let mut bag = Bag::new();
@@ -425,6 +425,9 @@ impl Kernel {
             } else if !matches!(slept, Ok(_) | Err(Errno::INTR)) {
                 let _ = poll::wait(&mut [], Some(&LOOK_INTERVAL), None);
             }
+        }
+        if self.has_polls() {
+            wait_for_files();
         }
     }
 
@@ -474,5 +477,17 @@ impl Kernel {
         for place in &self.instances {
             place.store(ptr::null_mut(), Ordering::Relaxed);
         }
+    }
+}
+
+/// Waits until the files of polls that have ended are let go: who calls io_destroy relies on it, as
+/// the kernel's own takes longer than that. A thread of the kernel ends them, and what such a thread
+/// puts away is closed at the third tick at the latest (fs/aio.c, aio_poll_complete_work;
+/// fs/file_table.c, fput). Nothing tells when that is done.
+fn wait_for_files() {
+    let tick = clock::tick();
+    let end = clock::after(&timespec { tv_sec: 0, tv_nsec: (3 * tick.tv_nsec).min(50_000_000) });
+    while !clock::is_over(&end) {
+        let _ = poll::wait(&mut [], Some(&clock::until(&end)), None);
     }
 }
