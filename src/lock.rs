@@ -9,6 +9,8 @@
 //!
 //! *Orderings*: taking a lock is Acquire, leaving it is Release; they pair with each other.
 
+use bytemuck::Zeroable;
+
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::futex;
 use core::cell::UnsafeCell;
@@ -43,7 +45,7 @@ pub fn assert_no_context_lock() {
 }
 
 /// A value that one thread at a time may touch. All-zero memory is an unlocked lock.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 pub struct Lock<T, const IS_CONTEXT: bool = false> {
     word: AtomicU32,
     value: UnsafeCell<T>,

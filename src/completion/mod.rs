@@ -13,6 +13,8 @@ pub mod waiters;
 
 use core::ptr;
 
+use bytemuck::Zeroable;
+
 use crate::aio_abi::Event;
 use crate::completion::ring::Ring;
 use crate::completion::waiters::Waiters;
@@ -28,7 +30,7 @@ use crate::sys::errno::Result;
 use crate::sys::futex;
 
 /// The completing side of a context. All-zero memory is a closed one.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub struct Completions {
     /// Where events go.
     pub ring: Ring,
@@ -47,7 +49,7 @@ pub struct Completions {
 }
 
 /// Where the events of an engine go. All-zero memory is one that was never set.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub struct CompletionsRef(AtomicPtr<Completions>);
 
 impl CompletionsRef {

@@ -20,6 +20,8 @@ mod polls;
 mod submit;
 mod wait;
 
+use bytemuck::Zeroable;
+
 use crate::completion::Completions;
 use crate::config;
 use crate::engine::{Engines, Harvest, InPlace};
@@ -34,7 +36,7 @@ pub use getevents::{Caller, MaskArgument, Reap, Wait, deliver};
 pub use submit::Submitted;
 
 /// See the module. All-zero memory is a closed context that was never opened.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub struct Context {
     /// Where requests complete.
     pub completions: Completions,

@@ -30,6 +30,7 @@ pub mod stream;
 mod uring;
 pub mod work;
 
+use bytemuck::Zeroable;
 use libc::timespec;
 
 use crate::completion::Completions;
@@ -244,7 +245,7 @@ impl Engine<'static> {
 }
 
 /// The engines of a context. All-zero memory has nothing in them.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub struct Engines {
     kernel: Kernel,
     uring: Uring,

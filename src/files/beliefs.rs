@@ -7,6 +7,8 @@
 //!
 //! *Orderings*: all Relaxed: a belief is one word, and nothing else follows from it.
 
+use bytemuck::Zeroable;
+
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::fd::StatusFlags;
 
@@ -45,7 +47,7 @@ impl Belief {
 }
 
 /// The beliefs of a context. All-zero memory has none.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 pub struct Beliefs {
     /// Descriptor + 1, and the belief; 0 for none.
     places: [AtomicU64; PLACES],

@@ -10,11 +10,12 @@
 //!
 //! *Locks*: `free` is a leaf.
 
-use core::cell::UnsafeCell;
+use bytemuck::Zeroable;
 
 use crate::files::pins;
 use crate::lock::Lock;
-use crate::memory::chunked::{Chunked, Zeroed};
+use crate::memory::chunked::Chunked;
+use crate::memory::late::Late;
 use crate::process::fork_gate::{self, Section};
 use crate::sync::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use crate::sys::errno::{Errno, Result};
@@ -39,7 +40,7 @@ pub struct Source {
 }
 
 /// A pin that is shared.
-#[derive(Debug, Default)]
+#[derive(Debug, Zeroable)]
 struct Hold {
     /// Descriptor + 1; 0 without one. A forked child reads it.
     pin: AtomicI32,
@@ -48,14 +49,11 @@ struct Hold {
     seen: AtomicU64,
     /// Index + 1 of the next free one, under the lock.
     next_free: AtomicU32,
-    source: UnsafeCell<Option<Source>>,
+    source: Late<Option<Source>>,
 }
 
 // SAFETY: `source` follows the rule of the module; everything else is atomic.
 unsafe impl Sync for Hold {}
-
-// SAFETY: atomics allow zero; `source` is written before it is first read.
-unsafe impl Zeroed for Hold {}
 
 impl Hold {
     /// Closes the pin, unless it is not ours any more. The last user calls it, in a section.
@@ -67,7 +65,7 @@ impl Hold {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 struct Free {
     /// Index + 1 of the first free one; 0 is none.
     head: u32,
@@ -86,7 +84,7 @@ pub struct Share {
 }
 
 /// The shared pins of one context. All-zero memory has none.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 pub struct Holds {
     free: Lock<Free>,
     holds: Chunked<Hold>,

@@ -14,6 +14,8 @@
 //!
 //! divergence: between that look and the call that follows, the file may change once more.
 
+use bytemuck::Zeroable;
+
 use crate::files::pins;
 use crate::lock::Lock;
 use crate::process::fork_gate::{self, Section};
@@ -170,7 +172,7 @@ impl Resfd {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Zeroable)]
 struct Entry {
     number: i32,
     pin: i32,
@@ -179,7 +181,7 @@ struct Entry {
 }
 
 /// The pinned eventfds of one context. All-zero memory holds none.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 pub struct Resfds {
     entries: Lock<[Entry; ENTRIES]>,
 }

@@ -12,6 +12,8 @@
 //!
 //! *Locks*: the registry holds its set-up lock around every call.
 
+use bytemuck::Zeroable;
+
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap::{self, Protection};
 
@@ -25,7 +27,7 @@ const FIRST_PAGES: usize = 16;
 const KEPT_PAGES: usize = 1;
 
 /// The memory of one ring.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Zeroable)]
 pub struct Region {
     /// Where the program sees it.
     pub user: usize,

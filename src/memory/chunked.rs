@@ -4,6 +4,8 @@
 //! Chunk k holds 32·2^k elements, so that a small array costs a page or two and the table of chunks
 //! is 16 pointers.
 
+use bytemuck::Zeroable;
+
 use crate::sync::{AtomicPtr, Ordering};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::mmap;
@@ -11,25 +13,22 @@ use crate::sys::mmap;
 const FIRST: u32 = 32;
 const CHUNKS: usize = 16;
 
-/// Types for which all-zero bytes are a value.
-///
-/// # Safety
-/// The implementor's fields must all allow it: integers, atomics, locks around such.
-pub unsafe trait Zeroed {}
-
 /// See the module.
 #[derive(Debug)]
-pub struct Chunked<T: Zeroed> {
+pub struct Chunked<T: Zeroable> {
     chunks: [AtomicPtr<T>; CHUNKS],
 }
 
-impl<T: Zeroed> Default for Chunked<T> {
+// SAFETY: null pointers.
+unsafe impl<T: Zeroable> Zeroable for Chunked<T> {}
+
+impl<T: Zeroable> Default for Chunked<T> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<T: Zeroed> Chunked<T> {
+impl<T: Zeroable> Chunked<T> {
     /// The largest number of elements.
     pub const MAX: u32 = FIRST * ((1 << CHUNKS) - 1);
 
@@ -57,7 +56,7 @@ impl<T: Zeroed> Chunked<T> {
         if base.is_null() {
             return None;
         }
-        // SAFETY: the chunk has FIRST << chunk elements, zeroed at birth as `Zeroed` allows, and
+        // SAFETY: the chunk has FIRST << chunk elements, zeroed at birth as `Zeroable` allows, and
         // stays mapped until `clear`, which takes the array exclusively by its contract.
         Some(unsafe { &*base.add(offset) })
     }
@@ -134,9 +133,8 @@ mod tests {
         }
     }
 
+    #[derive(Zeroable)]
     struct Word(crate::sync::AtomicU32);
-    // SAFETY: an atomic integer.
-    unsafe impl Zeroed for Word {}
 
     #[test]
     fn elements_start_as_zero_and_keep_their_value() {

@@ -3,5 +3,6 @@
 pub mod arena;
 pub mod chunked;
 pub mod known;
+pub mod late;
 pub mod radix;
 pub mod user;

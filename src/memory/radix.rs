@@ -9,6 +9,8 @@
 use core::marker::PhantomData;
 use core::ptr;
 
+use bytemuck::Zeroable;
+
 use crate::sync::{AtomicPtr, Ordering};
 use crate::sys::errno::Result;
 use crate::sys::mmap;
@@ -22,7 +24,7 @@ const ADDRESS_BITS: u32 = PAGE_BITS + 3 * LEVEL_BITS;
 type Node = [AtomicPtr<u8>; FANOUT];
 
 /// See the module. All-zero memory is a tree without a root, in which nothing can be found.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub struct Radix<T> {
     root: AtomicPtr<u8>,
     stored: PhantomData<AtomicPtr<T>>,

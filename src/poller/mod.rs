@@ -33,6 +33,7 @@ mod table;
 
 use core::ptr;
 
+use bytemuck::Zeroable;
 use libc::epoll_event;
 
 use crate::completion::{Completions, CompletionsRef};
@@ -49,7 +50,7 @@ use crate::sys::{bell, epoll, fd};
 use crate::uring::files::FileTable;
 
 /// See the module. All-zero memory is a poller that never polled.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub struct Poller {
     /// Descriptor + 1; 0 before the first poll.
     epoll: AtomicI32,

@@ -2,12 +2,13 @@
 
 use core::cell::UnsafeCell;
 
+use bytemuck::Zeroable;
 use libc::{
     EPOLLONESHOT, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, S_IFCHR, S_IFIFO,
     S_IFSOCK,
 };
 
-use crate::memory::chunked::{Chunked, Zeroed};
+use crate::memory::chunked::Chunked;
 use crate::poller::hold;
 use crate::process::fork_generation;
 use crate::request::list::List;
@@ -30,7 +31,7 @@ const END: u64 = 1 << 62;
 const GENERATION_MASK: u32 = 0x3fff_ffff;
 
 /// The registration of one fd.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 struct Registration {
     /// Part of the token; changes whenever the registration is armed.
     generation: u32,
@@ -50,16 +51,14 @@ struct Registration {
 }
 
 /// A [`Registration`] in the table.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 struct TableCell(UnsafeCell<Registration>);
 
 // SAFETY: touched under the poller's lock only.
 unsafe impl Sync for TableCell {}
-// SAFETY: integers, bools and a list allow zero.
-unsafe impl Zeroed for TableCell {}
 
 /// See the module. All-zero memory is an empty table.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub(super) struct Table {
     places: Chunked<TableCell>,
     /// Requests with a registration of their own.

@@ -1,5 +1,7 @@
 //! Whether the harvester, the background thread, harvests for a source of completions.
 
+use bytemuck::Zeroable;
+
 use crate::process::rundown::Rundown;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 
@@ -17,7 +19,7 @@ pub fn next_harvester() -> u32 {
 }
 
 /// What a source knows of its harvester. All-zero memory is a source that has none.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 pub struct Background {
     /// What the harvester enters to harvest.
     rundown: Rundown,

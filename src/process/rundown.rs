@@ -4,6 +4,8 @@
 //! The harvester knows a source by its address, and may come late: the memory of a source is never
 //! unmapped, and where the source is closed the harvester does nothing.
 
+use bytemuck::Zeroable;
+
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::futex;
 
@@ -16,6 +18,9 @@ pub struct Rundown {
     /// How many threads are inside, and [`CLOSED`].
     state: AtomicU32,
 }
+
+// SAFETY: an integer.
+unsafe impl Zeroable for Rundown {}
 
 impl Rundown {
     /// Threads may enter from now on.

@@ -26,6 +26,8 @@ pub use crate::context::Caller;
 
 use core::ptr;
 
+use bytemuck::Zeroable;
+
 use crate::completion::ring::Geometry;
 use crate::config;
 use crate::context::Context;
@@ -35,7 +37,7 @@ use crate::harvester;
 use crate::kaio;
 use crate::lock::Lock;
 use crate::memory::arena::{Arenas, PAGE, Region, View};
-use crate::memory::chunked::{Chunked, Zeroed};
+use crate::memory::chunked::Chunked;
 use crate::memory::radix::Radix;
 use crate::memory::{known, user};
 use crate::process::fork_gate;
@@ -54,7 +56,7 @@ const BUSY: u32 = 1 << 29;
 const ABANDONED: u32 = 1 << 30;
 
 /// A place for a context.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 struct Slot {
     /// Where the program sees the ring.
     address: AtomicUsize,
@@ -70,9 +72,6 @@ struct Slot {
     last_address: AtomicUsize,
     context: Context,
 }
-
-// SAFETY: integers, atomics, locks and `Context`, which says the same of itself.
-unsafe impl Zeroed for Slot {}
 
 impl Slot {
     /// What the header of its ring says; never 0.

@@ -7,7 +7,9 @@
 //! *Locks*: everything here is touched under the slab's lock. The atomics are for memory that
 //! starts as zeros and is shared.
 
-use crate::memory::chunked::{Chunked, Zeroed};
+use bytemuck::Zeroable;
+
+use crate::memory::chunked::Chunked;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 use crate::sys::errno::Result;
 
@@ -15,7 +17,7 @@ use crate::sys::errno::Result;
 const FIRST: u32 = 32;
 
 /// That of the request at the same index. Links are indices + 1; 0 is none.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 struct Key {
     /// Address of the iocb; 0: there is no request.
     iocb: AtomicUsize,
@@ -23,21 +25,15 @@ struct Key {
     next: AtomicU32,
 }
 
-// SAFETY: atomics.
-unsafe impl Zeroed for Key {}
-
 /// The oldest and the youngest on a chain.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 struct Bucket {
     head: AtomicU32,
     tail: AtomicU32,
 }
 
-// SAFETY: atomics.
-unsafe impl Zeroed for Bucket {}
-
 /// See the module. All-zero memory is an empty table.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 pub(super) struct Keys {
     keys: Chunked<Key>,
     buckets: Chunked<Bucket>,

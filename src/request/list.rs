@@ -2,6 +2,8 @@
 //!
 //! A request is on at most one list. Whoever calls these functions holds the lock of that list.
 
+use bytemuck::Zeroable;
+
 use crate::request::{Request, Slab};
 use crate::sync::{AtomicU32, Ordering};
 
@@ -12,7 +14,7 @@ std::thread_local! {
 }
 
 /// Neighbours on a list, by index + 1; 0 is none. Touched under the list's lock only.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 pub struct Links {
     prev: AtomicU32,
     next: AtomicU32,
@@ -33,7 +35,7 @@ impl Links {
 }
 
 /// First and last request, by index + 1. Zero is an empty list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Zeroable)]
 pub struct List {
     head: u32,
     tail: u32,

@@ -20,12 +20,13 @@ pub mod list;
 pub mod retry;
 pub mod state;
 
-use core::cell::UnsafeCell;
+use bytemuck::Zeroable;
 
 use crate::files::holds::Share;
 use crate::files::resfd::Resfd;
 use crate::lock::Lock;
-use crate::memory::chunked::{Chunked, Zeroed};
+use crate::memory::chunked::Chunked;
+use crate::memory::late::Late;
 use crate::request::decode::Transfer;
 use crate::request::keys::Keys;
 use crate::request::list::Links;
@@ -67,7 +68,7 @@ pub enum Owner {
 }
 
 /// What the io_uring engine notes of a request.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 pub struct RingNotes {
     /// Which side retries if the attempt fails.
     pub retry: RetryHandoff,
@@ -93,7 +94,7 @@ pub struct Work {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub struct Request {
     /// References and claim.
     pub state: State,
@@ -106,10 +107,10 @@ pub struct Request {
     pin: AtomicI32,
     /// The file, if it was noted: what is behind the pin, unless the program has closed our
     /// descriptor and opened its own.
-    pinned: UnsafeCell<Option<Identity>>,
+    pinned: Late<Option<Identity>>,
     /// What the request has of a pin that others use, too; then `pin` is only its fd, unless
     /// the program has closed that.
-    share: UnsafeCell<Option<Share>>,
+    share: Late<Option<Share>>,
     /// See [`Request::size`].
     size: AtomicU64,
     result: AtomicU64,
@@ -124,16 +125,12 @@ pub struct Request {
     pub ring: RingNotes,
     /// The submitter's credentials, for a worker of the pool.
     credentials: [AtomicU64; 2],
-    resfd: UnsafeCell<Option<Resfd>>,
-    work: UnsafeCell<Option<Work>>,
+    resfd: Late<Option<Resfd>>,
+    work: Late<Option<Work>>,
 }
 
 // SAFETY: the cells follow the rules of the module; everything else is atomic.
 unsafe impl Sync for Request {}
-
-// SAFETY: integers and atomics allow zero. `Option<Resfd>` and `Option<Work>` are written before
-// they are first read: `Slab::insert` overwrites them without dropping what zeroed memory holds.
-unsafe impl Zeroed for Request {}
 
 impl Request {
     /// Its place in the slab.
@@ -299,7 +296,7 @@ impl Request {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 struct Free {
     /// Index + 1 of the first free request, linked by `links.next`; 0 is none.
     head: u32,
@@ -308,7 +305,7 @@ struct Free {
 }
 
 /// The requests of one context. All-zero memory is an empty slab.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 pub struct Slab {
     free: Lock<Free, true>,
     requests: Chunked<Request>,
@@ -343,14 +340,14 @@ impl Slab {
         request.size.store(u64::MAX, Ordering::Relaxed);
         request.registration.store(0, Ordering::Relaxed);
         request.watch.store(0, Ordering::Relaxed);
-        // SAFETY: the place is free, so nobody else looks at the cell.
-        unsafe { (*request.pinned.get(), *request.share.get()) = (None, None) };
         request.set_owner(Owner::Nobody);
         request.ring.is_cancelled.store(false, Ordering::Relaxed);
         let iocb = work.iocb;
         // SAFETY: the place is free, so nobody else looks at the cells; what they hold is `None`
         // from `remove`, or zeros, neither of which needs dropping.
         unsafe {
+            request.pinned.get().write(None);
+            request.share.get().write(None);
             request.work.get().write(Some(work));
             request.resfd.get().write(None);
         }

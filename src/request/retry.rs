@@ -5,6 +5,8 @@
 //! This word decides: either the completion comes first, and the submitter finds it; or the
 //! submission ends first, and whoever harvests the completion retries.
 
+use bytemuck::Zeroable;
+
 use crate::sync::{AtomicU32, Ordering};
 
 /// The submitter is inside io_submit.
@@ -27,6 +29,9 @@ pub enum RetryBy {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct RetryHandoff(AtomicU32);
+
+// SAFETY: an integer.
+unsafe impl Zeroable for RetryHandoff {}
 
 impl RetryHandoff {
     /// An attempt begins in io_submit. Nobody else knows the request.

@@ -17,6 +17,8 @@
 //! 4. Cancellation looks only at requests that are armed: the submission may still fail before.
 //! 5. All transitions are read-modify-write operations on the one word.
 
+use bytemuck::Zeroable;
+
 use crate::sync::{AtomicU32, Ordering};
 
 /// The outcome is decided or being decided. Set once, never unset until rebirth.
@@ -49,6 +51,9 @@ pub enum Put {
 /// See the module. Zero is a request that does not exist.
 #[derive(Debug, Default)]
 pub struct State(AtomicU32);
+
+// SAFETY: an integer.
+unsafe impl Zeroable for State {}
 
 impl State {
     /// A request begins: two references, no outcome.

@@ -8,13 +8,14 @@
 use core::ffi::c_int;
 use core::mem::MaybeUninit;
 
+use bytemuck::Zeroable;
 use libc::{S_IFMT, S_IFREG};
 
 use crate::sys::errno::{Errno, Result};
 use crate::sys::raw::syscall;
 
 /// Which file it is: device and inode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Zeroable)]
 pub struct Identity {
     device: u64,
     inode: u64,

@@ -2,23 +2,19 @@
 pub mod chunked {
     use std::sync::OnceLock;
 
-    /// `crate::memory::chunked::Zeroed`.
-    ///
-    /// # Safety
-    /// There is nothing to promise here.
-    pub unsafe trait Zeroed {}
+    use bytemuck::Zeroable;
 
     /// `crate::memory::chunked::Chunked`.
     #[derive(Debug)]
-    pub struct Chunked<T: Zeroed>([OnceLock<T>; 2]);
+    pub struct Chunked<T: Zeroable>([OnceLock<T>; 2]);
 
-    impl<T: Zeroed> Default for Chunked<T> {
+    impl<T: Zeroable> Default for Chunked<T> {
         fn default() -> Self {
             Chunked(Default::default())
         }
     }
 
-    impl<T: Zeroed + Default> Chunked<T> {
+    impl<T: Zeroable + Default> Chunked<T> {
         pub fn get(&self, index: u32) -> Option<&T> {
             self.0[index as usize].get()
         }

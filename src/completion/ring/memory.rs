@@ -3,11 +3,13 @@
 //! The program may write anything there at any time: nothing is believed that is read here, and
 //! every access is one load or one store.
 
+use bytemuck::Zeroable;
+
 use crate::aio_abi::{AioRing, Event};
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 
 /// Our view of a ring: its header, and the events behind it. All-zero memory is no ring.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 pub struct Memory {
     /// Address of our view.
     base: AtomicUsize,

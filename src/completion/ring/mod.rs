@@ -9,6 +9,8 @@ mod queue;
 
 use core::ops::Deref;
 
+use bytemuck::Zeroable;
+
 use crate::aio_abi::{AIO_RING_MAGIC, AioRing, Event};
 use crate::completion::ring::memory::Memory;
 use crate::completion::ring::queue::Queue;
@@ -61,7 +63,7 @@ impl Geometry {
 }
 
 /// See the module. All-zero memory is a ring that is not open.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Zeroable)]
 pub struct Ring {
     queue: Queue,
 }

@@ -13,6 +13,8 @@
 //! which whoever gives the slot back loads with Acquire, under the producer lock.
 //! `tests/models/ring.rs` runs this file under loom.
 
+use bytemuck::Zeroable;
+
 use crate::aio_abi::Event;
 use crate::completion::ring::memory::Memory;
 use crate::lock::{Guard, Lock};
@@ -33,6 +35,9 @@ pub struct Queue {
     producer: Lock<u32>,
     consumer: Lock<()>,
 }
+
+// SAFETY: integers, locks around such, and `Memory`, of which it is proved.
+unsafe impl Zeroable for Queue {}
 
 impl Queue {
     /// Empty, with `nr` slots, of which requests may hold `capacity`: fewer. The caller has the

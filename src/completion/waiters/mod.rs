@@ -46,6 +46,8 @@ mod node;
 use core::ops::Deref;
 use core::ptr;
 
+use bytemuck::Zeroable;
+
 use crate::kaio;
 use crate::lock::Lock;
 use crate::memory::chunked::Chunked;
@@ -114,6 +116,9 @@ pub struct Waiters {
     at_hand: [Waiter; AT_HAND as usize],
     more: Chunked<Waiter>,
 }
+
+// SAFETY: integers, null pointers, a lock around such, and `Waiter`.
+unsafe impl Zeroable for Waiters {}
 
 /// A node that a call has, until dropped.
 #[derive(Debug)]

@@ -3,10 +3,11 @@
 use core::cell::Cell;
 use core::ptr;
 
+use bytemuck::Zeroable;
+
 use crate::completion::waiters::Kick;
 use crate::files::resfd::Note;
 use crate::kaio;
-use crate::memory::chunked::Zeroed;
 use crate::process::reentrancy::Owner;
 use crate::sync::{AtomicU32, Ordering, fence};
 use crate::sys::file_info::Identity;
@@ -116,7 +117,7 @@ pub struct Waiter {
 }
 
 // SAFETY: integers, atomics, `Kind`, null pointers and `false` are all zeros.
-unsafe impl Zeroed for Waiter {}
+unsafe impl Zeroable for Waiter {}
 
 // SAFETY: see "Who may touch what".
 unsafe impl Sync for Waiter {}

@@ -14,6 +14,7 @@
 
 use core::ptr;
 
+use bytemuck::Zeroable;
 use libc::timespec;
 
 use crate::aio_abi::AioRing;
@@ -32,7 +33,7 @@ use crate::uring;
 const RETRY_AFTER: u32 = 64;
 
 /// What a context knows of its instance. All-zero memory is a context that is not in place.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub struct InPlace {
     /// Looked into under the lock of the accounts.
     instance: AtomicPtr<Instance>,
@@ -46,7 +47,7 @@ pub struct InPlace {
     is_in_doubt: AtomicBool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 struct Accounts {
     /// Accepted, and not in the ring as far as the tail was seen.
     in_flight: u32,
@@ -285,8 +286,7 @@ mod tests {
         let Ok(instance) = cache::acquire(0) else { return };
         let nr = instance.nr();
         cache::release(instance);
-        // SAFETY: all-zero memory is a context that is not in place.
-        let in_place: InPlace = unsafe { core::mem::zeroed() };
+        let in_place = InPlace::zeroed();
         let only = mmap::shared(PAGE).unwrap();
         let region = Region { user: only, library: only, pages: 1 };
         assert!(!in_place.enter(&region, 1, nr, 0));

@@ -26,6 +26,7 @@ mod polls;
 
 use core::ptr;
 
+use bytemuck::Zeroable;
 use libc::timespec;
 
 use crate::aio_abi::Iocb;
@@ -48,7 +49,7 @@ const RETRY_AFTER: u32 = 256;
 const MAX_CAPACITY: u32 = 4096;
 
 /// The one of a context. All-zero memory has no instance.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub struct Kernel {
     /// The last one that is not null takes submissions. They stay until the context is closed. Each
     /// is larger than those before.

@@ -10,6 +10,8 @@
 //! io_destroy comes when no call is inside. That there are some, sleepers see by the fences of
 //! `wake_kernel_waiters` and `join`.
 
+use bytemuck::Zeroable;
+
 use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
 /// How many are remembered.
@@ -18,7 +20,7 @@ const ROOM: usize = 64;
 const PROBES: usize = 8;
 
 /// See the module. All-zero memory remembers none.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub struct Polled {
     addresses: [AtomicUsize; ROOM],
     /// There may be some.

@@ -1,5 +1,7 @@
 //! The queue of one context: what submitters, waits and cancellation do with it.
 
+use bytemuck::Zeroable;
+
 use crate::completion::{Completions, CompletionsRef};
 use crate::engine::pool::{POOL, Refused, run};
 use crate::engine::work::Shield;
@@ -15,7 +17,7 @@ use crate::sys::errno::Errno;
 /// How often in a row a thread has to have come to wait.
 const HABITUAL_WAITS: u32 = 8;
 
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 struct Requests {
     list: List,
     /// The queue waits for a worker, or a worker is about to put it back.
@@ -23,7 +25,7 @@ struct Requests {
 }
 
 /// The queue of one context. It stays at its address for ever. All-zero memory is one without work.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub struct PoolQueue {
     requests: Lock<Requests, true>,
     /// Requests on it.

@@ -1,5 +1,7 @@
 //! What the engine has learned from attempts that failed because they would have blocked.
 
+use bytemuck::Zeroable;
+
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::file_info::Identity;
 
@@ -7,7 +9,7 @@ use crate::sys::file_info::Identity;
 const MAX_FILES: usize = 4;
 
 /// See the module. All-zero memory has learned nothing.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub struct WriteHints {
     /// Files with an attempt that failed, as hashes.
     known: [AtomicU64; MAX_FILES],
@@ -100,8 +102,7 @@ mod tests {
 
     #[test]
     fn attempts_hold_their_files_after_one_that_has_failed() {
-        // SAFETY: the type says that zeros are valid.
-        let hints: WriteHints = unsafe { core::mem::zeroed() };
+        let hints = WriteHints::zeroed();
         assert!(!hints.should_hold());
         hints.clear();
         assert_eq!((0..100).filter(|_| hints.should_hold()).count(), HOLDING_AT_FIRST as usize);

@@ -24,6 +24,7 @@ mod start;
 
 use core::ptr;
 
+use bytemuck::Zeroable;
 use libc::timespec;
 
 use crate::completion::{Completions, CompletionsRef};
@@ -51,7 +52,7 @@ use crate::uring::{self, Instance, cache};
 pub use queue::SubmitBatch;
 
 /// The one of a context. All-zero memory has no instance.
-#[derive(Debug)]
+#[derive(Debug, Zeroable)]
 pub struct Uring {
     /// Null before the first request that needs it; then until the context is closed.
     instance: AtomicPtr<Instance>,
