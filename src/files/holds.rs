@@ -17,7 +17,8 @@ use crate::lock::Lock;
 use crate::memory::chunked::Chunked;
 use crate::memory::late::Late;
 use crate::process::fork_gate::{self, Section};
-use crate::sync::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::atomic_fd::AtomicFd;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::{self, OwnedFd, StatusFlags};
 use crate::sys::file_info::Identity;
@@ -42,8 +43,8 @@ pub struct Source {
 /// A pin that is shared.
 #[derive(Debug, Zeroable)]
 struct Hold {
-    /// Descriptor + 1; 0 without one. A forked child reads it.
-    pin: AtomicI32,
+    /// A forked child reads it.
+    pin: AtomicFd,
     users: AtomicU32,
     /// When the pin was last seen to hold the file, in nanoseconds.
     seen: AtomicU64,
@@ -61,7 +62,7 @@ impl Hold {
         if share.file.is_none_or(|file| file.is_behind(share.pin)) {
             pins::release(OwnedFd::from_raw(share.pin));
         }
-        self.pin.store(0, Ordering::Relaxed);
+        self.pin.set(None, Ordering::Relaxed);
     }
 }
 
@@ -109,7 +110,7 @@ impl Holds {
         // SAFETY: it has no users.
         unsafe { hold.source.get().write(Some(source)) };
         hold.seen.store(now, Ordering::Relaxed);
-        hold.pin.store(pin + 1, Ordering::Relaxed);
+        hold.pin.set(Some(pin), Ordering::Relaxed);
         // Release: pairs with the Acquire in `find`.
         hold.users.store(1, Ordering::Release);
         if let Some(latest) = self.latest.get(source.fd as usize % LATEST) {
@@ -128,7 +129,8 @@ impl Holds {
         hold.users.fetch_update(Ordering::Acquire, Ordering::Relaxed, more).ok()?;
         // SAFETY: written before it had users; now it has one more.
         let source = unsafe { *hold.source.get() }?;
-        let share = Share { index, pin: hold.pin.load(Ordering::Relaxed) - 1, file: source.file };
+        let pin = hold.pin.get(Ordering::Relaxed).unwrap_or(-1);
+        let share = Share { index, pin, file: source.file };
         let is_alike = (source.fd, source.status) == (wanted.fd, wanted.status)
             && source.file.is_some()
             && source.file == wanted.file;
@@ -209,7 +211,7 @@ impl Holds {
     /// Calls `visit` with every descriptor that is shared: for a forked child.
     pub fn for_each_pin(&self, mut visit: impl FnMut(i32)) {
         self.holds.for_each(|_, hold| {
-            if let Some(pin) = hold.pin.load(Ordering::Relaxed).checked_sub(1).filter(|p| *p >= 0) {
+            if let Some(pin) = hold.pin.get(Ordering::Relaxed) {
                 // SAFETY: written before the pin was.
                 let file = unsafe { *hold.source.get() }.and_then(|source| source.file);
                 if file.is_none_or(|file| file.is_behind(pin)) {

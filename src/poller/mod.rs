@@ -44,7 +44,8 @@ use crate::process::fork_gate;
 use crate::request::Request;
 use crate::request::list::List;
 use crate::request::state::Claim;
-use crate::sync::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use crate::sys::atomic_fd::AtomicFd;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::{bell, epoll, fd};
 use crate::uring::files::FileTable;
@@ -52,12 +53,12 @@ use crate::uring::files::FileTable;
 /// See the module. All-zero memory is a poller that never polled.
 #[derive(Debug, Zeroable)]
 pub struct Poller {
-    /// Descriptor + 1; 0 before the first poll.
-    epoll: AtomicI32,
+    /// None before the first poll.
+    epoll: AtomicFd,
     /// How many there have been.
     made: AtomicU32,
-    /// Bell that gets the leading waiter out of its sleep; descriptor + 1.
-    kick: AtomicI32,
+    /// Bell that gets the leading waiter out of its sleep.
+    kick: AtomicFd,
     table: Lock<Table, true>,
     /// Polls that are armed.
     armed: AtomicU32,
@@ -79,15 +80,6 @@ pub struct Poller {
 
 /// How often a loss of descriptors is made good in one call.
 const MAX_REPAIRS: usize = 8;
-
-/// A descriptor from its stored form.
-fn descriptor(stored: &AtomicI32) -> Option<i32> {
-    // Acquire: pairs with the Release in `make`: all that belongs to the instance is there.
-    match stored.load(Ordering::Acquire) {
-        0 => None,
-        fd => Some(fd - 1),
-    }
-}
 
 impl Poller {
     /// Says where the events go.
@@ -124,7 +116,8 @@ impl Poller {
 
     /// Descriptor of the epoll instance, if there is one.
     pub fn epoll(&self) -> Option<i32> {
-        descriptor(&self.epoll)
+        // Acquire: pairs with the Release in `make`: all that belongs to the instance is there.
+        self.epoll.get(Ordering::Acquire)
     }
 
     /// The same, and which one it is of those that the context has had.
@@ -136,7 +129,8 @@ impl Poller {
 
     /// Descriptor of the bell that wakes the leader.
     pub fn kick(&self) -> Option<i32> {
-        descriptor(&self.kick)
+        // Acquire: as above.
+        self.kick.get(Ordering::Acquire)
     }
 
     /// Whether callers of io_getevents have to look for ready polls.
@@ -164,13 +158,12 @@ impl Poller {
         let _section = fork_gate::enter();
         let (epoll, kick) = epoll::create_marked().map_err(|_| Errno::AGAIN)?;
         let number = epoll.into_raw();
-        let lost = self.kick.swap(kick.into_raw() + 1, Ordering::Relaxed);
-        if lost != 0 {
+        if let Some(lost) = self.kick.replace(Some(kick.into_raw()), Ordering::Relaxed) {
             // The program may have taken the epoll alone.
-            bell::close(lost - 1);
+            bell::close(lost);
         }
-        // Release: pairs with the Acquire in `descriptor`.
-        self.epoll.store(number + 1, Ordering::Release);
+        // Release: pairs with the Acquire in `epoll` and `kick`.
+        self.epoll.set(Some(number), Ordering::Release);
         self.made.fetch_add(1, Ordering::Relaxed);
         Ok(number)
     }
@@ -347,8 +340,7 @@ impl Poller {
 
     /// The numbers of the epoll and of the bell, which are forgotten.
     fn take(&self) -> (Option<i32>, Option<i32>) {
-        let take = |stored: &AtomicI32| stored.swap(0, Ordering::Relaxed).checked_sub(1);
-        (take(&self.epoll).filter(|fd| *fd >= 0), take(&self.kick).filter(|fd| *fd >= 0))
+        (self.epoll.replace(None, Ordering::Relaxed), self.kick.replace(None, Ordering::Relaxed))
     }
 
     fn close_descriptors(&self) {

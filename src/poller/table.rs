@@ -104,7 +104,7 @@ fn private_token(request: &Request) -> u64 {
 const MAX_ATTEMPTS: usize = 8;
 
 /// In [`Request::watch`]: the descriptors of the request are those of another process.
-const ELSEWHERE: i32 = -1;
+const ELSEWHERE: i32 = -2;
 
 /// Watches the calling process for the end of a poll of its signalfd, if it is not the process that
 /// waits: a child of clone(CLONE_VM), whose signals go with it.
@@ -121,14 +121,14 @@ fn watch_process(visit: &Visit<'_>, fd: i32, request: &Request) {
         // it finds its epoll missing.
         let _ = request.unpin().map(OwnedFd::into_raw);
         hold::empty_slot(visit.files, request);
-        request.watch.store(ELSEWHERE, Ordering::Relaxed);
+        request.watch.set(Some(ELSEWHERE), Ordering::Relaxed);
         return;
     }
     if let Ok(process) = fd::own_process()
         && let token = private_token(request) | END
         && epoll::add(visit.epoll, process.raw(), libc::EPOLLIN as u32, token).is_ok()
     {
-        request.watch.store(process.into_raw() + 1, Ordering::Relaxed);
+        request.watch.set(Some(process.into_raw()), Ordering::Relaxed);
     }
 }
 
@@ -280,10 +280,10 @@ impl Table {
             }
             _ => return,
         }
-        if request.watch.load(Ordering::Relaxed) != 0
-            && let watch @ 1.. = request.watch.swap(0, Ordering::Relaxed)
+        if request.watch.get(Ordering::Relaxed).is_some()
+            && let Some(watch @ 0..) = request.watch.replace(None, Ordering::Relaxed)
         {
-            fd::close(watch - 1);
+            fd::close(watch);
         }
         visit.unlisted += 1;
     }
@@ -400,8 +400,8 @@ impl Table {
             if !epoll::is_intact(visit.epoll, visit.kick) {
                 return;
             }
-            let result = match request.watch.load(Ordering::Relaxed) {
-                ELSEWHERE => i64::from(POLLHUP),
+            let result = match request.watch.get(Ordering::Relaxed) {
+                Some(ELSEWHERE) => i64::from(POLLHUP),
                 _ => error.to_res(),
             };
             self.complete_with(visit, request, result);

@@ -33,6 +33,7 @@ use crate::request::list::Links;
 use crate::request::retry::RetryHandoff;
 use crate::request::state::State;
 use crate::sync::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::sys::atomic_fd::AtomicFd;
 use crate::sys::cred::Credentials;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::fd::OwnedFd;
@@ -103,8 +104,8 @@ pub struct Request {
     index: AtomicU32,
     /// Changes with every life; part of a poller token.
     generation: AtomicU32,
-    /// Descriptor + 1 of our duplicate of the file; 0 without one.
-    pin: AtomicI32,
+    /// Our duplicate of the file.
+    pin: AtomicFd,
     /// The file, if it was noted: what is behind the pin, unless the program has closed our
     /// descriptor and opened its own.
     pinned: Late<Option<Identity>>,
@@ -114,9 +115,8 @@ pub struct Request {
     /// See [`Request::size`].
     size: AtomicU64,
     result: AtomicU64,
-    /// Descriptor + 1 of a process whose end completes a poll; 0 without one. Under the poller's
-    /// lock.
-    pub watch: AtomicI32,
+    /// The process whose end completes a poll. Under the poller's lock.
+    pub watch: AtomicFd,
     /// The poller's note how the request is registered, under the poller's lock.
     pub registration: AtomicU32,
     /// See [`Request::owner`].
@@ -184,7 +184,7 @@ impl Request {
         // SAFETY: those that look at the cell come later: a worker, or the last reference.
         unsafe { *self.pinned.get() = identity };
         // Relaxed: a forked child reads it, in a copy of this thread's memory.
-        self.pin.store(file.into_raw() + 1, Ordering::Relaxed);
+        self.pin.set(Some(file.into_raw()), Ordering::Relaxed);
     }
 
     /// As [`Request::set_pin`], with a pin that others use, too.
@@ -192,7 +192,7 @@ impl Request {
         // SAFETY: as in `set_pin`.
         unsafe { (*self.share.get(), *self.pinned.get()) = (Some(share), share.file) };
         // Relaxed: as in `set_pin`.
-        self.pin.store(share.pin + 1, Ordering::Relaxed);
+        self.pin.set(Some(share.pin), Ordering::Relaxed);
     }
 
     /// The share, as long as the file is held by that. The caller is the only one at work on the
@@ -205,7 +205,7 @@ impl Request {
     /// Takes the share out. The caller dropped the last reference.
     pub fn take_share(&self) -> Option<Share> {
         if self.share().is_some() {
-            self.pin.store(0, Ordering::Relaxed);
+            self.pin.set(None, Ordering::Relaxed);
         }
         // SAFETY: see `set_pin`.
         unsafe { (*self.share.get()).take() }
@@ -213,10 +213,7 @@ impl Request {
 
     /// Our duplicate of the file.
     pub fn pin(&self) -> Option<i32> {
-        match self.pin.load(Ordering::Relaxed) {
-            0 => None,
-            fd => Some(fd - 1),
-        }
+        self.pin.get(Ordering::Relaxed)
     }
 
     /// Notes which file it is, without a pin. The caller is the only one at work on the request.
@@ -233,10 +230,7 @@ impl Request {
 
     /// Takes the pin out, whatever it is by now.
     pub fn take_pin(&self) -> Option<OwnedFd> {
-        match self.pin.swap(0, Ordering::Relaxed) {
-            0 => None,
-            fd => Some(OwnedFd::from_raw(fd - 1)),
-        }
+        self.pin.replace(None, Ordering::Relaxed).map(OwnedFd::from_raw)
     }
 
     /// Whether the pin still holds the file. The caller is the only one at work on the request.
@@ -336,10 +330,10 @@ impl Slab {
             }
         };
         request.generation.fetch_add(1, Ordering::Relaxed);
-        request.pin.store(0, Ordering::Relaxed);
+        request.pin.set(None, Ordering::Relaxed);
         request.size.store(u64::MAX, Ordering::Relaxed);
         request.registration.store(0, Ordering::Relaxed);
-        request.watch.store(0, Ordering::Relaxed);
+        request.watch.set(None, Ordering::Relaxed);
         request.set_owner(Owner::Nobody);
         request.ring.is_cancelled.store(false, Ordering::Relaxed);
         let iocb = work.iocb;
@@ -408,9 +402,7 @@ impl Slab {
             if let Some(pin) = request.pin().filter(|_| request.is_pin_intact()) {
                 visit(pin);
             }
-            if let Some(watch) = request.watch.load(Ordering::Relaxed).checked_sub(1)
-                && watch >= 0
-            {
+            if let Some(watch @ 0..) = request.watch.get(Ordering::Relaxed) {
                 visit(watch);
             }
         });

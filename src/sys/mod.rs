@@ -3,6 +3,7 @@
 //! They are issued by the instruction itself, not through libc: `errno` stays the program's, no
 //! cancellation point is passed, and the `syscall` that this library exports is not in the way.
 
+pub mod atomic_fd;
 pub mod bell;
 pub mod clock;
 pub mod cred;
