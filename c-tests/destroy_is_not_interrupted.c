@@ -46,8 +46,7 @@ int main(void)
 		MUST(-pthread_sigmask(SIG_SETMASK, &before, NULL));
 		jumps = 0;
 		begin = now_ms();
-		alarm_in(50000);
-		JUMP_OUT_OF(io_destroy(ctx));
+		JUMP_OUT_OF(alarm_in(50000); io_destroy(ctx));
 		CHECK(now_ms() - begin >= 100);
 		fact("%ld jump", jumps);
 		expect(io_destroy(ctx), -EINVAL, "io_destroy again");

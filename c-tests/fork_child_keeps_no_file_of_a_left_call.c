@@ -41,8 +41,7 @@ static void after_a_jump(void)
 	channel = new_socketpair(SOCK_STREAM);
 	jump_on(SIGALRM);
 	io_prep_pread(&iocb, channel.in, &byte, 1, 0);
-	alarm_in(50000);
-	JUMP_OUT_OF(submit(ctx, &iocb));
+	JUMP_OUT_OF(alarm_in(50000); submit(ctx, &iocb));
 	child = fork_sleeper();
 	expect(reap_event_of(ctx, &iocb), -EINTR, "left");
 	expect_end(child, "left");

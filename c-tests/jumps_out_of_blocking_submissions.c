@@ -34,8 +34,7 @@ static void block(const char *what, int in, int out)
 		else
 			io_prep_pread(&blocked, in, memory, 16, 0);
 		io_set_eventfd(&blocked, resfd);
-		alarm_in(30000);
-		JUMP_OUT_OF(io_submit(ctx, 2, list));
+		JUMP_OUT_OF(alarm_in(30000); io_submit(ctx, 2, list));
 		overwrite_stack();
 		CHECK(reap_event_of(ctx, &first) == PAGE);
 		CHECK(reap_event_of(ctx, &blocked) == -EINTR);

@@ -12,8 +12,7 @@ static void wait_for_two(void)
 	struct timespec span = { 20, 0 };
 	struct io_event events[2];
 
-	alarm_in(4000);
-	JUMP_OUT_OF(io_getevents(ctx, 2, 2, events, &span));
+	JUMP_OUT_OF(alarm_in(4000); io_getevents(ctx, 2, 2, events, &span));
 	alarm_in(0);
 }
 
