@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use aio::lifecycle;
 use aio::registry::{self, Caller};
 
 /// How many contexts there are, one line each.
@@ -79,7 +80,7 @@ fn measure(rounds: usize, look_ups: usize) -> Result<(), &'static str> {
     for count in CONTEXTS {
         while contexts.len() < count {
             let mut context = 0usize;
-            registry::setup(1, (&raw mut context).addr(), Caller::Library)
+            lifecycle::setup(1, (&raw mut context).addr(), Caller::Library)
                 .map_err(|_| "io_setup failed")?;
             contexts.push(context);
         }
@@ -101,7 +102,7 @@ fn measure(rounds: usize, look_ups: usize) -> Result<(), &'static str> {
             }
         }
     }
-    contexts.into_iter().try_for_each(registry::destroy).map_err(|_| "io_destroy failed")
+    contexts.into_iter().try_for_each(lifecycle::destroy).map_err(|_| "io_destroy failed")
 }
 
 fn main() -> ExitCode {

@@ -14,7 +14,7 @@
 //!
 //! Modules, bottom first; each uses only those before it: `aio_abi`, `sync`, `sys`, `config`,
 //! `lock`, `process`, `memory`, `files`, `uring`, `kaio`, `request`, `completion`, `engine`,
-//! `poller`, `harvester`, `context`, `registry`, `abi`.
+//! `poller`, `harvester`, `context`, `registry`, `lifecycle`, `abi`.
 //!
 //! The C interface is in `include/libaio.h`. Public in Rust is only what the command and the
 //! benchmarks of this package use.
@@ -28,6 +28,7 @@ mod engine;
 mod files;
 mod harvester;
 mod kaio;
+pub mod lifecycle;
 mod lock;
 mod memory;
 mod poller;

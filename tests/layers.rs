@@ -25,6 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["harvester"],
     &["context"],
     &["registry"],
+    &["lifecycle"],
     &["abi"],
 ];
 

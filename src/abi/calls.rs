@@ -6,6 +6,7 @@
 use core::ffi::c_long;
 
 use crate::context::{Caller, Reap};
+use crate::lifecycle;
 use crate::memory::user;
 use crate::process::reentrancy;
 use crate::registry;
@@ -32,12 +33,12 @@ fn uninterrupted(call: impl FnOnce() -> Result<usize>) -> Result<usize> {
 
 /// io_setup.
 pub fn setup(requested: u32, target: usize, caller: Caller) -> Result<usize> {
-    uninterrupted(|| registry::setup(requested, target, caller).map(|()| 0))
+    uninterrupted(|| lifecycle::setup(requested, target, caller).map(|()| 0))
 }
 
 /// io_destroy.
 pub fn destroy(context: usize) -> Result<usize> {
-    uninterrupted(|| registry::destroy(context).map(|()| 0))
+    uninterrupted(|| lifecycle::destroy(context).map(|()| 0))
 }
 
 /// io_submit.

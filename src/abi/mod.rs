@@ -5,6 +5,5 @@
 pub mod calls;
 pub mod compat;
 pub mod entry;
-pub mod exit;
 pub mod raw;
 pub mod symver;

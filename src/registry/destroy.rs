@@ -4,8 +4,6 @@ use core::ptr;
 
 use libc::timespec;
 
-use crate::engine;
-use crate::harvester;
 use crate::process::reentrancy;
 use crate::registry::moved::view;
 use crate::registry::{ABANDONED, DEAD, SETUP, Slot, find, leave, remove};
@@ -20,8 +18,16 @@ const MAX_DOUBLINGS: u32 = 7;
 /// After so many rounds it waits for no call in io_getevents.
 const ROUNDS_BEFORE_GIVING_UP: u32 = 4;
 
+/// What io_destroy has left.
+#[derive(Debug)]
+#[must_use]
+pub struct Destroyed {
+    /// There is no context: no thread or descriptor of ours shall be.
+    pub is_last: bool,
+}
+
 /// io_destroy: EINVAL if there is no such context, also when another thread destroys it.
-pub fn destroy(address: usize) -> Result<()> {
+pub fn destroy(address: usize) -> Result<Destroyed> {
     let reference = find(address)?;
     let slot = reference.slot;
     // Acquire: we see what the set-up did. Only one thread finds the flag unset.
@@ -60,10 +66,7 @@ pub fn destroy(address: usize) -> Result<()> {
             reclaim(slot);
         }
     }
-    if is_last {
-        shutdown();
-    }
-    Ok(())
+    Ok(Destroyed { is_last })
 }
 
 /// Waits until all calls but `interrupted`, of the calling thread, have left a dead context, or are
@@ -116,10 +119,4 @@ pub(super) fn reclaim(slot: &'static Slot) {
         slot.context.close();
         give_back(slot);
     }
-}
-
-/// There is no context left: no thread or descriptor of ours shall be.
-fn shutdown() {
-    harvester::shutdown();
-    engine::shutdown();
 }

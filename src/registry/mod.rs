@@ -20,7 +20,7 @@ mod destroy;
 mod moved;
 
 pub use calls::{cancel, reap, submit};
-pub use destroy::destroy;
+pub use destroy::{Destroyed, destroy};
 
 pub use crate::context::Caller;
 
@@ -31,16 +31,12 @@ use bytemuck::Zeroable;
 use crate::completion::ring::Geometry;
 use crate::config;
 use crate::context::Context;
-use crate::engine;
-use crate::files::pins;
-use crate::harvester;
 use crate::kaio;
 use crate::lock::Lock;
 use crate::memory::arena::{Arenas, PAGE, Region, View};
 use crate::memory::chunked::Chunked;
 use crate::memory::radix::Radix;
 use crate::memory::{known, user};
-use crate::process::fork_gate;
 use crate::process::fork_generation;
 use crate::process::reentrancy::{self, Left};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
@@ -221,22 +217,25 @@ fn remove(address: usize, slot: &'static Slot) {
     }
 }
 
+/// What has to be done before the first context; the caller of [`setup`] knows how.
+#[derive(Debug)]
+pub struct FirstUse {
+    /// Sees to it that forks are noticed.
+    pub handle_forks: fn(),
+    /// In a forked child whose fork was not noticed: gives up what belongs to the parent, but for
+    /// its contexts. No other thread uses the library then.
+    pub forget_parent: unsafe fn(),
+}
+
 /// Makes the tree's root, at the first io_setup of the process; in a forked child, once more.
-fn first_use(setup: &mut Setup) -> Result<&'static Epoch> {
+fn begin(setup: &mut Setup, first_use: &FirstUse) -> Result<&'static Epoch> {
     let epoch = match epoch() {
         Some(epoch) => epoch,
         None => {
             let page = mmap::anonymous(PAGE, Protection::ReadWrite)?;
-            // Where the kernel does not know it (before 4.14) the handler below does the work.
+            // Where the kernel does not know it (before 4.14) `forget_parent` does the work.
             let _ = mmap::wipe_on_fork(page, PAGE);
-            // SAFETY: the handlers are `extern "C" fn()`s that may run around any fork.
-            unsafe {
-                libc::pthread_atfork(
-                    Some(fork_gate::prepare),
-                    Some(fork_gate::parent),
-                    Some(after_fork),
-                )
-            };
+            (first_use.handle_forks)();
             let page = ptr::with_exposed_provenance_mut::<Epoch>(page);
             // Release: pairs with the Acquire in `epoch`.
             EPOCH.store(page, Ordering::Release);
@@ -248,34 +247,35 @@ fn first_use(setup: &mut Setup) -> Result<&'static Epoch> {
         // divergence: a child of a bare clone system call, in which no handler ran. If another
         // thread of the parent was in io_setup or io_destroy, the lock is held for ever.
         // SAFETY: it is the child's only thread that was ever here.
-        unsafe { forget_parent(setup, reentrancy::owner().task) };
+        unsafe {
+            forget_contexts(setup, reentrancy::owner().task);
+            (first_use.forget_parent)();
+        }
     }
     fork_generation::begin()?;
     epoch.slots.plant()?;
     Ok(epoch)
 }
 
-/// What fork calls in the child. Async-signal-safe: only atomics, close and munmap.
-extern "C" fn after_fork() {
-    fork_generation::forked();
-    let own = reentrancy::forget_notes();
-    fork_gate::child();
-    // SAFETY: the child has one thread.
-    unsafe {
-        SETUP.force_unlock();
-        forget_parent(&mut SETUP.lock(), own);
-        // For kernels without MADV_WIPEONFORK.
-        if let Some(epoch) = epoch() {
-            epoch.slots.uproot();
-        }
-    }
-}
-
-/// Gives up everything that belongs to the parent, of whose threads `own` has called fork.
+/// Gives up the contexts of the parent, of whose threads `own` has called fork. Async-signal-safe.
 ///
 /// # Safety
 /// The caller is a forked child, and no other thread uses the library.
-unsafe fn forget_parent(setup: &mut Setup, own: u32) {
+pub unsafe fn forget_parent(own: u32) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        SETUP.force_unlock();
+        forget_contexts(&mut SETUP.lock(), own);
+    }
+    // For kernels without MADV_WIPEONFORK.
+    if let Some(epoch) = epoch() {
+        epoch.slots.uproot();
+    }
+}
+
+/// # Safety
+/// As for [`forget_parent`].
+unsafe fn forget_contexts(setup: &mut Setup, own: u32) {
     SLOTS.for_each(|_, slot| {
         // The second: io_destroy has given up calls that are inside still.
         if slot.address.load(Ordering::Relaxed) != 0
@@ -288,23 +288,17 @@ unsafe fn forget_parent(setup: &mut Setup, own: u32) {
     SLOTS.forget();
     setup.arenas.forget();
     *setup = Setup::NOTHING;
-    // SAFETY: the caller's promise.
-    unsafe {
-        pins::reset_after_fork();
-        engine::reset_after_fork();
-        harvester::reset_after_fork();
-    }
 }
 
 /// io_setup: a context for `requested` events, whose address goes to the program's variable at
 /// `target`.
-pub fn setup(requested: u32, target: usize, caller: Caller) -> Result<()> {
+pub fn setup(requested: u32, target: usize, caller: Caller, first_use: &FirstUse) -> Result<()> {
     known::note_thread();
     if user::read_word(target)? != 0 || requested == 0 {
         return Err(Errno::INVAL);
     }
     let geometry = Geometry::new(requested, host::possible_cpus())?;
-    let slot = open(requested, geometry, caller)?;
+    let slot = open(requested, geometry, caller, first_use)?;
     let address = slot.address.load(Ordering::Relaxed);
     user::write_word(target, address).inspect_err(|_| {
         let _ = destroy(address);
@@ -327,12 +321,17 @@ fn may_request(requested: u32, sum: u64) -> bool {
     requested <= DEFAULT_MAX_NR || host::aio_max_nr().is_some_and(|limit| requested <= limit)
 }
 
-fn open(requested: u32, geometry: Geometry, caller: Caller) -> Result<&'static Slot> {
+fn open(
+    requested: u32,
+    geometry: Geometry,
+    caller: Caller,
+    first_use: &FirstUse,
+) -> Result<&'static Slot> {
     let mut setup = SETUP.lock();
     if !may_request(requested, setup.requested) {
         return Err(Errno::AGAIN);
     }
-    let epoch = first_use(&mut setup).map_err(|_| Errno::NOMEM)?;
+    let epoch = begin(&mut setup, first_use).map_err(|_| Errno::NOMEM)?;
     let index = match setup.free {
         0 if setup.high >= Chunked::<Slot>::MAX => return Err(Errno::NOMEM),
         0 => setup.high,
