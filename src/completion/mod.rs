@@ -125,8 +125,8 @@ impl Completions {
         }
     }
 
-    /// As [`Completions::put`], by a thread that takes the events afterwards and then tells who is
-    /// left ([`Waiters::notify_after_harvest`]), and sends `signals`.
+    /// As [`Completions::put`], by a thread that takes the events afterwards, then wakes the waiters
+    /// for which events are left ([`Waiters::notify_after_harvest`]), and sends `signals`.
     #[inline]
     pub fn put_without_wake(&self, request: &Request, signals: &mut EventfdNotifier) {
         if request.state.put() == Put::Last {

@@ -121,8 +121,8 @@ impl Context {
 
     /// Gives up calls of other threads that do not come out, though io_destroy has woken them;
     /// `has_waited`: for long, so that those in io_getevents are given up whatever they do. Returns
-    /// how many of their threads have ended; of the others, [`Context::given_up`] counts who is
-    /// inside.
+    /// how many of their threads have ended; of the others, [`Context::given_up`] counts those
+    /// that are inside.
     pub fn give_up(&self, has_waited: bool) -> u32 {
         let waiters = &self.completions.waiters;
         let own = reentrancy::owner().task;

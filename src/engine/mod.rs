@@ -50,7 +50,7 @@ use crate::sys::poll;
 
 pub use kernel::in_place::{InPlace, is_empty, is_kernels};
 
-/// How long who takes kicks again and again leaves them to those that they are meant for.
+/// A thread that takes kicks meant for other threads again and again sleeps for so long in between.
 const KICK_PAUSE: timespec = timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
 /// How one operation is to be done.

@@ -94,8 +94,8 @@ impl EventfdRef {
     }
 }
 
-/// Signals of eventfds for events that are in the ring, to be sent together: who waits cannot tell,
-/// since more may have been sent before it looks. [`EventfdNotifier::send`] is due.
+/// Signals of eventfds for events that are in the ring, to be sent together. A reader of the eventfd
+/// cannot tell: several may have been sent before it looks. [`EventfdNotifier::send`] is due.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct EventfdNotifier {

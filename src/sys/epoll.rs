@@ -39,8 +39,8 @@ fn create_low() -> Result<OwnedFd> {
     made.map(|fd| OwnedFd::from_raw(fd as c_int))
 }
 
-/// A new epoll instance and a bell registered with it: to wake who sleeps there, and to tell later
-/// whether the two numbers still mean the same.
+/// A new epoll instance and a bell registered with it. The bell wakes the thread that sleeps there,
+/// and tells later whether the two numbers still mean the same files.
 pub fn create_marked() -> Result<(OwnedFd, OwnedFd)> {
     let (epoll, mark) = (create()?, bell::make()?);
     add(epoll.raw(), mark.raw(), MARK_EVENTS, MARK)?;

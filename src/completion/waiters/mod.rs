@@ -16,8 +16,8 @@
 //! - who adds an event from elsewhere, or takes completions and leaves events in the ring, wakes
 //!   those whose need is met, and those that ask for more than one: they count anew;
 //! - to wake is to mark the waiter and to post as many completions as it asks for (`Kick`);
-//! - who takes such completions out of the queue may have taken them from a marked waiter that
-//!   had not fallen asleep yet, so it posts them again while the waiter asks. Not for ever: a
+//! - a thread that takes such completions out of the queue may have taken them from a marked waiter
+//!   that had not fallen asleep yet, so it posts them again while the waiter asks. Not for ever: a
 //!   waiter that does not come is in a signal handler, and wakes by itself after that, or has been
 //!   left.
 //!
@@ -449,8 +449,8 @@ impl Waiters {
         self.wake_each(|waiter| waiter.kind.get() != Kind::Kernel);
     }
 
-    /// Wakes who sleeps in the kernel's AIO: what one of them watched there is not watched any
-    /// more.
+    /// Wakes the waiters that sleep in the kernel's AIO: what one of them watched there is not
+    /// watched any more.
     pub fn wake_kernel_waiters(&self) {
         self.wake_each(|waiter| waiter.kind.get() == Kind::Kernel);
     }

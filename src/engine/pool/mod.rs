@@ -165,8 +165,8 @@ impl Pool {
         missing == 0 || self.idle.wake(missing) > 0 || self.searching() > 0
     }
 
-    /// For a request for which nobody is to be called: whether the watchman looks after it. If not,
-    /// who is called instead becomes one.
+    /// For a request for which no worker is to be woken: whether the watchman looks after it. If not,
+    /// a worker has to be woken, which becomes the watchman.
     fn is_watched(&self) -> bool {
         self.uncalled.fetch_add(1, Ordering::Relaxed);
         // SeqCst: see the module; the watchman leaves before it looks how many there were.

@@ -42,8 +42,8 @@ impl Uring {
     /// Submits what is queued, and retries what fails at once.
     pub fn flush(&'static self, batch: &mut Batch) {
         batch.may_sleep();
-        // Each request has its own share: who takes its event finds the file closed if it has
-        // closed it.
+        // Each request has its own share. A program that has closed the file finds it closed when it
+        // has taken the last event.
         batch.let_go(&self.completions().holds);
         let (requests, count) = batch.queue.take();
         let requests = requests.get(..count).unwrap_or_default();
