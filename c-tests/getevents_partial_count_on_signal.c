@@ -5,8 +5,9 @@
 int main(void)
 {
 	io_context_t ctx = new_context(8);
-	struct channel channel = new_pipe(), never = new_pipe();
+	struct channel channel = new_pipe(), never = new_pipe(), late = new_pipe();
 	struct waiter waiter = { .ctx = ctx, .min_nr = 3, .nr = 8 };
+	struct timespec timeout = { 10, 0 };
 	struct iocb iocbs[3];
 
 	count_signal(SIGUSR1, SA_RESTART);
@@ -30,6 +31,19 @@ int main(void)
 	CHECK(event_is_for(&waiter.events[0], &iocbs[0]));
 	CHECK(event_is_for(&waiter.events[1], &iocbs[2]));
 	expect(signals_seen[SIGUSR1], 2, "handlers run");
+
+	/* One that was pending when the sleep began, without a call of the library. */
+	submit_poll(ctx, &iocbs[0], late.in, POLLIN);
+	waiter = (struct waiter){ .ctx = ctx, .min_nr = 2, .nr = 8, .timeout = &timeout };
+	start_waiter(&waiter);
+	feed(late.out);
+	sleep_ms(50);
+	fact("one of two becomes ready: %s", has_returned(&waiter) ? "woken" : "asleep");
+	pthread_kill(waiter.thread, SIGUSR1);
+	expect(end_waiter(&waiter), 1, "became ready during the wait");
+	CHECK(event_is_for(&waiter.events[0], &iocbs[0]));
+	CHECK(waiter.took_ms < 5000);
+	expect(signals_seen[SIGUSR1], 3, "handlers run");
 
 	feed(never.out);
 	expect(reap_event_of(ctx, &iocbs[1]) & POLLIN, POLLIN, "the poll that was pending");
