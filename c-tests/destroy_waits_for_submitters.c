@@ -37,7 +37,7 @@ static void *destroyer(void *argument)
 int main(void)
 {
 	pthread_t threads[2];
-	struct io_event result;
+	struct io_event result, event;
 	struct iocb iocb;
 	void *got;
 	int tid;
@@ -59,6 +59,9 @@ int main(void)
 	io_prep_poll(&iocb, channel.out, POLLOUT);
 	expect(submit(ctx, &iocb), -EINVAL, "io_submit meanwhile");
 	expect(io_cancel(ctx, &iocb, &result), -EINVAL, "io_cancel meanwhile");
+	/* The system's io_getevents reads the ring, which is gone. */
+	expect(syscall(SYS_io_getevents, ctx, 0l, 1l, &event, NULL) == -1 ? -errno : 0, -EINVAL,
+	       "io_getevents meanwhile");
 	expect(io_destroy(ctx), -EINVAL, "io_destroy meanwhile");
 
 	feed(channel.out);
