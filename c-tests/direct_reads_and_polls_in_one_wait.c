@@ -1,7 +1,10 @@
 /* Description: one io_getevents, or two at the same time, wait for direct reads and polls together,
  * whichever come first, and whether the sleep began with the polls alone or not; at once also if the
- * read takes long. */
+ * read takes long. The same where io_cancel is forbidden, and polls are better left to others. */
+#include "filter.h"
 #include "pending.h"
+
+#include <sys/prctl.h>
 
 #define READS 8
 #define POLLS 4
@@ -127,12 +130,8 @@ static void run_slow(void)
 	CHECK(late < SLOW_ROUNDS / 2);
 }
 
-int main(void)
+static void run_all(void)
 {
-	file = scratch_direct("file", LARGE, 'f');
-	memory = pages(LARGE / PAGE, PROT_READ | PROT_WRITE);
-	for (int i = 0; i < POLLS; i++)
-		channels[i] = new_pipe();
 	ctx = new_context(64);
 	for (int order = 0; order < ORDERS; order++) {
 		run(1, (enum order)order);
@@ -140,5 +139,30 @@ int main(void)
 	}
 	run_slow();
 	end_context(ctx);
+}
+
+/* For ever. */
+static void forbid_io_cancel(void)
+{
+	struct sock_fprog program;
+	struct filter filter;
+
+	filter_begin(&filter);
+	filter_answer(&filter, SYS_io_cancel, SECCOMP_RET_ERRNO | EPERM);
+	program = filter_end(&filter);
+	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	MUST(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0));
+}
+
+int main(void)
+{
+	file = scratch_direct("file", LARGE, 'f');
+	memory = pages(LARGE / PAGE, PROT_READ | PROT_WRITE);
+	for (int i = 0; i < POLLS; i++)
+		channels[i] = new_pipe();
+	run_all();
+	forbid_io_cancel();
+	fact("io_cancel is forbidden");
+	run_all();
 	return finish();
 }
