@@ -139,7 +139,7 @@ impl Completions {
 
     /// Drops the last two references to a request that the submission could not arm: there is no
     /// event, and its slot stays with the submitter.
-    pub fn abandon(&self, request: &Request) {
+    pub fn release_unarmed(&self, request: &Request) {
         let _ = request.state.put();
         if request.state.put() == Put::Last {
             self.finish(request, false);

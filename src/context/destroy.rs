@@ -8,7 +8,7 @@ use crate::sync::Ordering;
 impl Context {
     /// Refuses new waits and wakes the waiters, which return what they have, or EINVAL. Callers
     /// that look the context up do not find it any more.
-    pub fn kill(&self) {
+    pub fn shutdown(&self) {
         // Relaxed: `wake_all` has the fence that pairs with the waiters'.
         self.is_dead.store(true, Ordering::Relaxed);
         self.completions.waiters.wake_all();
@@ -26,7 +26,7 @@ impl Context {
     ///
     /// Reads, writes and syncs that no worker has started are not cancelled but done: the kernel's
     /// are on their way when io_submit returns, and programs rely on that.
-    pub fn tear_down(&'static self, may_be_inside: bool) {
+    pub fn drain(&'static self, may_be_inside: bool) {
         self.release();
         self.poller.harvest();
         let mut next = 0;
@@ -51,12 +51,12 @@ impl Context {
         }
     }
 
-    /// Closes what [`Context::tear_down`] has kept. No call is inside any more.
+    /// Closes what [`Context::drain`] has kept. No call is inside any more.
     pub fn close(&self) {
         self.engines.close();
     }
 
-    /// Gives the memory of requests back, after [`Context::tear_down`]. No call is inside any more.
+    /// Gives the memory of requests back, after [`Context::drain`]. No call is inside any more.
     pub fn clear(&self) {
         // SAFETY: every request is gone, no call is inside, and no worker holds a request.
         unsafe {

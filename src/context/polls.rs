@@ -120,7 +120,7 @@ impl Context {
         }
         if self.is_over(batch) {
             let pending = pending.requests.iter().take(pending.count).flatten();
-            pending.for_each(|request| self.completions.abandon(request));
+            pending.for_each(|request| self.completions.release_unarmed(request));
             *submitted += done;
             return result;
         }
@@ -171,7 +171,7 @@ impl Context {
         }
         *submitted += from;
         for request in pending.requests.iter().take(pending.count).skip(from).flatten() {
-            self.completions.abandon(request);
+            self.completions.release_unarmed(request);
         }
         // Not any more if the program has closed our descriptors.
         if pending.count > 0 && pending.is_background {

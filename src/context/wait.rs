@@ -402,7 +402,7 @@ impl<'a> Sleeper<'a> {
         }
     }
 
-    /// Sleeps until somebody brings news.
+    /// Sleeps until another thread posts an event or wakes this one.
     fn follow(&self, need: u32) -> Awake {
         let Some(mask) = self.mask() else {
             let Some(waiter) = self.join(need, Sleep::Futex) else { return self.look_around(need) };

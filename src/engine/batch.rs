@@ -246,12 +246,12 @@ impl Batch {
             self.forget();
         }
         if core::mem::take(&mut self.are_pins_old) {
-            self.let_go(holds);
+            self.release_pins(holds);
         }
     }
 
     /// Gives up the batch's own shares of pins.
-    pub fn let_go(&mut self, holds: &Holds) {
+    pub fn release_pins(&mut self, holds: &Holds) {
         if self.holds.iter().all(Option::is_none) {
             return;
         }

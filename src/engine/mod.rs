@@ -315,7 +315,7 @@ impl Engines {
     #[inline]
     pub fn end_iocbs(&self) {
         if self.kernel.has_completions() {
-            self.kernel.end_submission();
+            self.kernel.submitter_done();
         }
     }
 
@@ -324,7 +324,7 @@ impl Engines {
     pub fn end_iocbs_in(&self, batch: &mut Batch) {
         if self.kernel.has_completions() {
             self.kernel.for_each_result(|res| batch.pending_signals.note_result(res));
-            self.kernel.end_submission();
+            self.kernel.submitter_done();
         }
     }
 

@@ -539,7 +539,7 @@ impl Instance {
     /// gone.
     pub fn clear(&self) {
         const MAX_ATTEMPTS: usize = 10;
-        const MOMENT: timespec = timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+        const MAX_SLEEP: timespec = timespec { tv_sec: 0, tv_nsec: 2_000_000 };
         self.forget_watch();
         for _ in 0..MAX_ATTEMPTS {
             self.harvest(usize::MAX, |_| {});
@@ -550,7 +550,7 @@ impl Instance {
             let mut bag = Bag::new();
             let mut bag = (!self.fall_asleep()).then_some(&mut bag);
             let has_theirs = bag.is_none();
-            let _ = self.sleep(1, BAG, bag.as_deref_mut(), Some(&MOMENT), None);
+            let _ = self.sleep(1, BAG, bag.as_deref_mut(), Some(&MAX_SLEEP), None);
             self.unpack(bag, |_| {});
             self.get_up(has_theirs);
         }

@@ -257,7 +257,7 @@ impl Poller {
 
     /// Lets go of the files of requests that are on no other list, all of them armed before or
     /// none.
-    pub(super) fn let_go<'a>(&self, requests: impl Iterator<Item = &'a Request>) {
+    pub(super) fn release_files<'a>(&self, requests: impl Iterator<Item = &'a Request>) {
         let mut window = None;
         let mut section = None;
         for request in requests {
@@ -291,7 +291,7 @@ impl Poller {
             return;
         }
         let mut next = done.first(&completions.slab);
-        self.let_go(core::iter::from_fn(|| {
+        self.release_files(core::iter::from_fn(|| {
             let request = next?;
             next = done.next(&completions.slab, request);
             Some(request)

@@ -221,7 +221,7 @@ impl Poller {
         }
         let rest = requests.get(count..).unwrap_or_default();
         if !rest.is_empty() {
-            self.let_go(rest.iter().flatten().copied());
+            self.release_files(rest.iter().flatten().copied());
         }
         (count, result.and(held_all))
     }
@@ -270,7 +270,7 @@ impl Poller {
             table.unlist(&mut visit, request);
             self.leave(&visit);
         }
-        self.let_go(core::iter::once(request));
+        self.release_files(core::iter::once(request));
         // fs/aio.c, aio_poll_complete_work: the result of a cancelled poll is 0.
         request.set_result(0);
         self.completions().put(request);

@@ -394,7 +394,7 @@ impl Table {
             }
         }
         if let Err(error) = result {
-            // On the list all the same, for `decide` to take it off, or `rebuild` to try again.
+            // On the list all the same, for `complete_with` to take it off, or `rebuild` to try again.
             self.private.push_front(visit.slab, request);
             note(request, BY_PIN);
             if !epoll::is_intact(visit.epoll, visit.kick) {

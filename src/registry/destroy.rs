@@ -34,7 +34,7 @@ pub fn destroy(address: usize) -> Result<Destroyed> {
     if slot.references.fetch_or(DEAD, Ordering::Acquire) & DEAD != 0 {
         return Err(Errno::INVAL);
     }
-    slot.context.kill();
+    slot.context.shutdown();
     let was_kernels = slot.context.in_place.is_taken();
     if was_kernels {
         // Acquire: pairs with the Release in `leave`.
@@ -46,7 +46,7 @@ pub fn destroy(address: usize) -> Result<Destroyed> {
     // Calls that a signal handler, which this is, has interrupted do not end before we do.
     let interrupted = reentrancy::noted(ptr::from_ref(slot).addr());
     let left_inside = wait_for_calls(slot, interrupted, was_kernels);
-    slot.context.tear_down(left_inside > 0);
+    slot.context.drain(left_inside > 0);
     let is_last = {
         let mut setup = SETUP.lock();
         let current = slot.address.swap(0, Ordering::Relaxed);

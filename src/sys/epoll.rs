@@ -122,10 +122,10 @@ pub(super) fn poll(
     timeout: Option<&timespec>,
     mask: Option<&SigSet>,
 ) -> Result<usize> {
-    const MOST: usize = 32;
+    const MAX_FDS: usize = 32;
     const NOW: timespec = timespec { tv_sec: 0, tv_nsec: 0 };
-    if fds.len() > MOST {
-        return fds.chunks_mut(MOST).map(|some| poll(some, Some(&NOW), mask)).sum();
+    if fds.len() > MAX_FDS {
+        return fds.chunks_mut(MAX_FDS).map(|some| poll(some, Some(&NOW), mask)).sum();
     }
     let epoll = create_low()?;
     for index in 0..fds.len() {
@@ -145,7 +145,7 @@ pub(super) fn poll(
     }
     let ready = fds.iter().filter(|one| one.fd >= 0 && one.revents != 0).count();
     sleep(epoll.raw(), if ready > 0 { Some(&NOW) } else { timeout }, mask)?;
-    let mut events = [epoll_event { events: 0, u64: 0 }; MOST];
+    let mut events = [epoll_event { events: 0, u64: 0 }; MAX_FDS];
     let count = wait(epoll.raw(), &mut events, 0)?;
     for event in events.iter().take(count) {
         if let Some(one) = fds.get_mut(event.u64 as usize) {

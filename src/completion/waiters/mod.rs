@@ -1,9 +1,9 @@
 //! Threads that sleep in a call on a context, above all in io_getevents, and how they are woken.
 //!
 //! A sleeper takes a *waiter*, a node that belongs to the context. One in io_getevents is on the
-//! list of those who wait for events: it looks at the ring once more, and sleeps on the node. Who
-//! posts an event, or brings other news, wakes every waiter whose need is met: as in fs/aio.c,
-//! aio_complete, there is no queueing and no promise who gets the event.
+//! list of those who wait for events: it looks at the ring once more, and sleeps on the node. A thread
+//! that posts an event, or changes what waiters have to look at, wakes every waiter whose need is
+//! met: as in fs/aio.c, aio_complete, there is no queueing and no promise who gets the event.
 //!
 //! *The sleep protocol.* Waiter: join the list; SeqCst fence; look at the ring; sleep while the
 //! node is not woken. Poster: publish the event; SeqCst fence; look whether there are waiters. The

@@ -283,8 +283,8 @@ impl Kernel {
     }
 
     /// Something is on its way to an instance that had nothing in flight. Waiters have to
-    /// know that before it gets there: what another thread submits next is no news, and the
-    /// submission may sleep.
+    /// know that before it gets there: the next submission of another thread does not wake them, and
+    /// this one may sleep.
     #[inline]
     fn call_waiters(&self) {
         let waiters = &self.completions().waiters;
@@ -318,7 +318,7 @@ impl Kernel {
     }
 
     /// After a submission: what is done already goes to the ring of the context, as in the kernel.
-    pub fn end_submission(&self) {
+    pub fn submitter_done(&self) {
         // Waiters will do it; they would have to be woken if we did.
         if self.completions().waiters.is_empty() {
             self.harvest_and_wake();

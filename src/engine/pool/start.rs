@@ -113,7 +113,7 @@ impl PoolQueue {
     #[inline]
     pub fn flush(&'static self, batch: &mut Batch) {
         // First: a program that has an event finds the file closed if it has closed it.
-        batch.let_go(&self.completions().holds);
+        batch.release_pins(&self.completions().holds);
         if core::mem::take(&mut batch.has_queued) {
             self.wake_workers(|| batch.credentials());
         }

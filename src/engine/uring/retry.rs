@@ -44,7 +44,7 @@ impl Uring {
         batch.may_sleep();
         // Each request has its own share. A program that has closed the file finds it closed when it
         // has taken the last event.
-        batch.let_go(&self.completions().holds);
+        batch.release_pins(&self.completions().holds);
         let (requests, count) = batch.queue.take();
         let requests = requests.get(..count).unwrap_or_default();
         let submitted = self.submit(requests);
