@@ -4,8 +4,8 @@
 //! - *First io_setup* of a process: the fork handlers are registered.
 //! - *Last io_destroy*: threads, descriptors and instances of ours go. A later io_setup makes what
 //!   it needs again.
-//! - *Fork*: it waits until nobody is in a section of [`fork_gate`]. The child gives up what belongs
-//!   to the parent, in [`after_fork`]; a child of a bare clone system call, in which no handler runs,
+//! - *Fork*: it waits until nobody is in a section of `fork_gate`. The child gives up what belongs
+//!   to the parent, in `after_fork`; a child of a bare clone system call, in which no handler runs,
 //!   at its first io_setup.
 //! - *exit*, and dlclose: what was submitted is carried out, as kernel AIO does it. Nothing is torn
 //!   down: calls from later destructors still work. `_exit` and signals that kill come without this.
